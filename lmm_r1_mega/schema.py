@@ -1,0 +1,177 @@
+"""The types that cross a process border, one per stage of a sample's life.
+
+    Prompt -> Completion -> Sample -> Scored -> Sequence -> PolicyTarget / ValueTarget / SFTTarget -> (packed) Row
+
+Alignment. Names that begin with `response_` have one entry per sampled token. In a packed `Row` every per-token tensor has
+the length of `labels`, and entry t is about predicting `labels[t]`; `data.packing` is the only place that moves from one to
+the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:  # reward workers read these types without the seconds that importing torch takes
+    from jaxtyping import Bool, Float, Int
+    from PIL.Image import Image
+    from torch import Tensor
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Vision:
+    """All images of one prompt, as the vision tower reads them."""
+
+    pixel_values: Float[Tensor, "patches features"]
+    grid_thw: Int[Tensor, "images 3"]
+    """Patches of each image along time, height and width, before merging."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One question, tokenized and with its images decoded once."""
+
+    id: str
+    """Unique over all data files: `<file stem>:<row id or index>`."""
+    source: str
+    """The row's `datasource`, else the file's stem."""
+    text: str
+    """The rendered chat template, image places included; for people and rewards."""
+    token_ids: tuple[int, ...]
+    """Unexpanded: one image token an image. What vLLM takes."""
+    expanded_ids: tuple[int, ...]
+    """Every image token repeated once per merged patch. What the trainer sees."""
+    images: tuple[Image, ...]
+    """RGB, orientation applied. vLLM's own processor resizes them."""
+    vision: Vision | None
+    """The same images for the trainer; None without images."""
+    answer: str | int | float | None
+    """Gold answer as the row has it."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What an engine returns for one sample of a prompt."""
+
+    prompt_ids: tuple[int, ...]
+    """Expanded by vLLM; equals `Prompt.expanded_ids`."""
+    response_ids: tuple[int, ...]
+    """Ends with the end-of-turn token where finish_reason is `stop`."""
+    response_logprobs: Float[Tensor, "response"]
+    """Of the distribution that was sampled from (temperature applied)."""
+    text: str
+    """The response without special tokens."""
+    finish_reason: FinishReason
+    weight_version: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A prompt and one answer to it. Samples of a prompt are neighbours in a list and share `prompt`."""
+
+    prompt: Prompt
+    completion: Completion
+
+
+@dataclass(frozen=True)
+class Score:
+    """The verdict of the rewards on one sample."""
+
+    reward: float | None
+    """Weighted sum of the parts; None exactly where `invalid` says why."""
+    parts: dict[str, float]
+    invalid: str | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    sample: Sample
+    score: Score
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Tokens for the trainer: an expanded prompt, then a response. Sequences of one prompt share `vision` (pickled once a message)."""
+
+    token_ids: Int[Tensor, "tokens"]
+    prompt_length: int
+    vision: Vision | None
+
+    @property
+    def response_length(self) -> int:
+        return len(self.token_ids) - self.prompt_length
+
+
+@dataclass(frozen=True)
+class TokenStats:
+    """What the trainer's policy says about the response of one sequence."""
+
+    response_logprobs: Float[Tensor, "response"]
+    response_entropy: Float[Tensor, "response"]
+
+
+@dataclass(frozen=True)
+class PolicyTarget:
+    """One sequence with all that the policy loss needs."""
+
+    sequence: Sequence
+    response_weights: Float[Tensor, "response"]
+    """Share of each token in the optimizer step's loss: micro-batches and ranks only sum weight x token loss."""
+    response_advantages: Float[Tensor, "response"]
+    response_old_logprobs: Float[Tensor, "response"]
+    """By the trainer, before this step's first update."""
+    response_rollout_logprobs: Float[Tensor, "response"]
+    """By vLLM."""
+    response_reference_logprobs: Float[Tensor, "response"] | None = None
+
+
+@dataclass(frozen=True)
+class ValueTarget:
+    """One sequence with all that the value loss needs."""
+
+    sequence: Sequence
+    response_weights: Float[Tensor, "response"]
+    """Share of each token in the optimizer step's loss."""
+    response_returns: Float[Tensor, "response"]
+    response_old_values: Float[Tensor, "response"]
+
+
+@dataclass(frozen=True)
+class SFTTarget:
+    """One demonstration: `sequence`'s response is the assistant's final turn."""
+
+    sequence: Sequence
+    response_weights: Float[Tensor, "response"]
+    """Share of each token in the optimizer step's loss."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Sequences packed end to end without padding: one micro-batch.
+
+    A sequence of n tokens takes n - 1 places: its inputs are tokens 0..n-2, its labels tokens 1..n-1. Places that only fill
+    the row up to a multiple are a sequence of their own, with `loss_mask` false.
+    """
+
+    input_ids: Int[Tensor, "tokens"]
+    labels: Int[Tensor, "tokens"]
+    position_ids: Int[Tensor, "3 tokens"]
+    """M-RoPE positions (time, height, width) of the inputs."""
+    loss_mask: Bool[Tensor, "tokens"]
+    """True where labels[t] was sampled by the policy."""
+    sequence_starts: Int[Tensor, "sequences+1"]
+    """int32; first place of each sequence, then the row's length (`cu_seqlens`)."""
+    vision: Vision | None
+
+
+@dataclass(frozen=True)
+class UpdateReport:
+    """One optimizer step."""
+
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Means over the step's trained tokens (or sequences), named as they appear in metrics.jsonl."""

