@@ -1,0 +1,52 @@
+# make quickstart   FRE then MGT on a tiny Qwen2.5-VL, on this machine's CPU
+# make test         everything CI runs
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+# One thread a process: the ranks and engines share the cores, and results repeat bit for bit.
+export OMP_NUM_THREADS ?= 1
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: setup quickstart quickstart-model test test-slow check bench gpu clean
+
+setup: $(VENV)/.ready $(VENV)/.dev
+
+$(VENV)/.ready: requirements/cpu.txt setup.py
+	@echo "Installing the CPU stack into $(VENV) (about two minutes, once)"
+	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 12), f"Python 3.11 is needed, this is {sys.version.split()[0]}: make PYTHON=python3.11"'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/cpu.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/dev.txt
+	@touch $@
+
+quickstart: $(VENV)/.ready
+	@$(BIN)/python examples/quickstart/run.py
+
+quickstart-model: $(VENV)/.ready  ## remakes the starting weights of the quickstart (about ten minutes)
+	@$(BIN)/python examples/quickstart/make_model.py
+
+test: setup
+	@$(BIN)/python -m pytest -m "not slow and not gpu" tests
+
+test-slow: setup
+	@$(BIN)/python -m pytest -m slow tests
+
+check: setup
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest tests/house tests/unit -m "not slow and not gpu" -x
+
+bench: setup
+	@$(BIN)/python benchmarks/run_all.py
+
+gpu: setup
+	@$(BIN)/python -m pytest -m gpu tests
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info
