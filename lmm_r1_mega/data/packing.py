@@ -1,0 +1,103 @@
+"""Sequences to rows and back: the only place where labels are shifted against inputs.
+
+A sequence of n tokens takes n - 1 places of a row. Place t of it has token t as input and token t + 1 as label, so the response,
+tokens p..n-1 after a prompt of p, belongs to the places p-1..n-2: its first token is predicted from the prompt's last.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from lmm_r1_mega.data.rope import VisionSpec, mrope_positions
+from lmm_r1_mega.schema import Row, Sequence, Vision
+
+
+def num_places(sequence: Sequence) -> int:
+    """Places of a row that a sequence takes.
+
+    Raises: ValueError where there is nothing to predict, or nothing to predict it from.
+    """
+    tokens, prompt = len(sequence.token_ids), sequence.prompt_length
+    if tokens < 2 or not 1 <= prompt <= tokens:
+        raise ValueError(
+            f"a sequence of {tokens} tokens with a prompt of {prompt} cannot be packed: it needs a prompt and 2 tokens at least"
+        )
+    return tokens - 1
+
+
+def pack(sequences: list[Sequence], *, spec: VisionSpec, multiple_of: int = 1) -> Row:
+    """Put sequences end to end into one row whose length is a multiple of `multiple_of`.
+
+    Places that fill the row up are a masked sequence of their own; a row of no sequences is such a sequence alone.
+
+    Raises: ValueError where the image tokens of a sequence do not match its grids.
+    """
+    lengths = [num_places(sequence) for sequence in sequences]
+    filling = max(-sum(lengths) % multiple_of, 0 if sequences else multiple_of)
+    masks = [torch.arange(length) >= sequence.prompt_length - 1 for length, sequence in zip(lengths, sequences, strict=True)]
+    positions = [_positions(sequence, spec) for sequence in sequences]
+    blank = torch.full((filling,), spec.fill_token_id)
+    pieces = [*lengths, filling] if filling else lengths
+    return Row(
+        input_ids=torch.cat([*(sequence.token_ids[:-1] for sequence in sequences), blank]),
+        labels=torch.cat([*(sequence.token_ids[1:] for sequence in sequences), blank]),
+        position_ids=torch.cat([*positions, torch.arange(filling).expand(3, -1)], dim=1),
+        loss_mask=torch.cat([*masks, torch.zeros(filling, dtype=torch.bool)]),
+        sequence_starts=torch.tensor([0, *accumulate(pieces)], dtype=torch.int32),
+        vision=_joined_vision([sequence.vision for sequence in sequences]),
+    )
+
+
+def place(
+    sequences: list[Sequence],
+    values: list[Shaped[Tensor, "response"]],
+    *,
+    row_length: int,
+) -> Shaped[Tensor, "tokens"]:
+    """Put one tensor a response at the places that predict it, in a row of `row_length` = `len(row.labels)`; 0 elsewhere.
+
+    Example: prompts of 2 and 1 tokens with the responses [a, b] and [c], row_length 5 -> [0, a, b, c, 0]
+
+    Raises: ValueError where a tensor is not as long as its response.
+    """
+    dtype = values[0].dtype if values else torch.float32
+    device = values[0].device if values else None
+    row = torch.zeros(row_length, dtype=dtype, device=device)
+    for sequence, value, part in zip(sequences, values, _response_slices(sequences, row_length), strict=True):
+        if len(value) != sequence.response_length:
+            raise ValueError(f"{len(value)} values for a response of {sequence.response_length} tokens: give one a token")
+        row[part] = value
+    return row
+
+
+def take(sequences: list[Sequence], per_token: Shaped[Tensor, "tokens"]) -> list[Shaped[Tensor, "response"]]:
+    """Read each response's entries out of a row's tensor; the inverse of `place`."""
+    return [per_token[part] for part in _response_slices(sequences, len(per_token))]
+
+
+def _response_slices(sequences: list[Sequence], row_length: int) -> list[slice]:
+    """Places of each response in the row."""
+    ends = list(accumulate(num_places(sequence) for sequence in sequences))
+    if ends and ends[-1] > row_length:
+        raise ValueError(f"{ends[-1]} places do not fit into a row of {row_length}: these are not the sequences of that row")
+    return [slice(end - sequence.response_length, end) for end, sequence in zip(ends, sequences, strict=True)]
+
+
+def _positions(sequence: Sequence, spec: VisionSpec) -> Tensor:
+    grids = None if sequence.vision is None else sequence.vision.grid_thw
+    return mrope_positions(sequence.token_ids[:-1], grids, spec)
+
+
+def _joined_vision(visions: list[Vision | None]) -> Vision | None:
+    """The images of all sequences, in the order of their tokens."""
+    present = [vision for vision in visions if vision is not None]
+    if not present:
+        return None
+    return Vision(
+        pixel_values=torch.cat([vision.pixel_values for vision in present]),
+        grid_thw=torch.cat([vision.grid_thw for vision in present]),
+    )

@@ -1,0 +1,116 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmm_r1_mega.data.packing import pack, place, take
+from lmm_r1_mega.data.rope import VisionSpec
+from lmm_r1_mega.schema import Sequence, Vision
+
+IMAGE, START, END = 90, 91, 92
+SPEC = VisionSpec(image_token_id=IMAGE, video_token_id=93, vision_start_token_id=START, vision_end_token_id=END, merge_size=2)
+
+
+def text(ids: list[int], prompt_length: int) -> Sequence:
+    return Sequence(token_ids=torch.tensor(ids), prompt_length=prompt_length, vision=None)
+
+
+def with_image(before: list[int], grid: list[int], after: list[int], prompt_length: int) -> Sequence:
+    patches = grid[0] * grid[1] * grid[2]
+    vision = Vision(pixel_values=torch.arange(patches * 3.0).reshape(patches, 3), grid_thw=torch.tensor([grid]))
+    ids = [*before, START, *[IMAGE] * (patches // 4), END, *after]
+    return Sequence(token_ids=torch.tensor(ids), prompt_length=prompt_length, vision=vision)
+
+
+def test_two_texts_worked_by_hand():
+    row = pack([text([1, 2, 3, 4], 2), text([5, 6, 7], 1)], spec=SPEC, multiple_of=4)
+    assert row.input_ids.tolist() == [1, 2, 3, 5, 6, 0, 0, 0]
+    assert row.labels.tolist() == [2, 3, 4, 6, 7, 0, 0, 0]
+    assert row.loss_mask.tolist() == [False, True, True, True, True, False, False, False]
+    assert row.position_ids.tolist() == [[0, 1, 2, 0, 1, 0, 1, 2]] * 3
+    assert row.sequence_starts.tolist() == [0, 3, 5, 8]
+    assert row.sequence_starts.dtype == torch.int32
+    assert row.vision is None
+
+
+def test_an_image_between_texts_worked_by_hand():
+    picture = with_image([1], [1, 4, 4], [8, 9], prompt_length=8)
+    row = pack([text([1, 2], 1), picture], spec=SPEC)
+    assert row.input_ids.tolist() == [1, 1, START, IMAGE, IMAGE, IMAGE, IMAGE, END, 8]
+    assert row.labels.tolist() == [2, START, IMAGE, IMAGE, IMAGE, IMAGE, END, 8, 9]
+    assert row.loss_mask.tolist() == [True] + [False] * 7 + [True]
+    assert row.position_ids.tolist() == [
+        [0, 0, 1, 2, 2, 2, 2, 4, 5],
+        [0, 0, 1, 2, 2, 3, 3, 4, 5],
+        [0, 0, 1, 2, 3, 2, 3, 4, 5],
+    ]
+    assert row.sequence_starts.tolist() == [0, 1, 9]
+    assert torch.equal(row.vision.pixel_values, picture.vision.pixel_values)
+    assert row.vision.grid_thw.tolist() == [[1, 4, 4]]
+
+
+def test_images_of_all_sequences_in_the_order_of_their_tokens():
+    first, second = with_image([1], [1, 2, 4], [8, 9], 6), with_image([], [1, 4, 2], [7, 6], 5)
+    row = pack([first, text([1, 2], 1), second], spec=SPEC)
+    assert row.vision.grid_thw.tolist() == [[1, 2, 4], [1, 4, 2]]
+    assert torch.equal(row.vision.pixel_values, torch.cat([first.vision.pixel_values, second.vision.pixel_values]))
+
+
+def test_no_sequences_make_a_masked_row():
+    row = pack([], spec=SPEC, multiple_of=4)
+    assert row.input_ids.tolist() == [0, 0, 0, 0]
+    assert not row.loss_mask.any()
+    assert row.sequence_starts.tolist() == [0, 4]
+    assert place([], [], row_length=4).tolist() == [0, 0, 0, 0]
+    assert take([], torch.arange(4)) == []
+
+
+def test_filling_is_never_an_image_token():
+    spec = VisionSpec(image_token_id=0, video_token_id=4, vision_start_token_id=1, vision_end_token_id=2, merge_size=2)
+    assert pack([], spec=spec, multiple_of=2).input_ids.tolist() == [1, 1]
+
+
+def test_values_lie_where_the_labels_are_the_response():
+    sequences = [text([1, 2, 3, 4], 2), text([5, 6, 7], 1)]
+    row = pack(sequences, spec=SPEC, multiple_of=4)
+    assert [part.tolist() for part in take(sequences, row.labels)] == [[3, 4], [6, 7]]
+    assert place(sequences, [torch.tensor([0.5, 1.5]), torch.tensor([2.5, 3.5])], row_length=8).tolist() == [0, 0.5, 1.5, 2.5, 3.5, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("ids", "prompt_length"), [([1], 1), ([1, 2], 0), ([1, 2], 3), ([], 0)])
+def test_sequences_without_a_prompt_or_a_place_are_refused(ids, prompt_length):
+    with pytest.raises(ValueError, match="cannot be packed"):
+        pack([text(ids, prompt_length)], spec=SPEC)
+
+
+def test_a_prompt_cut_inside_its_image_is_refused():
+    whole = with_image([1], [1, 4, 4], [8, 9], 8)
+    cut = Sequence(token_ids=whole.token_ids[:5], prompt_length=4, vision=whole.vision)
+    with pytest.raises(ValueError, match=r"2 image tokens for grids \[\[1, 4, 4\]\], which take 4"):
+        pack([cut], spec=SPEC)
+
+
+def test_values_of_the_wrong_length_are_refused():
+    with pytest.raises(ValueError, match="3 values for a response of 2 tokens"):
+        place([text([1, 2, 3], 1)], [torch.zeros(3)], row_length=2)
+    with pytest.raises(ValueError, match="2 places do not fit into a row of 1"):
+        take([text([1, 2, 3], 1)], torch.zeros(1))
+
+
+SEQUENCES = st.lists(
+    st.tuples(st.lists(st.integers(1, 80), min_size=2, max_size=12), st.floats(0, 1)).map(
+        lambda drawn: text(drawn[0], 1 + int(drawn[1] * (len(drawn[0]) - 1)))
+    ),
+    max_size=6,
+)
+
+
+@given(sequences=SEQUENCES, multiple_of=st.integers(1, 8))
+def test_take_is_the_inverse_of_place_and_labels_are_the_responses(sequences, multiple_of):
+    row = pack(sequences, spec=SPEC, multiple_of=multiple_of)
+    length = len(row.labels)
+    assert length % multiple_of == 0 and length > 0
+    responses = [sequence.token_ids[sequence.prompt_length :] for sequence in sequences]
+    assert all(torch.equal(a, b) for a, b in zip(take(sequences, row.labels), responses, strict=True))
+    assert torch.equal(place(sequences, responses, row_length=length), row.labels * row.loss_mask)
+    assert int(row.loss_mask.sum()) == sum(len(response) for response in responses)
