@@ -1,0 +1,73 @@
+"""The rollout engines as the driver sees them: prompts in, samples in the same order out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+
+from lmm_r1_mega.cluster.environment import engine_environment
+from lmm_r1_mega.cluster.placement import Placement, Slot
+from lmm_r1_mega.cluster.supervise import wait_all
+from lmm_r1_mega.cluster.workers import RolloutWorker
+from lmm_r1_mega.config import Config
+from lmm_r1_mega.rollout.engine import Sampling
+from lmm_r1_mega.schema import Completion, Prompt, Sample
+
+
+class Engines:
+    """All vLLM engines of a run."""
+
+    def __init__(self, config: Config, placement: Placement, model_path: Path, *, max_images: int) -> None:
+        self._timeout_s = config.cluster.step_timeout_s
+        self._sleeps = config.cluster.placement == "hybrid" and placement.has_gpus and bool(placement.trainers)
+        self.actors = [_start(config, placement, slot, model_path, max_images=max_images) for slot in placement.engines]
+        wait_all(self._calls(lambda engine: engine.ready.remote()), doing="loading the model", timeout_s=config.cluster.start_timeout_s)
+
+    def generate(self, prompts: list[Prompt], *, samples: int, sampling: Sampling, seed: int) -> list[Sample]:
+        """`samples` answers to every prompt, those of a prompt as neighbours, in the order of `prompts`.
+
+        The result does not depend on the number of engines: every prompt has random numbers of its own.
+        """
+        sent = [replace(prompt, vision=None) for prompt in prompts]  # engines have an image processor of their own
+        count = len(self.actors)
+        calls = {
+            f"rollout engine {i}": engine.generate.remote(sent[i::count], samples=samples, sampling=sampling, seed=seed)
+            for i, engine in enumerate(self.actors)
+            if sent[i::count]
+        }
+        answers: list[list[Completion]] = [[] for _ in prompts]
+        for i, result in enumerate(wait_all(calls, doing="generation", timeout_s=self._timeout_s).values()):
+            answers[i::count] = result
+        return [Sample(prompt, completion) for prompt, group in zip(prompts, answers, strict=True) for completion in group]
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Engines hold GPU memory inside only, where they share GPUs with the trainer."""
+        if not self._sleeps:
+            yield
+            return
+        self._everywhere(lambda engine: engine.wake.remote(), "waking up")
+        yield
+        self._everywhere(lambda engine: engine.sleep.remote(), "going to sleep")
+
+    def _everywhere(self, call: Callable[[ActorHandle], ray.ObjectRef], doing: str) -> None:
+        wait_all(self._calls(call), doing=doing, timeout_s=self._timeout_s)
+
+    def _calls(self, call: Callable[[ActorHandle], ray.ObjectRef]) -> dict[str, ray.ObjectRef]:
+        return {f"rollout engine {i}": call(engine) for i, engine in enumerate(self.actors)}
+
+
+def _start(config: Config, placement: Placement, slot: Slot, model_path: Path, *, max_images: int) -> ActorHandle:
+    options: dict[str, Any] = {
+        "num_cpus": 0.01,
+        "max_restarts": 0,
+        "scheduling_strategy": placement.strategy(slot),
+        "runtime_env": {"env_vars": engine_environment(placement, slot)},
+    }
+    return ray.remote(RolloutWorker).options(**options).remote(config, model_path, max_images=max_images)

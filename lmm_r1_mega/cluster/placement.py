@@ -1,0 +1,100 @@
+"""Which process runs on which machine and GPU.
+
+Every trainer rank has a bundle of its own (one CPU slot, and one GPU where there are GPUs). A hybrid engine shares the
+bundles of the ranks whose GPUs it borrows; a disaggregated one has further bundles. The loop never asks which it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import ray
+from ray.util.placement_group import PlacementGroup, placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from lmm_r1_mega.cluster.supervise import ProcessLost
+from lmm_r1_mega.config import Config
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one process."""
+
+    bundle: int
+    address: str
+    gpu_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Slots of all processes of a run, and the group that reserves them."""
+
+    group: PlacementGroup
+    trainers: tuple[Slot, ...]
+    engines: tuple[Slot, ...]
+    has_gpus: bool
+
+    def strategy(self, slot: Slot) -> PlacementGroupSchedulingStrategy:
+        """Ray's scheduling strategy that puts an actor into `slot`."""
+        return PlacementGroupSchedulingStrategy(self.group, placement_group_bundle_index=slot.bundle)
+
+
+def num_bundles(config: Config, *, num_trainers: int) -> int:
+    """Bundles that a run reserves: one a trainer rank, and where engines are apart one for each of their GPUs.
+
+    Raises:
+        ValueError: hybrid engines need more GPUs than the trainer has ranks.
+    """
+    wanted = config.rollout.engines * config.rollout.tensor
+    if config.cluster.placement == "disaggregated" or num_trainers == 0:
+        return num_trainers + wanted
+    if wanted > num_trainers:
+        raise ValueError(
+            f"rollout.engines {config.rollout.engines} x rollout.tensor {config.rollout.tensor} need {wanted} GPUs, but hybrid placement "
+            f"shares the trainer's {num_trainers}: lower them, or set cluster.placement=disaggregated"
+        )
+    return num_trainers
+
+
+@ray.remote(num_cpus=0)
+def _where() -> tuple[str, tuple[str, ...]]:
+    return ray.util.get_node_ip_address(), tuple(str(gpu) for gpu in ray.get_gpu_ids())
+
+
+def place(config: Config, *, num_trainers: int) -> Placement:
+    """Reserve the bundles of a run and give every process its slot, neighbours in rank on one machine.
+
+    Raises:
+        ProcessLost: the cluster does not have the resources within `cluster.start_timeout_s`.
+    """
+    has_gpus = ray.cluster_resources().get("GPU", 0) > 0
+    count = num_bundles(config, num_trainers=num_trainers)
+    bundle = {"CPU": 1, "GPU": 1} if has_gpus else {"CPU": 1}
+    group = placement_group([bundle] * count, strategy="PACK")
+    if not group.wait(config.cluster.start_timeout_s):
+        raise ProcessLost(f"the cluster has no room for {count} x {bundle} within {config.cluster.start_timeout_s:.0f} s: {ray.cluster_resources()}")
+    slots = _slots(group, count, has_gpus=has_gpus)
+    trainers = slots[:num_trainers]
+    shared = slots if config.cluster.placement == "hybrid" or num_trainers == 0 else slots[num_trainers:]
+    return Placement(group, tuple(trainers), tuple(_engine_slots(config, shared)), has_gpus)
+
+
+def _slots(group: PlacementGroup, count: int, *, has_gpus: bool) -> list[Slot]:
+    probe = _where.options(num_gpus=0.01) if has_gpus else _where
+    asked = [probe.options(scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=i)).remote() for i in range(count)]
+    slots = [Slot(i, address, gpu_ids) for i, (address, gpu_ids) in enumerate(ray.get(asked, timeout=120))]
+    return sorted(slots, key=lambda slot: (slot.address, tuple(int(gpu) for gpu in slot.gpu_ids)))
+
+
+def _engine_slots(config: Config, slots: list[Slot]) -> list[Slot]:
+    width = config.rollout.tensor
+    chosen = []
+    for index in range(config.rollout.engines):
+        members = slots[index * width : (index + 1) * width]
+        if len({slot.address for slot in members}) > 1:
+            raise ValueError(
+                f"rollout.tensor {width} would spread engine {index} over machines {sorted({slot.address for slot in members})}: "
+                f"choose a size that divides the GPUs of a machine"
+            )
+        chosen.append(Slot(members[0].bundle, members[0].address, tuple(gpu for slot in members for gpu in slot.gpu_ids)))
+    return chosen

@@ -1,0 +1,49 @@
+"""Joining or starting a Ray cluster, and leaving nothing of it behind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from lmm_r1_mega.config import ClusterSettings
+
+LOOPBACK = "127.0.0.1"
+
+
+@contextmanager
+def ray_session(settings: ClusterSettings, *, num_processes: int) -> Iterator[None]:
+    """Ray for the length of a run: the cluster at `settings.address`, or a private one on this machine.
+
+    A private cluster listens for token holders only (the token lives in this process's environment), has no dashboard and
+    keeps its files in a folder that goes with it. It offers as many CPU slots as there are processes to start, since ranks
+    and engines wait for each other more than they compute at the same time.
+    """
+    if settings.address is not None:
+        ray.init(address=settings.address, log_to_driver=False, logging_level="error")
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    folder = tempfile.mkdtemp(prefix="lmm_r1_ray_")
+    try:
+        ray.init(
+            num_cpus=num_processes,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+            _node_ip_address=LOOPBACK,
+            _temp_dir=folder,
+        )
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,148 @@
+"""The trainer as the driver sees it: sequences in, results in the same order out, wherever the ranks are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ray
+from ray.actor import ActorHandle
+from torch import Tensor
+
+from lmm_r1_mega.cluster.environment import trainer_environment
+from lmm_r1_mega.cluster.placement import Placement
+from lmm_r1_mega.cluster.supervise import wait_all
+from lmm_r1_mega.cluster.workers import Coordinates, Role, TrainWorker
+from lmm_r1_mega.config import Config
+from lmm_r1_mega.convert.flops import sequence_flops
+from lmm_r1_mega.convert.shape import read_shape
+from lmm_r1_mega.data.balance import assign_rows
+from lmm_r1_mega.data.packing import num_places
+from lmm_r1_mega.schema import PolicyTarget, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
+from lmm_r1_mega.training.objectives import PolicyLoss
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Which of a list of items goes to which data-parallel rank and row."""
+
+    indices: list[list[list[int]]]
+
+    def rows(self, items: list[T]) -> list[list[list[T]]]:
+        """rank -> rows -> items"""
+        return [[[items[i] for i in row] for row in rank] for rank in self.indices]
+
+    def restore(self, results: list[list[list[T]]]) -> list[T]:
+        """Inverse of `rows`."""
+        placed = {
+            index: result
+            for rank, rank_results in zip(self.indices, results, strict=True)
+            for row, row_results in zip(rank, rank_results, strict=True)
+            for index, result in zip(row, row_results, strict=True)
+        }
+        return [placed[index] for index in range(len(placed))]
+
+
+class Trainers:
+    """All Megatron ranks of a run. A method is one collective call to every rank."""
+
+    def __init__(self, config: Config, placement: Placement) -> None:
+        self._config = config
+        self._workers = [_start(config, placement, rank) for rank in range(config.layout.num_ranks)]
+        self._shape = read_shape(config.model.path)
+        [address] = self._collect([self._workers[0].free_address.remote()], "finding a port")
+        self._coordinates: list[Coordinates] = self._everywhere(lambda worker: worker.join.remote(address), "joining the others")
+
+    def load(self, role: Role, path: Path, *, total_steps: int) -> None:
+        """Build the policy or the critic on all ranks from a Hugging Face folder."""
+        self._everywhere(lambda worker: worker.load.remote(role, path, total_steps=total_steps), f"loading the {role}")
+
+    def take_snapshot(self, name: str) -> None:
+        """Keep the policy's present weights in host memory under a name."""
+        self._everywhere(lambda worker: worker.take_snapshot.remote(name), "taking a snapshot")
+
+    def logprobs(self, sequences: list[Sequence], *, temperature: float, weights: str | None = None) -> list[TokenStats]:
+        """Log-probability and entropy of every response token, by the policy or by one of its snapshots."""
+        return self._per_sequence(
+            sequences, lambda worker, rows: worker.logprobs.remote(rows, temperature=temperature, weights=weights), "log-probabilities"
+        )
+
+    def values(self, sequences: list[Sequence]) -> list[Tensor]:
+        """The critic's value before every response token, one [response] tensor a sequence."""
+        return self._per_sequence(sequences, lambda worker, rows: worker.values.remote(rows), "values")
+
+    def update_policy(self, targets: list[PolicyTarget], loss: PolicyLoss) -> UpdateReport:
+        """One optimizer step of the policy."""
+        return self._update(targets, lambda worker, rows: worker.update_policy.remote(rows, loss), "the policy update")
+
+    def update_values(self, targets: list[ValueTarget], *, value_clip: float) -> UpdateReport:
+        """One optimizer step of the critic."""
+        return self._update(targets, lambda worker, rows: worker.update_values.remote(rows, value_clip=value_clip), "the critic update")
+
+    def update_sft(self, targets: list[SFTTarget]) -> UpdateReport:
+        """One optimizer step on demonstrations."""
+        return self._update(targets, lambda worker, rows: worker.update_sft.remote(rows), "the supervised update")
+
+    def publish(self, engines: list[ActorHandle], *, version: int) -> None:
+        """Give the policy's weights to the rollout engines."""
+        self._everywhere(lambda worker: worker.publish.remote(engines, version=version), "sending weights")
+
+    def save(self, folders: Mapping[Role, Path]) -> None:
+        """Write weights, optimizer, schedule and random state of each role into its folder."""
+        self._everywhere(lambda worker: worker.save.remote(folders), "saving a checkpoint")
+
+    def restore(self, folders: Mapping[Role, Path]) -> None:
+        """Inverse of `save`, at this or another layout."""
+        self._everywhere(lambda worker: worker.restore.remote(folders), "loading a checkpoint")
+
+    def export_hf(self, folder: Path) -> None:
+        """Write the policy as a Hugging Face folder."""
+        self._everywhere(lambda worker: worker.export_hf.remote(folder), "exporting the model")
+
+    def _update(self, targets: list[Any], call: Callable[[ActorHandle, Any], ray.ObjectRef], doing: str) -> UpdateReport:
+        assignment = self._assign([target.sequence for target in targets])
+        reports = self._by_data_rank(assignment.rows(targets), call, doing)
+        return next(report for report, at in zip(reports, self._coordinates, strict=True) if at.is_reporter)
+
+    def _per_sequence(self, sequences: list[Sequence], call: Callable[[ActorHandle, Any], ray.ObjectRef], doing: str) -> list[Any]:
+        assignment = self._assign(sequences)
+        results = self._by_data_rank(assignment.rows(sequences), call, doing)
+        reported = {at.data_rank: result for result, at in zip(results, self._coordinates, strict=True) if at.is_reporter}
+        return assignment.restore([reported[rank] for rank in range(self._config.layout.data)])
+
+    def _assign(self, sequences: list[Sequence]) -> Assignment:
+        lengths = [num_places(sequence) for sequence in sequences]
+        costs = [self._cost(sequence) for sequence in sequences]
+        return Assignment(assign_rows(lengths, costs, budget=self._config.layout.row_tokens, num_ranks=self._config.layout.data))
+
+    def _cost(self, sequence: Sequence) -> float:
+        patches = 0 if sequence.vision is None else len(sequence.vision.pixel_values)
+        return sequence_flops(self._shape, tokens=num_places(sequence), patches=patches)
+
+    def _by_data_rank(self, rows: list[list[list[T]]], call: Callable[[ActorHandle, Any], ray.ObjectRef], doing: str) -> list[Any]:
+        """Each rank gets the rows of its data rank by reference; they are stored once."""
+        stored = [ray.put(rank_rows) for rank_rows in rows]
+        ranks = zip(self._workers, self._coordinates, strict=True)
+        return self._collect([call(worker, stored[at.data_rank]) for worker, at in ranks], doing)
+
+    def _everywhere(self, call: Callable[[ActorHandle], ray.ObjectRef], doing: str) -> list[Any]:
+        return self._collect([call(worker) for worker in self._workers], doing)
+
+    def _collect(self, calls: list[ray.ObjectRef], doing: str) -> list[Any]:
+        named = {f"trainer rank {rank}": call for rank, call in enumerate(calls)}
+        return list(wait_all(named, doing=doing, timeout_s=self._config.cluster.step_timeout_s).values())
+
+
+def _start(config: Config, placement: Placement, rank: int) -> ActorHandle:
+    options = {
+        "num_cpus": 0.01,
+        "num_gpus": 0.5 if placement.has_gpus else 0,
+        "max_restarts": 0,
+        "scheduling_strategy": placement.strategy(placement.trainers[rank]),
+        "runtime_env": {"env_vars": trainer_environment(placement)},
+    }
+    return ray.remote(TrainWorker).options(**options).remote(config, rank)

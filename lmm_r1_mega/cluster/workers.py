@@ -1,0 +1,135 @@
+"""The two kinds of Ray actors: a trainer rank and a rollout engine. Thin: what they do is in training/ and rollout/."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import ray
+from ray.actor import ActorHandle
+from torch import Tensor
+
+from lmm_r1_mega.cluster.supervise import wait_all
+from lmm_r1_mega.config import Config
+from lmm_r1_mega.rollout.engine import RolloutEngine, Sampling
+from lmm_r1_mega.rollout.transfer import send_weights
+from lmm_r1_mega.schema import Completion, PolicyTarget, Prompt, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
+from lmm_r1_mega.training import parallel
+from lmm_r1_mega.training.engine import Engine
+from lmm_r1_mega.training.objectives import PolicyLoss
+
+Role = Literal["policy", "critic"]
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Where a trainer rank stands."""
+
+    data_rank: int
+    is_reporter: bool
+
+
+class TrainWorker:
+    """One Megatron rank; holds its share of the policy and, for PPO, of the critic."""
+
+    def __init__(self, config: Config, rank: int) -> None:
+        self._config = config
+        self._rank = rank
+        self._engines: dict[Role, Engine] = {}
+
+    def free_address(self) -> str:
+        """host:port on this machine where the ranks may meet."""
+        host = ray.util.get_node_ip_address()
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+            return f"{host}:{probe.getsockname()[1]}"
+
+    def join(self, address: str) -> Coordinates:
+        """Meet the other ranks; collective."""
+        parallel.initialize(self._config.layout, rank=self._rank, address=address, seed=self._config.run.seed)
+        return Coordinates(parallel.data_rank(), parallel.is_reporter())
+
+    def load(self, role: Role, path: Path, *, total_steps: int) -> None:
+        """Build a model from a Hugging Face folder; collective."""
+        self._engines[role] = Engine(path, role=role, config=self._config, total_steps=total_steps)
+
+    def take_snapshot(self, name: str) -> None:
+        self._engines["policy"].take_snapshot(name)
+
+    def logprobs(self, rows: list[list[Sequence]], *, temperature: float, weights: str | None) -> list[list[TokenStats]] | None:
+        policy = self._engines["policy"]
+        with policy.weights(weights) if weights else nullcontext():
+            return policy.logprobs(rows, temperature=temperature)
+
+    def values(self, rows: list[list[Sequence]]) -> list[list[Tensor]] | None:
+        return self._engines["critic"].values(rows)
+
+    def update_policy(self, rows: list[list[PolicyTarget]], loss: PolicyLoss) -> UpdateReport:
+        return self._engines["policy"].update_policy(rows, loss)
+
+    def update_values(self, rows: list[list[ValueTarget]], *, value_clip: float) -> UpdateReport:
+        return self._engines["critic"].update_values(rows, value_clip=value_clip)
+
+    def update_sft(self, rows: list[list[SFTTarget]]) -> UpdateReport:
+        return self._engines["policy"].update_sft(rows)
+
+    def publish(self, engines: list[ActorHandle], *, version: int) -> None:
+        """Send the policy's weights to the rollout engines; collective, rank 0 drives."""
+        client = RolloutClient(engines, timeout_s=self._config.cluster.step_timeout_s)
+        send_weights(self._engines["policy"].export(), client, settings=self._config.rollout, version=version, rank=self._rank)
+
+    def save(self, folders: Mapping[Role, Path]) -> None:
+        for role, folder in folders.items():
+            self._engines[role].save(folder)
+
+    def restore(self, folders: Mapping[Role, Path]) -> None:
+        for role, folder in folders.items():
+            self._engines[role].load(folder)
+
+    def export_hf(self, folder: Path) -> None:
+        self._engines["policy"].export_hf(folder)
+
+
+class RolloutClient:
+    """vLLM's weight-sync calls, made to every rollout actor at once."""
+
+    def __init__(self, engines: list[ActorHandle], *, timeout_s: float) -> None:
+        self._engines = engines
+        self._timeout_s = timeout_s
+
+    def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
+        self._call("init_weight_transfer_engine", init_info)
+
+    def start_weight_update(self, *args: Any) -> None:
+        self._call("start_weight_update", *args)
+
+    def update_weights(self, update_info: Any) -> None:
+        self._call("update_weights", update_info)
+
+    def finish_weight_update(self, *args: Any) -> None:
+        self._call("finish_weight_update", *args)
+
+    def _call(self, method: str, *args: Any) -> None:
+        calls = {f"rollout engine {i}": getattr(engine, method).remote(*args) for i, engine in enumerate(self._engines)}
+        wait_all(calls, doing=method, timeout_s=self._timeout_s)
+
+
+class RolloutWorker:
+    """One vLLM engine."""
+
+    def __init__(self, config: Config, model_path: Path, *, max_images: int) -> None:
+        self._engine = RolloutEngine(
+            model_path,
+            settings=config.rollout,
+            precision=config.model.precision,
+            max_prompt_tokens=config.data.max_prompt_tokens,
+            max_images=max_images,
+            seed=config.run.seed,
+        )
+
+    def generate(self, prompts: list[Prompt], *, samples: int, sampling: Sampling, seed: int) -> list[list[Completion]]:
+        return self._engine.generate(prompts, samples=samples, sampling=sampling, seed=seed)
