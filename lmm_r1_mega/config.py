@@ -20,6 +20,9 @@ AlgorithmName = Literal["ppo", "grpo", "dr_grpo", "rloo", "reinforce", "reinforc
 Aggregation = Literal["token", "sequence", "constant"]
 KLEstimator = Literal["k1", "k2", "k3"]
 
+GROUP_BASELINES: frozenset[AlgorithmName] = frozenset({"grpo", "dr_grpo", "rloo", "reinforce_baseline"})
+"""Algorithms that compare a sample with the others of its prompt."""
+
 
 class Section(BaseModel):
     """A group of settings: frozen, without unknown keys, documented in place."""
@@ -181,6 +184,15 @@ class AlgorithmSettings(Section):
     kl: KLSettings = KLSettings()
     """Distance to the reference policy."""
 
+    @model_validator(mode="after")
+    def _groups_are_large_enough(self) -> AlgorithmSettings:
+        if self.name in GROUP_BASELINES and self.samples_per_prompt < 2:
+            raise ValueError(
+                f"algorithm.name {self.name} compares samples of a prompt and needs at least 2, got {self.samples_per_prompt}: "
+                f"raise algorithm.samples_per_prompt"
+            )
+        return self
+
 
 class CriticSettings(Section):
     """PPO's value model."""
@@ -307,6 +319,6 @@ class Config(Section):
             )
         if self.data.probabilities and len(self.data.probabilities) != len(self.data.train):
             raise ValueError(
-                f"data.probabilities has {len(self.data.probabilities)} entries for {len(self.data.train)} files of data.train: give one for each"
+                f"data.probabilities has {len(self.data.probabilities)} entries and data.train {len(self.data.train)} files: give one for each"
             )
         return self

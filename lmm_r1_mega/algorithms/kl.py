@@ -27,10 +27,8 @@ def kl_estimate(
         return difference
     if estimator == "k2":
         return difference.square() / 2
-    if estimator == "k3":
-        bounded = difference.clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
-        return torch.expm1(-bounded) + bounded
-    raise ValueError(f"algorithm.kl.estimator {estimator!r} is unknown: use k1, k2 or k3")
+    bounded = difference.clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
+    return torch.expm1(-bounded) + bounded
 
 
 @dataclass
@@ -82,6 +80,7 @@ def kl_controller(settings: KLSettings) -> FixedKL | AdaptiveKL:
         return FixedKL(settings.coefficient)
     if settings.coefficient == 0:
         raise ValueError(
-            f"algorithm.kl.target {settings.target} needs a coefficient to adapt, got 0: set algorithm.kl.coefficient, or leave the target out"
+            f"algorithm.kl.target {settings.target} needs a coefficient to adapt, got 0: "
+            f"set algorithm.kl.coefficient, or leave the target out"
         )
     return AdaptiveKL(settings.coefficient, settings.target, settings.horizon)

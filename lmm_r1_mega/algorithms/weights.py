@@ -23,11 +23,9 @@ def token_weights(
     """
     counted = valid & (lengths > 0)
     num_sequences = counted.sum().clamp(min=1)
-    denominators = {
+    denominators: dict[Aggregation, Tensor] = {
         "token": (lengths * counted).sum().clamp(min=1).expand_as(lengths),
         "sequence": num_sequences * lengths.clamp(min=1),
         "constant": (num_sequences * max_response_tokens).expand_as(lengths),
     }
-    if aggregation not in denominators:
-        raise ValueError(f"algorithm.aggregation {aggregation!r} is unknown: use {', '.join(denominators)}")
     return torch.where(counted, 1 / denominators[aggregation].float(), 0.0)

@@ -1,0 +1,152 @@
+"""Estimators as pure functions: rewards of samples and tokens in, advantages out.
+
+Statistics of a group are over its valid samples. A mean of equal numbers is taken to be that number, not its sum over its
+count, so that a group of equal rewards has advantages of exactly 0 whatever the rounding.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+STD_EPS = 1e-6
+"""Added to every standard deviation that divides."""
+
+
+class Spread(NamedTuple):
+    """Centre and spread of masked numbers along the last axis, which is kept."""
+
+    count: Float[Tensor, "*rows 1"]
+    mean: Float[Tensor, "*rows 1"]
+    variance: Float[Tensor, "*rows 1"]
+    """Sum of squared deviations over the count; exactly 0 for equal numbers."""
+
+
+def masked_spread(numbers: Float[Tensor, "*rows length"], mask: Bool[Tensor, "*rows length"]) -> Spread:
+    """Count, mean and variance of the numbers under the mask; all 0 where there are none."""
+    count = mask.sum(dim=-1, keepdim=True).to(numbers.dtype)
+    smallest = numbers.masked_fill(~mask, torch.inf).amin(dim=-1, keepdim=True)
+    largest = numbers.masked_fill(~mask, -torch.inf).amax(dim=-1, keepdim=True)
+    mean = (numbers * mask).sum(dim=-1, keepdim=True) / count.clamp(min=1)
+    mean = torch.where(smallest == largest, smallest, mean)
+    variance = ((numbers - mean) * mask).square().sum(dim=-1, keepdim=True) / count.clamp(min=1)
+    return Spread(count, mean, variance)
+
+
+def _groups(rewards: Float[Tensor, "samples"], valid: Bool[Tensor, "samples"], group_size: int) -> tuple[Tensor, Tensor]:
+    """The two vectors as [prompts, group]; a group with fewer than two valid samples has none."""
+    if group_size < 2:
+        raise ValueError(
+            f"a baseline from the group needs at least 2 samples a prompt, got {group_size}: raise algorithm.samples_per_prompt"
+        )
+    if len(rewards) % group_size:
+        raise ValueError(
+            f"{len(rewards)} samples are not whole groups of {group_size}: hand over every sample of a prompt, invalid ones too"
+        )
+    grouped_valid = valid.view(-1, group_size)
+    return rewards.view(-1, group_size), grouped_valid & (grouped_valid.sum(dim=1, keepdim=True) > 1)
+
+
+def no_baseline(rewards: Float[Tensor, "samples"], valid: Bool[Tensor, "samples"], group_size: int) -> Float[Tensor, "samples"]:
+    """The rewards as they are; 0 where invalid."""
+    return rewards * valid
+
+
+def group_mean_baseline(rewards: Float[Tensor, "samples"], valid: Bool[Tensor, "samples"], group_size: int) -> Float[Tensor, "samples"]:
+    """Reward minus the mean of its group (Dr. GRPO, Liu et al. 2025).
+
+    Example: one group [1, 0, 0, 1] -> [1/2, -1/2, -1/2, 1/2]
+    """
+    grouped, counted = _groups(rewards, valid, group_size)
+    return ((grouped - masked_spread(grouped, counted).mean) * counted).flatten()
+
+
+def leave_one_out(rewards: Float[Tensor, "samples"], valid: Bool[Tensor, "samples"], group_size: int) -> Float[Tensor, "samples"]:
+    """RLOO: reward minus the mean of the other samples of its prompt, n / (n - 1) (R - mean) (Ahmadian et al. 2024, eq. 8).
+
+    Example: one group [1, 0, 0, 1] -> [2/3, -2/3, -2/3, 2/3]
+    """
+    grouped, counted = _groups(rewards, valid, group_size)
+    spread = masked_spread(grouped, counted)
+    others = spread.count / (spread.count - 1).clamp(min=1)
+    return ((grouped - spread.mean) * others * counted).flatten()
+
+
+def group_standard_score(rewards: Float[Tensor, "samples"], valid: Bool[Tensor, "samples"], group_size: int) -> Float[Tensor, "samples"]:
+    """GRPO: (reward - mean of its group) / (its sample standard deviation + 1e-6) (Shao et al. 2024, section 4.1.2).
+
+    The standard deviation divides by n - 1, as in the published implementations.
+
+    Example: one group [1, 0, 0, 1] -> std sqrt(1/3), so [0.866, -0.866, -0.866, 0.866]; equal rewards -> exactly 0.
+    """
+    grouped, counted = _groups(rewards, valid, group_size)
+    spread = masked_spread(grouped, counted)
+    std = (spread.variance * spread.count / (spread.count - 1).clamp(min=1)).sqrt()
+    return ((grouped - spread.mean) / (std + STD_EPS) * counted).flatten()
+
+
+def last_token_rewards(rewards: Float[Tensor, "samples"], mask: Bool[Tensor, "samples length"]) -> Float[Tensor, "samples length"]:
+    """Token rewards that are the sample's reward on its last token and 0 elsewhere; a response without tokens gets none."""
+    following = torch.nn.functional.pad(mask[:, 1:], (0, 1), value=False)
+    return rewards[:, None] * (mask & ~following)
+
+
+def returns_to_go(
+    token_rewards: Float[Tensor, "samples length"], mask: Bool[Tensor, "samples length"], *, gamma: float
+) -> Float[Tensor, "samples length"]:
+    """Return of each token, G_t = r_t + gamma G_{t+1}, 0 after the last.
+
+    Example: rewards [1, 0, 2] with gamma 1/2 -> [1.5, 1, 2]
+    """
+    return _backward_sum(token_rewards * mask, gamma) * mask
+
+
+class GAE(NamedTuple):
+    """Advantages, and the returns that the critic learns."""
+
+    advantages: Float[Tensor, "samples length"]
+    returns: Float[Tensor, "samples length"]
+
+
+def gae(
+    token_rewards: Float[Tensor, "samples length"],
+    values: Float[Tensor, "samples length"],
+    mask: Bool[Tensor, "samples length"],
+    *,
+    gamma: float,
+    lam: float,
+    bootstrap: Bool[Tensor, "samples"],
+) -> GAE:
+    """Generalised advantage estimation (Schulman et al. 2016, eq. 16) and returns = advantages + values.
+
+    delta_t = r_t + gamma V_{t+1} - V_t, A_t = delta_t + gamma lam A_{t+1}. After the last token V is 0, except where
+    `bootstrap` is true (a response that the length limit cut): it would have gone on, and the value of its last state, the
+    nearest one the critic has seen, stands for what would have come.
+
+    Example: rewards [0, 1], values [0.5, 0.25], gamma 1, lam 1/2 -> advantages [0.125, 0.75], returns [0.625, 1].
+    """
+    values = values * mask
+    following = torch.nn.functional.pad(values[:, 1:], (0, 1))
+    following = following + last_token_rewards(bootstrap.to(values.dtype), mask) * values
+    deltas = (token_rewards + gamma * following - values) * mask
+    advantages = _backward_sum(deltas, gamma * lam) * mask
+    return GAE(advantages, advantages + values)
+
+
+def whiten(numbers: Float[Tensor, "samples length"], mask: Bool[Tensor, "samples length"]) -> Float[Tensor, "samples length"]:
+    """Shift and scale to mean 0 and variance 1 over the tokens under the mask; equal numbers become exactly 0."""
+    spread = masked_spread(numbers.flatten(), mask.flatten())
+    return (numbers - spread.mean) / (spread.variance.sqrt() + STD_EPS) * mask
+
+
+def _backward_sum(terms: Float[Tensor, "samples length"], decay: float) -> Float[Tensor, "samples length"]:
+    """Sums from the right, S_t = x_t + decay S_{t+1}."""
+    total = torch.zeros_like(terms[:, 0])
+    sums = torch.empty_like(terms)
+    for t in reversed(range(terms.shape[1])):
+        total = terms[:, t] + decay * total
+        sums[:, t] = total
+    return sums

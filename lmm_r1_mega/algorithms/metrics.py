@@ -1,0 +1,64 @@
+"""Figures that tell a practitioner how a step went. None of them trains anything."""
+
+from __future__ import annotations
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from lmm_r1_mega.algorithms.advantages import masked_spread
+from lmm_r1_mega.algorithms.kl import kl_estimate
+from lmm_r1_mega.algorithms.losses import policy_ratio
+
+
+def masked_mean(numbers: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -> float:
+    """Mean of the numbers under the mask; 0 where there are none."""
+    return float(masked_spread(numbers.flatten(), mask.flatten()).mean) if mask.any() else 0.0
+
+
+def mismatch(
+    old_logprobs: Float[Tensor, "*tokens"], rollout_logprobs: Float[Tensor, "*tokens"], mask: Bool[Tensor, "*tokens"]
+) -> dict[str, float]:
+    """Disagreement of trainer and rollout engine about the sampled tokens, before any update.
+
+    `abs_mean` and `abs_max` of the difference of log-probabilities; `k3`, the estimate of KL(rollout || trainer); `ess`,
+    effective sample size as a share of the tokens, (sum w)^2 / (n sum w^2) with w = pi_trainer / pi_rollout: 1 where they
+    agree. Without a token: 0, and `ess` 1.
+    """
+    if not mask.any():
+        return {"mismatch/abs_mean": 0.0, "mismatch/abs_max": 0.0, "mismatch/k3": 0.0, "mismatch/ess": 1.0}
+    old, rollout = old_logprobs[mask].double(), rollout_logprobs[mask].double()
+    difference = (old - rollout).abs()
+    weights = policy_ratio(old, rollout)
+    return {
+        "mismatch/abs_mean": float(difference.mean()),
+        "mismatch/abs_max": float(difference.max()),
+        "mismatch/k3": float(kl_estimate(rollout, old, "k3").mean()),
+        "mismatch/ess": float(weights.sum().square() / (weights.square().sum() * weights.numel())),
+    }
+
+
+def reward_spread(rewards: Float[Tensor, "samples"], valid: Bool[Tensor, "samples"], group_size: int) -> dict[str, float]:
+    """Mean reward, mean standard deviation inside a group, and the share of groups that are all equal and teach nothing.
+
+    Groups without a valid sample are in no figure; a group with one valid sample has no spread.
+    """
+    if not valid.any():
+        return {"reward": 0.0, "reward_std": 0.0, "frac_reward_zero_std": 1.0}
+    spread = masked_spread(rewards.view(-1, group_size), valid.view(-1, group_size))
+    seen = spread.count > 0
+    std = (spread.variance * spread.count / (spread.count - 1).clamp(min=1)).sqrt()
+    return {
+        "reward": masked_mean(rewards, valid),
+        "reward_std": float(std[seen].mean()),
+        "frac_reward_zero_std": float((std[seen] == 0).float().mean()),
+    }
+
+
+def explained_variance(
+    values: Float[Tensor, "samples length"], returns: Float[Tensor, "samples length"], mask: Bool[Tensor, "samples length"]
+) -> float:
+    """1 - var(returns - values) / var(returns): 1 for a perfect critic, 0 for a constant one; 0 where the returns are all equal."""
+    total = masked_spread(returns.flatten(), mask.flatten()).variance
+    if total == 0:
+        return 0.0
+    return float(1 - masked_spread((returns - values).flatten(), mask.flatten()).variance / total)

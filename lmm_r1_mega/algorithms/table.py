@@ -1,0 +1,132 @@
+"""The algorithms as rows of a table, and the one function that the loop calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from lmm_r1_mega.algorithms.advantages import (
+    gae,
+    group_mean_baseline,
+    group_standard_score,
+    last_token_rewards,
+    leave_one_out,
+    no_baseline,
+    returns_to_go,
+    whiten,
+)
+from lmm_r1_mega.algorithms.kl import kl_estimate
+from lmm_r1_mega.algorithms.metrics import explained_variance, masked_mean, reward_spread
+from lmm_r1_mega.algorithms.trajectories import Advantages, Trajectories
+from lmm_r1_mega.config import Aggregation, AlgorithmSettings
+
+Credit = tuple[Float[Tensor, "samples length"], Float[Tensor, "samples length"] | None]
+"""Advantages of tokens, and returns for the critic where there is one."""
+
+
+def credit_by_return(
+    token_rewards: Float[Tensor, "samples length"],
+    mask: Bool[Tensor, "samples length"],
+    trajectories: Trajectories,
+    settings: AlgorithmSettings,
+) -> Credit:
+    """A token's advantage is what came after it; there is no critic to teach."""
+    return returns_to_go(token_rewards, mask, gamma=settings.gamma), None
+
+
+def credit_by_gae(
+    token_rewards: Float[Tensor, "samples length"],
+    mask: Bool[Tensor, "samples length"],
+    trajectories: Trajectories,
+    settings: AlgorithmSettings,
+) -> Credit:
+    """A token's advantage is by how much it surprised the critic; returns are the critic's targets."""
+    if trajectories.values is None:
+        raise ValueError(f"algorithm.name {settings.name} needs the critic's values: start a critic and hand over `values`")
+    bootstrap = trajectories.truncated & settings.bootstrap_truncated
+    return gae(token_rewards, trajectories.values, mask, gamma=settings.gamma, lam=settings.lam, bootstrap=bootstrap)
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One estimator: sample rewards -> baseline -> token rewards -> credit -> perhaps whitened."""
+
+    baseline: Callable[[Tensor, Tensor, int], Tensor]
+    """(rewards [samples], valid [samples], group size) -> rewards [samples]."""
+    credit: Callable[[Tensor, Tensor, Trajectories, AlgorithmSettings], Credit]
+    whitened: bool
+    """Whether advantages are shifted and scaled over all tokens of the step."""
+    aggregation: Aggregation
+    """How the loss counts tokens where the settings do not say."""
+    needs_critic: bool = False
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    # Schulman et al. 2017; advantages whitened as in Huang et al. 2022, "The 37 implementation details of PPO", no. 7
+    "ppo": Algorithm(no_baseline, credit_by_gae, whitened=True, aggregation="token", needs_critic=True),
+    # Shao et al. 2024
+    "grpo": Algorithm(group_standard_score, credit_by_return, whitened=False, aggregation="sequence"),
+    # Liu et al. 2025
+    "dr_grpo": Algorithm(group_mean_baseline, credit_by_return, whitened=False, aggregation="constant"),
+    # Ahmadian et al. 2024
+    "rloo": Algorithm(leave_one_out, credit_by_return, whitened=False, aggregation="token"),
+    # Williams 1992
+    "reinforce": Algorithm(no_baseline, credit_by_return, whitened=False, aggregation="token"),
+    # Hu et al. 2025, REINFORCE++ and its baseline variant
+    "reinforce_pp": Algorithm(no_baseline, credit_by_return, whitened=True, aggregation="token"),
+    "reinforce_baseline": Algorithm(group_mean_baseline, credit_by_return, whitened=True, aggregation="token"),
+}
+
+
+def aggregation_of(settings: AlgorithmSettings) -> Aggregation:
+    """How the loss counts tokens: as the settings say, else as the algorithm was published."""
+    return settings.aggregation or ALGORITHMS[settings.name].aggregation
+
+
+def prepare(trajectories: Trajectories, settings: AlgorithmSettings, kl_coefficient: float) -> Advantages:
+    """Advantages, returns and metrics of a step's samples by the algorithm that the settings name.
+
+    Rewards are clipped, compared with their baseline and put on the last tokens; the KL penalty of tokens is subtracted where
+    its place is the reward; credit runs backward over the tokens. With no discount and no penalty every token of a sample
+    has the sample's own advantage. `kl_coefficient` is the controller's, which may differ from the settings' starting value.
+    """
+    algorithm = ALGORITHMS[settings.name]
+    valid = trajectories.valid
+    mask = trajectories.mask & valid[:, None]
+    rewards = _clipped(trajectories.rewards.masked_fill(~valid, 0), settings.reward_clip)
+    kl = _token_kl(trajectories, settings)
+    penalty = kl_coefficient * kl if settings.kl.place == "reward" else torch.zeros_like(kl)
+    shaped = algorithm.baseline(rewards, valid, trajectories.group_size)
+    token_rewards = last_token_rewards(shaped, mask) - penalty * mask
+    advantages, returns = algorithm.credit(token_rewards, mask, trajectories, settings)
+    advantages = whiten(advantages, mask) if algorithm.whitened else advantages
+    metrics = reward_spread(rewards, valid, trajectories.group_size)
+    metrics |= {"kl": masked_mean(kl, mask), "advantage/abs_mean": masked_mean(advantages.abs(), mask)}
+    return Advantages(advantages, returns, metrics | _critic_metrics(trajectories, returns, mask))
+
+
+def _clipped(rewards: Float[Tensor, "samples"], bounds: tuple[float, float] | None) -> Float[Tensor, "samples"]:
+    """Rewards inside the bounds, where there are any."""
+    return rewards if bounds is None else rewards.clamp(*bounds)
+
+
+def _token_kl(trajectories: Trajectories, settings: AlgorithmSettings) -> Float[Tensor, "samples length"]:
+    """KL of every token before the update; 0 without a reference."""
+    if trajectories.reference_logprobs is None:
+        return torch.zeros_like(trajectories.old_logprobs)
+    return kl_estimate(trajectories.old_logprobs, trajectories.reference_logprobs, settings.kl.estimator)
+
+
+def _critic_metrics(trajectories: Trajectories, returns: Tensor | None, mask: Bool[Tensor, "samples length"]) -> dict[str, float]:
+    """How well the critic knew the returns before it learnt from them."""
+    if trajectories.values is None or returns is None:
+        return {}
+    return {
+        "value/mean": masked_mean(trajectories.values, mask),
+        "value/return_mean": masked_mean(returns, mask),
+        "value/explained_variance": explained_variance(trajectories.values, returns, mask),
+    }

@@ -1,0 +1,52 @@
+"""Metrics against numbers worked by hand."""
+
+import math
+
+import pytest
+import torch
+
+from lmm_r1_mega.algorithms.metrics import explained_variance, masked_mean, mismatch, reward_spread
+
+
+def test_mismatch_by_hand():
+    trainer = torch.tensor([[0.2, 0.4, 0.9]]).log()
+    rollout = torch.tensor([[0.4, 0.4, 0.1]]).log()
+    figures = mismatch(trainer, rollout, torch.tensor([[True, True, False]]))
+    assert figures["mismatch/abs_mean"] == pytest.approx(math.log(2) / 2)
+    assert figures["mismatch/abs_max"] == pytest.approx(math.log(2))
+    assert figures["mismatch/k3"] == pytest.approx((0.5 - 1 + math.log(2)) / 2)
+    assert figures["mismatch/ess"] == pytest.approx(1.5**2 / (2 * 1.25))
+
+
+def test_agreement_is_exact():
+    logprobs = -torch.rand(3, 7)
+    figures = mismatch(logprobs, logprobs.clone(), torch.ones(3, 7, dtype=torch.bool))
+    assert figures == {"mismatch/abs_mean": 0, "mismatch/abs_max": 0, "mismatch/k3": 0, "mismatch/ess": 1}
+
+
+def test_no_tokens_no_mismatch():
+    figures = mismatch(torch.zeros(2), torch.ones(2), torch.zeros(2, dtype=torch.bool))
+    assert figures == {"mismatch/abs_mean": 0, "mismatch/abs_max": 0, "mismatch/k3": 0, "mismatch/ess": 1}
+
+
+def test_reward_spread_by_hand():
+    rewards = torch.tensor([1.0, 0.0, 0.1, 0.1, 1.0, 9.0, 9.0, 9.0])
+    valid = torch.tensor([True, True, True, True, True, False, False, False])
+    figures = reward_spread(rewards, valid, 2)
+    assert figures["reward"] == pytest.approx(2.2 / 5)
+    assert figures["reward_std"] == pytest.approx(math.sqrt(0.5) / 3)
+    assert figures["frac_reward_zero_std"] == pytest.approx(2 / 3)
+
+
+def test_explained_variance_by_hand():
+    mask = torch.tensor([[True, True, True, False]])
+    returns = torch.tensor([[0.0, 1.0, 2.0, 50.0]])
+    assert explained_variance(returns + torch.tensor([[0, 0, 0, 9.0]]), returns, mask) == 1
+    assert explained_variance(torch.full_like(returns, 3.0), returns, mask) == pytest.approx(0)
+    assert explained_variance(returns / 2, returns, mask) == pytest.approx(0.75)
+    assert explained_variance(returns, torch.full_like(returns, 0.1), mask) == 0
+
+
+def test_masked_mean_by_hand():
+    assert masked_mean(torch.tensor([1.0, 2.0, 9.0]), torch.tensor([True, True, False])) == 1.5
+    assert masked_mean(torch.tensor([1.0]), torch.tensor([False])) == 0
