@@ -1,0 +1,54 @@
+"""Memory of a whole process tree over time."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import psutil
+
+PERIOD_S = 0.5
+
+
+class PeakMemory:
+    """The largest sum of resident bytes over this process and all its descendants, grandchildren that lost their parent included.
+
+    Pages that processes share count once for each, so the figure is an upper bound.
+    """
+
+    def __init__(self) -> None:
+        self.peak_bytes = 0
+        self._seen: set[psutil.Process] = {psutil.Process()}
+
+    def sample(self) -> None:
+        """Look once."""
+        for process in list(self._seen):
+            with contextlib.suppress(psutil.Error):
+                self._seen.update(process.children(recursive=True))
+        total = 0
+        for process in list(self._seen):
+            try:
+                total += process.memory_info().rss
+            except psutil.Error:
+                self._seen.discard(process)
+        self.peak_bytes = max(self.peak_bytes, total)
+
+
+@contextlib.contextmanager
+def peak_memory() -> Iterator[PeakMemory]:
+    """Sample in the background until the block ends."""
+    memory, finished = PeakMemory(), threading.Event()
+
+    def watch() -> None:
+        while not finished.wait(PERIOD_S):
+            memory.sample()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield memory
+    finally:
+        finished.set()
+        thread.join()
+        memory.sample()
