@@ -1,0 +1,234 @@
+"""The only place that opens an image: references in rows to RGB pictures, within declared folders and limits."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+from PIL import Image, ImageOps
+
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF")
+_END_MARKS = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
+_DEEP_MODES = ("I", "F")
+_DECODER_ERRORS = (  # what Pillow's readers raise on broken files
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    AttributeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+class ImageRefused(ValueError):
+    """A reference or a file that is not opened, or not as an image; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """What may be read."""
+
+    folder: Path
+    """Folder of the data file: relative paths start here, and images below it may be read."""
+    roots: tuple[Path, ...]
+    """Further folders whose images may be read."""
+    max_bytes: int
+    max_pixels: int
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image on disk, its path without links and inside a root."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class ImageBytes:
+    """An image written into the row itself."""
+
+    encoded: str
+    """Base64."""
+
+
+ImageSource = ImageFile | ImageBytes
+
+
+def locate_image(reference: str, limits: ImageLimits) -> ImageSource:
+    """Find what a path, `file://` or `data:` reference means, without opening it.
+
+    Raises: ImageRefused for URLs, paths that leave every root (links followed) and malformed references.
+    """
+    if not reference or "\0" in reference or any("\ud800" <= letter <= "\udfff" for letter in reference):
+        raise ImageRefused("the image reference is empty or has letters that no path has: give a path, file:// or data: URI")
+    lowered = reference[:5].lower()
+    if lowered == "data:":
+        return ImageBytes(_base64_part(reference, limits))
+    if lowered == "file:":
+        return ImageFile(_inside_roots(_file_uri_path(reference), limits))
+    if "://" in reference:
+        raise ImageRefused(f"image {_short(reference)}: images are not fetched from URLs: download it and give its path")
+    return ImageFile(_inside_roots(reference, limits))
+
+
+def measure_image(source: ImageSource, limits: ImageLimits) -> tuple[int, int]:
+    """Width and height by the header, orientation not applied. A file whose end looks cut is decoded to be sure.
+
+    Raises: ImageRefused where the file cannot be read as one still image within the limits.
+    """
+    with _opened(source, limits) as file, _decoder_errors(source):
+        image = _open_header(file, source, limits)
+        if not _ends_whole(file, image.format):
+            file.seek(0)
+            _to_rgb(_open_header(file, source, limits))
+        return image.size
+
+
+def load_image(source: ImageSource, limits: ImageLimits) -> Image.Image:
+    """The picture as RGB: EXIF orientation applied, transparency on white, 16-bit grey scaled to 8.
+
+    Raises: ImageRefused where the file cannot be read as one still image within the limits.
+    """
+    with _opened(source, limits) as file, _decoder_errors(source):
+        picture = _to_rgb(_open_header(file, source, limits))
+    picture.info = {}  # colour profiles and EXIF would travel with every prompt
+    return picture
+
+
+def _base64_part(reference: str, limits: ImageLimits) -> str:
+    header, comma, encoded = reference.partition(",")
+    if not comma or not header.lower().endswith(";base64") or not header.lower().startswith("data:image/"):
+        raise ImageRefused(f"image {_short(reference)}: a data: URI must read data:image/TYPE;base64,...")
+    if len(encoded) * 3 // 4 > limits.max_bytes + 3:
+        raise ImageRefused(_too_many_bytes("a data: URI", len(encoded) * 3 // 4, limits))
+    return encoded
+
+
+def _file_uri_path(reference: str) -> str:
+    parts = urlsplit(reference)
+    if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
+        raise ImageRefused(f"image {_short(reference)}: a file:// URI must read file:///absolute/path, special characters as %XX")
+    path = unquote(parts.path)
+    if not path.startswith("/") or "\0" in path:
+        raise ImageRefused(f"image {_short(reference)}: a file:// URI needs an absolute path")
+    return path
+
+
+def _inside_roots(path: str, limits: ImageLimits) -> str:
+    """The path without links, if it lies below a root."""
+    real = os.path.realpath(limits.folder / path)
+    roots = [os.path.realpath(root) for root in (limits.folder, *limits.roots)]
+    if not any(real.startswith(root.rstrip("/") + "/") for root in roots):
+        raise ImageRefused(
+            f"image {_short(path)} lies outside the folders that may be read ({', '.join(roots)}): add its folder to data.image_roots"
+        )
+    return real
+
+
+@contextlib.contextmanager
+def _opened(source: ImageSource, limits: ImageLimits) -> Iterator[BinaryIO]:
+    """The image's bytes as a file, their number checked."""
+    if isinstance(source, ImageBytes):
+        yield BytesIO(_decoded(source))
+        return
+    with _open_regular(source) as file:
+        num_bytes = os.fstat(file.fileno()).st_size
+        if num_bytes > limits.max_bytes:
+            raise ImageRefused(_too_many_bytes(f"image {source.path}", num_bytes, limits))
+        yield file
+
+
+def _decoded(source: ImageBytes) -> bytes:
+    try:
+        return base64.b64decode("".join(source.encoded.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ImageRefused(f"{_name(source)} is not valid base64 ({error}): encode it again") from error
+
+
+def _open_regular(source: ImageFile) -> BinaryIO:
+    """Open without following a link put there since the path was checked, and without waiting on a pipe or device."""
+    if os.path.realpath(source.path) != source.path:
+        raise ImageRefused(f"image {source.path} has become a link: links may not change during a run")
+    try:
+        descriptor = os.open(source.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ImageRefused(f"image {source.path} cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ImageRefused(f"image {source.path} is not a regular file: give the path of a picture")
+    return os.fdopen(descriptor, "rb")
+
+
+@contextlib.contextmanager
+def _decoder_errors(source: ImageSource) -> Iterator[None]:
+    try:
+        yield
+    except ImageRefused:
+        raise
+    except _DECODER_ERRORS as error:
+        kinds = ", ".join(_FORMATS)
+        raise ImageRefused(
+            f"{_name(source)} cannot be read as an image ({str(error) or type(error).__name__}): save it again as one of {kinds}"
+        ) from error
+
+
+def _open_header(file: BinaryIO, source: ImageSource, limits: ImageLimits) -> Image.Image:
+    image = Image.open(file, formats=_FORMATS)
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        limit = f"data.max_image_pixels {limits.max_pixels}"
+        raise ImageRefused(f"{_name(source)} has {width} x {height} pixels, more than {limit}: shrink it, or raise the setting")
+    if image.format not in ("JPEG", "MPO") and getattr(image, "n_frames", 1) > 1:  # an MPO is a photograph with its preview
+        raise ImageRefused(f"{_name(source)} is animated or has several pages: keep one")
+    if image.mode in _DEEP_MODES:
+        raise ImageRefused(f"{_name(source)} has 32-bit samples (mode {image.mode}), whose range is unknown: save it with 8 bits")
+    return image
+
+
+def _ends_whole(file: BinaryIO, image_format: str | None) -> bool:
+    """Whether the file's last bytes prove that it was not cut; False where the format has no such mark."""
+    mark = _END_MARKS.get(image_format or "")
+    file.seek(0, os.SEEK_END)
+    file.seek(max(0, file.tell() - 32))
+    return mark is not None and mark in file.read()
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):
+        samples = np.asarray(upright).astype(np.uint32)
+        upright = Image.fromarray(((samples + 128) // 257).astype(np.uint8))
+    if upright.has_transparency_data:
+        layers = upright.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert("RGB")
+    return upright.convert("RGB")
+
+
+def _too_many_bytes(name: str, num_bytes: int, limits: ImageLimits) -> str:
+    return f"{name} has {num_bytes} bytes, more than data.max_image_bytes {limits.max_bytes}: shrink it, or raise the setting"
+
+
+def _name(source: ImageSource) -> str:
+    return f"image {source.path}" if isinstance(source, ImageFile) else f"image data:...{source.encoded[:12]!r}..."
+
+
+def _short(reference: str) -> str:
+    return reference if len(reference) <= 120 else reference[:100] + "..."
