@@ -1,0 +1,72 @@
+"""Fills this rank's model from a Hugging Face folder, and names its parameters as checkpoints do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from megatron.core import parallel_state
+from torch.nn import Parameter
+
+from lmm_r1_mega.convert.hf_folder import HFReader
+from lmm_r1_mega.convert.plan import Plan, Transfer, make_plan
+from lmm_r1_mega.convert.qwen2_5_vl import EMBEDDING, OUTPUT
+from lmm_r1_mega.models.qwen2_5_vl import Qwen2_5_VL
+
+_FUSED_NORMS = {
+    "input_layernorm.weight": "self_attention.linear_qkv.layer_norm_weight",
+    "pre_mlp_layernorm.weight": "mlp.linear_fc1.layer_norm_weight",
+}
+_LAYER = re.compile(r"decoder\.layers\.(\d+)\.(.*)")
+
+
+def canonical_parameters(model: Qwen2_5_VL) -> dict[str, Parameter]:
+    """Parameters of this rank by their names in the whole model, the same for every layout and layer spec.
+
+    The copy of tied embeddings on the last pipeline stage goes by the embedding's name.
+    """
+    return {_canonical(name, model): parameter for name, parameter in model.named_parameters()}
+
+
+def _canonical(name: str, model: Qwen2_5_VL) -> str:
+    if name == OUTPUT and model.share_embeddings_and_output_weights:
+        return EMBEDDING
+    match = _LAYER.fullmatch(name)
+    if match is None:
+        return name
+    number = model.decoder.layers[int(match[1])].layer_number - 1
+    return f"decoder.layers.{number}.{_FUSED_NORMS.get(match[2], match[2])}"
+
+
+def plan_of(hf: HFReader, model: Qwen2_5_VL) -> Plan:
+    """Plan between a Hugging Face folder and this model."""
+    return make_plan(hf.shapes(), model.shape, padded_vocab=model.vocab_size)
+
+
+def load_hf_weights(model: Qwen2_5_VL, hf_path: Path, *, fresh: frozenset[str] = frozenset()) -> None:
+    """Fill every parameter of this rank from the folder and mark it as split or replicated over tensor-parallel ranks.
+
+    `fresh` are canonical names that the folder has no weights for, a value head for example. Raises `ValueError` with the
+    list where a parameter has no rule.
+    """
+    parameters = {name: parameter for name, parameter in canonical_parameters(model).items() if name not in fresh}
+    with HFReader(hf_path) as hf:
+        plan = plan_of(hf, model)
+        transfers = plan.by_megatron()
+        unknown = sorted(set(parameters) - set(transfers))
+        if unknown:
+            raise ValueError(f"no rule of the conversion table fills {unknown}: {hf_path} is of another model family")
+        for name, parameter in parameters.items():
+            _fill(parameter, transfers[name], (hf.tensor(plan.source_name(part)) for part in transfers[name].hf))
+
+
+@torch.no_grad()
+def _fill(parameter: Parameter, transfer: Transfer, parts: Iterable[torch.Tensor]) -> None:
+    rank, size = parallel_state.get_tensor_model_parallel_rank(), parallel_state.get_tensor_model_parallel_world_size()
+    shard = transfer.rule.shard(transfer.rule.to_megatron(list(parts)), rank=rank, size=size)
+    if shard.shape != parameter.shape:
+        raise ValueError(f"{transfer.megatron} has shape {list(parameter.shape)} on this rank, the checkpoint gives {list(shard.shape)}")
+    parameter.copy_(shard)
+    parameter.tensor_model_parallel = transfer.rule.split_dim is not None  # megatron.core's gradient norm counts by this mark

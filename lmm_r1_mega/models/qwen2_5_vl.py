@@ -1,0 +1,82 @@
+"""Qwen2.5-VL: the vision tower of transformers in front of a megatron.core GPTModel, on packed rows."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from megatron.core import parallel_state
+from megatron.core.models.gpt import GPTModel
+from megatron.core.tensor_parallel import scatter_to_sequence_parallel_region
+from megatron.core.transformer.transformer_config import TransformerConfig
+from torch import Tensor
+
+from lmm_r1_mega.convert.shape import ModelShape
+from lmm_r1_mega.models.attention import describe_row
+from lmm_r1_mega.models.device import training_device
+from lmm_r1_mega.models.specs import decoder_spec
+from lmm_r1_mega.schema import Row, Vision
+
+
+class Qwen2_5_VL(GPTModel):
+    """One pipeline stage of Qwen2.5-VL; the first also holds the vision tower, whole on every tensor-parallel rank."""
+
+    def __init__(self, config: TransformerConfig, shape: ModelShape, *, padded_vocab: int, tied: bool) -> None:
+        super().__init__(
+            config=config,
+            transformer_layer_spec=decoder_spec(config),
+            vocab_size=padded_vocab,
+            max_sequence_length=shape.max_positions,
+            pre_process=parallel_state.is_pipeline_first_stage(),
+            post_process=parallel_state.is_pipeline_last_stage(),
+            share_embeddings_and_output_weights=tied,
+            position_embedding_type="mrope",
+            rotary_base=shape.rope_theta,
+            scatter_embedding_sequence_parallel=False,  # image features take their places in the whole row first
+        )
+        self.shape = shape
+
+    def attach_tower(self, tower: torch.nn.Module) -> None:
+        """Give the first stage its vision tower."""
+        self.visual = tower
+
+    def forward(self, row: Row) -> Tensor:
+        """Hidden states [tokens / tp, 1, hidden] for the next stage; from the last one logits [tokens, padded_vocab / tp],
+        or values [tokens] where the output layer is a value head."""
+        device = training_device()
+        embedded = self._embed(row, device) if self.pre_process else None
+        output = super().forward(
+            input_ids=None,
+            position_ids=row.position_ids[:, None].to(device),
+            attention_mask=None,
+            decoder_input=embedded,
+            packed_seq_params=describe_row(row.sequence_starts, device),
+        )
+        return output[0].squeeze(-1) if self.post_process else output
+
+    def _embed(self, row: Row, device: torch.device) -> Float[Tensor, "tokens 1 hidden"]:
+        """Word embeddings of the whole row with image features at the image tokens; scattered under sequence parallelism."""
+        ids = row.input_ids.to(device)
+        embedded = self.embedding(input_ids=ids[None], position_ids=None)[:, 0]
+        embedded = self._touch_tower(embedded) if row.vision is None else self._place_images(embedded, ids, row.vision)
+        embedded = embedded[:, None]
+        if self.config.sequence_parallel:
+            embedded = scatter_to_sequence_parallel_region(embedded)
+        return embedded
+
+    def _place_images(
+        self, embedded: Float[Tensor, "tokens hidden"], ids: Int[Tensor, "tokens"], vision: Vision
+    ) -> Float[Tensor, "tokens hidden"]:
+        places = (ids == self.shape.image_token_id).nonzero()[:, 0]
+        pixels = vision.pixel_values.to(device=ids.device, dtype=self.config.params_dtype)
+        features = self.visual(pixels, grid_thw=vision.grid_thw.to(ids.device)).pooler_output
+        if len(places) != len(features):
+            raise ValueError(f"a row has {len(places)} image tokens for {len(features)} image features: its ids and grid_thw disagree")
+        return embedded.index_copy(0, places, features.to(embedded.dtype))
+
+    def _touch_tower(self, embedded: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens hidden"]:
+        """Give a trainable tower zero gradients in a row without images, so that every rank has the same set of gradients."""
+        trainable = [parameter for parameter in self.visual.parameters() if parameter.requires_grad]
+        if not (trainable and torch.is_grad_enabled()):
+            return embedded
+        zero = sum(parameter.flatten()[0] for parameter in trainable) * 0
+        return embedded + zero.to(embedded.dtype)
