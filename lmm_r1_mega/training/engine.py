@@ -1,0 +1,177 @@
+"""One model on this rank, trained and asked: what the driver calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from lmm_r1_mega.config import Config
+from lmm_r1_mega.convert.shape import read_shape
+from lmm_r1_mega.data.packing import pack
+from lmm_r1_mega.data.rope import VisionSpec
+from lmm_r1_mega.models.build import build_model
+from lmm_r1_mega.models.device import resolve_precision, training_device
+from lmm_r1_mega.schema import PolicyTarget, Row, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
+from lmm_r1_mega.training import optimizer as adamw
+from lmm_r1_mega.training import parallel, pipeline
+from lmm_r1_mega.training.checkpoint import Trained, load_checkpoint, save_checkpoint
+from lmm_r1_mega.training.export import export_weights
+from lmm_r1_mega.training.objectives import Objective, PolicyLoss, means, policy_objective, sft_objective, value_objective
+from lmm_r1_mega.training.row_targets import by_sequence, on_device, policy_tokens, sft_weights, trained_places, value_tokens
+from lmm_r1_mega.training.schedule import learning_rate_share
+from lmm_r1_mega.training.snapshots import Snapshots
+from lmm_r1_mega.training.vocab_parallel import TokenScores, token_scores
+
+T = TypeVar("T")
+Target = TypeVar("Target", PolicyTarget, ValueTarget, SFTTarget)
+
+FP8_TOKENS = 16  # Transformer Engine's FP8 products need dimensions that are multiples of it
+
+
+class Engine:
+    """This rank's share of a policy or a critic, with its optimizer.
+
+    Every method is collective over the trainer's ranks. `rows` are those of this data rank: each a list of sequences that are
+    packed into one micro-batch. Results come in the order of rows and sequences, on the reporter; other ranks get None. Several
+    engines may live in one process.
+    """
+
+    def __init__(self, hf_path: Path, *, role: Literal["policy", "critic"], config: Config, total_steps: int) -> None:
+        """Build the model from a Hugging Face folder; `total_steps` optimizer steps are the length of the schedule."""
+        self._hf_path, self._layout, self._total_steps = Path(hf_path), config.layout, total_steps
+        rate = {"learning_rate": config.critic.learning_rate} if role == "critic" else {}
+        self._settings = config.optimizer.model_copy(update=rate)
+        self._spec, self._vocab_size = VisionSpec.load(hf_path), read_shape(hf_path).vocab_size
+        self._row_multiple = _row_multiple(config)
+        self._module = build_model(self._hf_path, model=config.model, layout=config.layout, role=role)
+        self._model = pipeline.wrap_for_sums(self._module, config.layout)
+        self._optimizer = adamw.build_optimizer(self._model, self._settings, params_dtype=self._module.config.params_dtype)
+        self._snapshots = Snapshots(self._module)
+        self._steps_done = 0
+
+    @property
+    def is_reporter(self) -> bool:
+        """Whether the driver reads this rank's results."""
+        return parallel.is_reporter()
+
+    def logprobs(self, rows: list[list[Sequence]], *, temperature: float) -> list[list[TokenStats]] | None:
+        """Log-probability and entropy of every response token at a temperature.
+
+        The numbers of a row are bitwise those that `update_policy` computes for the same sequences in a row.
+        """
+
+        def read(row: Row, sequences: list[Sequence], output: Tensor) -> list[TokenStats]:
+            scores = self._scores(row, output, temperature)
+            pairs = zip(by_sequence(row, sequences, scores.logprobs), by_sequence(row, sequences, scores.entropy), strict=True)
+            return [TokenStats(response_logprobs=logprobs, response_entropy=entropy) for logprobs, entropy in pairs]
+
+        return self._ask(rows, read)
+
+    def values(self, rows: list[list[Sequence]]) -> list[list[Tensor]] | None:
+        """The critic's value before every response token, one [response] tensor a sequence."""
+        return self._ask(rows, lambda row, sequences, output: by_sequence(row, sequences, output[trained_places(row)].float()))
+
+    def update_policy(self, rows: list[list[PolicyTarget]], loss: PolicyLoss) -> UpdateReport:
+        """One optimizer step of the policy; the report is the same on every rank."""
+
+        def objective(row: Row, targets: list[PolicyTarget], output: Tensor) -> Objective:
+            return policy_objective(self._scores(row, output, loss.temperature), policy_tokens(row, targets), loss)
+
+        return self._update(rows, objective)
+
+    def update_values(self, rows: list[list[ValueTarget]], *, value_clip: float) -> UpdateReport:
+        """One optimizer step of the critic; the report is the same on every rank."""
+
+        def objective(row: Row, targets: list[ValueTarget], output: Tensor) -> Objective:
+            return value_objective(output[trained_places(row)].float(), value_tokens(row, targets), clip=value_clip)
+
+        return self._update(rows, objective)
+
+    def update_sft(self, rows: list[list[SFTTarget]]) -> UpdateReport:
+        """One optimizer step on demonstrations; the report is the same on every rank."""
+
+        def objective(row: Row, targets: list[SFTTarget], output: Tensor) -> Objective:
+            return sft_objective(self._scores(row, output, 1.0), sft_weights(row, targets))
+
+        return self._update(rows, objective)
+
+    def take_snapshot(self, name: str) -> None:
+        """Keep the present weights in host memory under a name."""
+        self._snapshots.take(name)
+
+    def weights(self, name: str) -> AbstractContextManager[None]:
+        """Within the context the model has the weights of a snapshot; no update may happen inside."""
+        return self._snapshots.weights(name)
+
+    def save(self, folder: Path) -> None:
+        """Write weights, optimizer, schedule and random state as a distributed checkpoint; the caller writes aside and renames."""
+        save_checkpoint(folder, Trained(self._module, self._optimizer), steps_done=self._steps_done)
+
+    def load(self, folder: Path) -> None:
+        """Inverse of `save`, at this or another layout. Snapshots stay as they are."""
+        self._steps_done = load_checkpoint(folder, Trained(self._module, self._optimizer))
+
+    def export(self) -> Iterator[tuple[str, Tensor]]:
+        """Hugging Face names and whole tensors, one at a time; every rank iterates, global rank 0 gets what it may use."""
+        return export_weights(self._module, self._hf_path, everywhere=False)
+
+    def export_hf(self, folder: Path) -> None:
+        """Write a Hugging Face folder: weights with index, config, tokenizer, processor, chat template."""
+        write_hf(folder, self.export(), source=self._hf_path)
+
+    def _scores(self, row: Row, logits: Tensor, temperature: float) -> TokenScores:
+        places = trained_places(row)
+        shard = parallel.vocab_shard_of(logits.shape[1], vocab_size=self._vocab_size)
+        return token_scores(logits, row.labels[places], places, shard=shard, temperature=temperature)
+
+    def _ask(self, rows: list[list[Sequence]], read: Callable[[Row, list[Sequence], Tensor], T]) -> list[T] | None:
+        sequences = self._same_number(rows)
+        answers = pipeline.forward(
+            self._model,
+            self._packed(sequences),
+            num_rows=len(sequences),
+            read=lambda index, row, output: read(row, sequences[index], output),
+        )
+        return answers[: len(rows)] if self.is_reporter else None
+
+    def _update(self, rows: list[list[Target]], objective: Callable[[Row, list[Target], Tensor], Objective]) -> UpdateReport:
+        targets = self._same_number(rows)
+        self._model.zero_grad_buffer()
+        self._optimizer.zero_grad()
+        objectives = pipeline.forward_backward(
+            self._model,
+            self._packed([[target.sequence for target in row] for row in targets]),
+            num_rows=len(targets),
+            objective=lambda index, row, output: objective(row, targets[index], output),
+        )
+        share = learning_rate_share(self._steps_done, settings=self._settings, total_steps=self._total_steps)
+        learning_rate = self._settings.learning_rate * share
+        adamw.set_rates(self._optimizer, learning_rate=learning_rate, weight_decay=self._settings.weight_decay)
+        grad_norm = adamw.step(self._optimizer, grad_clip=self._settings.grad_clip)
+        self._steps_done += 1
+        sums = parallel.sums_from_last_stage([{"loss": loss, **counted} for loss, counted in objectives])
+        return UpdateReport(loss=sums.pop("loss"), grad_norm=grad_norm, learning_rate=learning_rate, metrics=means(sums))
+
+    def _same_number(self, rows: list[list[T]]) -> list[list[T]]:
+        """This rank's rows and as many empty ones as it takes for every data rank to run the same number of micro-batches."""
+        num_rows = parallel.largest_over_data_ranks(len(rows))
+        if not num_rows:
+            raise ValueError("no data rank has a row: give at least one")
+        return rows + [[]] * (num_rows - len(rows))
+
+    def _packed(self, rows: list[list[Sequence]]) -> Iterator[Row]:
+        with_images = parallel.is_first_stage()
+        for sequences in rows:
+            row = pack(sequences, spec=self._spec, multiple_of=self._row_multiple)
+            yield on_device(row, training_device(), with_images=with_images)
+
+
+def _row_multiple(config: Config) -> int:
+    """What a row's length must be a multiple of: sequence parallelism cuts it into equal parts."""
+    parts = config.layout.tensor if config.layout.sequence_parallel else 1
+    return parts * (FP8_TOKENS if resolve_precision(config.model.precision) == "fp8" else 1)

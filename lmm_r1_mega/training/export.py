@@ -1,0 +1,75 @@
+"""The weights of all ranks as Hugging Face tensors, one at a time: what goes to the rollout engines and to the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from megatron.core import parallel_state
+from torch import Tensor
+
+from lmm_r1_mega.convert.hf_folder import HFReader
+from lmm_r1_mega.convert.plan import Transfer
+from lmm_r1_mega.models.load import canonical_parameters, plan_of
+from lmm_r1_mega.models.qwen2_5_vl import Qwen2_5_VL
+
+READER = 0  # the global rank that always gets the tensors
+
+
+@torch.no_grad()
+def export_weights(model: Qwen2_5_VL, hf_path: Path, *, everywhere: bool) -> Iterator[tuple[str, Tensor]]:
+    """Name and tensor of every weight, in the layout of the folder `hf_path` and the trainer's precision; collective.
+
+    Every rank iterates to the end. Global rank 0 gets the whole tensors, the others too with `everywhere`, else tensors of the
+    same shape on the meta device. A tensor may share memory with the model.
+    """
+    with HFReader(hf_path) as hf:
+        plan, shapes = plan_of(hf, model), hf.shapes()
+    held = {name: parameter.detach() for name, parameter in canonical_parameters(model).items()}
+    owners = _owning_ranks(list(held))
+    for transfer in plan.transfers:
+        owner = owners[transfer.megatron]
+        parts = _parts(transfer, held, owner=owner)
+        for index, name in enumerate(map(plan.source_name, transfer.hf)):
+            blank = torch.empty(shapes[name], dtype=model.config.params_dtype, device="meta")
+            yield name, _delivered(parts[index] if parts else None, blank, owner=owner, everywhere=everywhere)
+
+
+def _owning_ranks(names: list[str]) -> dict[str, int]:
+    """Global rank, of the first data and tensor rank, whose stage holds each parameter; the earliest stage where two do."""
+    group = parallel_state.get_pipeline_model_parallel_group()
+    stages: list[list[str]] = [[] for _ in range(group.size())]
+    dist.all_gather_object(stages, names, group=group)
+    step = dist.get_world_size() // group.size()  # ranks of a stage lie together
+    return {name: stage * step for stage in reversed(range(len(stages))) for name in stages[stage]}
+
+
+def _parts(transfer: Transfer, held: dict[str, Tensor], *, owner: int) -> list[Tensor] | None:
+    """The transfer's Hugging Face tensors, whole, on its owner; None on other ranks."""
+    group = parallel_state.get_tensor_model_parallel_group()
+    if owner not in dist.get_process_group_ranks(group):
+        return None
+    shard = held[transfer.megatron]
+    if transfer.rule.split_dim is not None and group.size() > 1:
+        shards = [torch.empty_like(shard) for _ in range(group.size())] if dist.get_rank() == owner else None
+        dist.gather(shard, shards, dst=owner, group=group)
+        return transfer.rule.to_hf(transfer.rule.unshard(shards)) if shards else None
+    return transfer.rule.to_hf(shard) if dist.get_rank() == owner else None
+
+
+def _delivered(part: Tensor | None, blank: Tensor, *, owner: int, everywhere: bool) -> Tensor:
+    """The owner's tensor on rank 0, or everywhere; `blank` tells its shape and stands for it on ranks that do not get it."""
+    rank = dist.get_rank()
+    if owner != READER and rank == owner:
+        dist.send(part.contiguous(), dst=READER)
+    if rank == READER or everywhere:
+        received = part if rank == READER and owner == READER else torch.empty_like(blank, device=torch.cuda.current_device())
+        if rank == READER and owner != READER:
+            dist.recv(received, src=owner)
+        if everywhere:
+            received = received.contiguous()
+            dist.broadcast(received, src=READER)
+        return received
+    return blank

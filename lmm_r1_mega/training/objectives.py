@@ -1,0 +1,135 @@
+"""The three losses of a row: what one micro-batch adds to the loss and the metrics of an optimizer step.
+
+An objective takes tensors with one entry per response token of the row and returns sums, never means: tokens carry their share of
+the step's loss as `weights`, and micro-batches and ranks only add up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lmm_r1_mega.algorithms.kl import kl_estimate
+from lmm_r1_mega.algorithms.losses import clipped_policy_loss, clipped_tokens, clipped_value_loss, importance_weights, policy_ratio
+from lmm_r1_mega.config import KLEstimator
+from lmm_r1_mega.training.vocab_parallel import TokenScores
+
+
+@dataclass(frozen=True)
+class PolicyLoss:
+    """What the policy loss is made of."""
+
+    clip_low: float
+    clip_high: float
+    temperature: float
+    dual_clip: float | None = None
+    kl_coefficient: float = 0.0
+    """Weight of the KL term in the loss; 0 where KL is part of the reward, or there is none."""
+    kl_estimator: KLEstimator = "k3"
+    entropy_coefficient: float = 0.0
+    importance_cap: float | None = None
+
+
+class Objective(NamedTuple):
+    """What a row adds to its optimizer step."""
+
+    loss: Float[Tensor, ""]
+    """Sum of weight x token loss."""
+    sums: dict[str, Float[Tensor, ""]]
+    """Sums over the trained tokens by metric name; `num_tokens` of them."""
+
+
+@dataclass(frozen=True)
+class PolicyTokens:
+    """A row's targets, one entry per response token of all its sequences."""
+
+    weights: Float[Tensor, "tokens"]
+    advantages: Float[Tensor, "tokens"]
+    old_logprobs: Float[Tensor, "tokens"]
+    rollout_logprobs: Float[Tensor, "tokens"]
+    reference_logprobs: Float[Tensor, "tokens"] | None
+
+
+@dataclass(frozen=True)
+class ValueTokens:
+    """A row's targets, one entry per response token of all its sequences."""
+
+    weights: Float[Tensor, "tokens"]
+    returns: Float[Tensor, "tokens"]
+    old_values: Float[Tensor, "tokens"]
+
+
+def policy_objective(scores: TokenScores, tokens: PolicyTokens, loss: PolicyLoss) -> Objective:
+    """Clipped policy loss, with the KL to the reference and the entropy bonus where they have a coefficient."""
+    clip = {"clip_low": loss.clip_low, "clip_high": loss.clip_high}
+    per_token = clipped_policy_loss(scores.logprobs, tokens.old_logprobs, tokens.advantages, dual_clip=loss.dual_clip, **clip)
+    if loss.importance_cap is not None:
+        per_token = per_token * importance_weights(tokens.old_logprobs, tokens.rollout_logprobs, loss.importance_cap)
+    if loss.kl_coefficient:
+        per_token = per_token + loss.kl_coefficient * kl_estimate(scores.logprobs, _reference(tokens), loss.kl_estimator)
+    if loss.entropy_coefficient:
+        per_token = per_token - loss.entropy_coefficient * scores.entropy
+    return Objective((tokens.weights * per_token).sum(), _policy_sums(scores, tokens, loss))
+
+
+def value_objective(values: Float[Tensor, "tokens"], tokens: ValueTokens, *, clip: float) -> Objective:
+    """Clipped value loss."""
+    per_token = clipped_value_loss(values, tokens.old_values, tokens.returns, clip=clip)
+    present = values.detach()
+    sums = _summed(
+        {
+            "value/mean": present,
+            "value/error": (present - tokens.returns).square(),
+            "value/clip_ratio": ((present - tokens.old_values).abs() > clip).float(),
+        },
+        tokens.weights,
+    )
+    return Objective((tokens.weights * per_token).sum(), sums)
+
+
+def sft_objective(scores: TokenScores, weights: Float[Tensor, "tokens"]) -> Objective:
+    """Negative log-likelihood of the demonstrations."""
+    sums = _summed({"logprob": scores.logprobs.detach(), "entropy": scores.entropy.detach()}, weights)
+    return Objective(-(weights * scores.logprobs).sum(), sums)
+
+
+def _reference(tokens: PolicyTokens) -> Tensor:
+    if tokens.reference_logprobs is None:
+        raise ValueError("a KL term in the loss needs response_reference_logprobs: keep a reference, or set algorithm.kl.coefficient to 0")
+    return tokens.reference_logprobs
+
+
+@torch.no_grad()
+def _policy_sums(scores: TokenScores, tokens: PolicyTokens, loss: PolicyLoss) -> dict[str, Tensor]:
+    clipped = clipped_tokens(scores.logprobs, tokens.old_logprobs, tokens.advantages, clip_low=loss.clip_low, clip_high=loss.clip_high)
+    metrics = {
+        "entropy": scores.entropy,
+        "ratio/mean": policy_ratio(scores.logprobs, tokens.old_logprobs),
+        "approx_kl": kl_estimate(tokens.old_logprobs, scores.logprobs, "k3"),
+        "clip_ratio/low_mean": clipped.low.float(),
+        "clip_ratio/high_mean": clipped.high.float(),
+        "clip_ratio/region_mean": (clipped.low | clipped.high).float(),
+    }
+    has_reference = tokens.reference_logprobs is not None
+    reference = tokens.reference_logprobs if has_reference else scores.logprobs
+    metrics["kl"] = kl_estimate(scores.logprobs, reference, loss.kl_estimator)
+    sums = _summed(metrics, tokens.weights)
+    return sums | {"num_reference_tokens": sums["num_tokens"] * has_reference}
+
+
+def means(sums: dict[str, float]) -> dict[str, float]:
+    """Means over a step's trained tokens; `kl` is left out where there was no reference."""
+    counts = {"kl": sums.get("num_reference_tokens", 0.0)}
+    names = [name for name in sums if not name.startswith("num_")]
+    return {name: sums[name] / count for name in names if (count := counts.get(name, sums["num_tokens"]))}
+
+
+def _summed(metrics: dict[str, Tensor], weights: Tensor) -> dict[str, Tensor]:
+    """Sums in float64 over the tokens that have a weight: tokens of invalid samples have none."""
+    trained = weights != 0
+    sums = {name: values.detach()[trained].sum(dtype=torch.float64) for name, values in metrics.items()}
+    return sums | {"num_tokens": trained.sum(dtype=torch.float64)}

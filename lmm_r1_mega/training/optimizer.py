@@ -1,0 +1,95 @@
+"""AdamW over Megatron's gradient buffers, its gradient norm and its rates."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.distributed as dist
+from megatron.core.distributed import DistributedDataParallel
+from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, get_megatron_optimizer
+from megatron.core.optimizer.clip_grads import clip_grad_by_total_norm_fp32
+
+from lmm_r1_mega.config import OptimizerSettings
+
+
+def build_optimizer(model: DistributedDataParallel, settings: OptimizerSettings, *, params_dtype: torch.dtype) -> MegatronOptimizer:
+    """AdamW in float32, split over the data ranks where `model` says so; norms and biases are a group without weight decay.
+
+    Where Transformer Engine and apex are absent, Megatron takes torch's AdamW, here in its fused form. Its state exists from the
+    start, so that a checkpoint before the first step is like any other.
+    """
+    config = OptimizerConfig(
+        optimizer="adam",
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        adam_beta1=settings.beta1,
+        adam_beta2=settings.beta2,
+        adam_eps=settings.eps,
+        clip_grad=settings.grad_clip,
+        bf16=params_dtype == torch.bfloat16,
+        params_dtype=params_dtype,
+        use_distributed_optimizer=model.ddp_config.use_distributed_optimizer,
+    )
+    optimizer = get_megatron_optimizer(config, [model])
+    if isinstance(optimizer.optimizer, torch.optim.AdamW):
+        _prepare_torch_adamw(optimizer.optimizer)
+    return optimizer
+
+
+def set_rates(optimizer: MegatronOptimizer, *, learning_rate: float, weight_decay: float) -> None:
+    """Learning rate of every group, and the weight decay of the groups that have one."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+        group["weight_decay"] = weight_decay * group["wd_mult"]
+
+
+def step(optimizer: MegatronOptimizer, *, grad_clip: float) -> float:
+    """Clip the reduced gradients to the norm `grad_clip` (0: no limit), update the weights, return the norm before clipping.
+
+    Raises: FloatingPointError where the norm is not finite; the weights are then as before.
+    """
+    optimizer.prepare_grads()
+    norm = _grad_norm(optimizer)
+    if not math.isfinite(norm):
+        raise FloatingPointError(
+            f"the gradient norm is {norm}, the weights were not updated: lower optimizer.learning_rate or set optimizer.grad_clip, "
+            f"and look at the advantages of this step"
+        )
+    if grad_clip:
+        for part in optimizer.chained_optimizers:
+            clip_grad_by_total_norm_fp32(part.get_parameters(), max_norm=grad_clip, total_norm=norm)
+    optimizer.step_with_ready_grads()
+    return norm
+
+
+@torch.no_grad()
+def _grad_norm(optimizer: MegatronOptimizer) -> float:
+    """Norm of the whole model's gradient, each element counted once, summed in float64 so that it does not depend on the layout."""
+    squares = torch.zeros((), dtype=torch.float64, device=torch.cuda.current_device())
+    for part in optimizer.chained_optimizers:
+        for gradient in part.get_main_grads_for_grad_norm():
+            squares += torch.linalg.vector_norm(gradient, dtype=torch.float64).square()
+    dist.all_reduce(squares, group=optimizer.get_grad_stats_parallel_group())
+    return math.sqrt(squares.item())
+
+
+def _prepare_torch_adamw(adamw: torch.optim.AdamW) -> None:
+    for group in adamw.param_groups:
+        group["fused"] = True
+        for parameter in group["params"]:
+            adamw.state[parameter] = {
+                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format).detach(),
+                "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format).detach(),
+            }
+
+
+def separate_step_counts(optimizer: MegatronOptimizer) -> None:
+    """Give every parameter a step count of its own after a load.
+
+    megatron-core 0.16.1 loads one tensor into all of them, and torch's AdamW would then count each step once a parameter.
+    """
+    for part in optimizer.chained_optimizers:
+        for state in part.state.values():
+            state["step"] = state["step"].clone()

@@ -1,0 +1,90 @@
+"""Process groups of the trainer: the only place that starts and stops torch.distributed and Megatron's parallel state."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from megatron.core import parallel_state, tensor_parallel
+from torch import Tensor
+
+from lmm_r1_mega.config import LayoutSettings
+from lmm_r1_mega.models.device import distributed_backend, use_host_as_device
+from lmm_r1_mega.training.vocab_parallel import VocabShard, vocab_shard
+
+
+def initialize(layout: LayoutSettings, *, rank: int, address: str, seed: int = 0, timeout_s: float = 600) -> None:
+    """Join the trainer's ranks as global rank `rank`; collective over `layout.num_ranks` processes.
+
+    `address` is host:port of rank 0, `timeout_s` the deadline of every later collective. gloo on a CPU, nccl on GPUs.
+
+    Raises: ValueError where the rank is outside the layout.
+    """
+    if not 0 <= rank < layout.num_ranks:
+        raise ValueError(
+            f"rank {rank} is outside the {layout.num_ranks} ranks of the layout: start layout.tensor x pipeline x data processes"
+        )
+    use_host_as_device()
+    if torch.cuda.is_available():
+        torch.cuda.set_device(rank % torch.cuda.device_count())
+    dist.init_process_group(
+        distributed_backend(),
+        init_method=f"tcp://{address}",
+        rank=rank,
+        world_size=layout.num_ranks,
+        timeout=timedelta(seconds=timeout_s),
+    )
+    parallel_state.initialize_model_parallel(tensor_model_parallel_size=layout.tensor, pipeline_model_parallel_size=layout.pipeline)
+    tensor_parallel.model_parallel_cuda_manual_seed(seed)
+
+
+def shutdown() -> None:
+    """Leave the process groups; the inverse of `initialize`."""
+    parallel_state.destroy_model_parallel()
+    dist.destroy_process_group()
+
+
+def data_rank() -> int:
+    """Which share of the rows this rank works on."""
+    return parallel_state.get_data_parallel_rank()
+
+
+def is_reporter() -> bool:
+    """Whether the driver reads this rank's results: first tensor rank of the last stage, one for each data rank."""
+    return parallel_state.is_pipeline_last_stage() and parallel_state.get_tensor_model_parallel_rank() == 0
+
+
+def is_first_stage() -> bool:
+    """Whether this rank's stage has the embedding and the vision tower."""
+    return parallel_state.is_pipeline_first_stage()
+
+
+def vocab_shard_of(width: int, *, vocab_size: int) -> VocabShard:
+    """This rank's shard of a vocabulary when each tensor rank holds `width` columns."""
+    group = parallel_state.get_tensor_model_parallel_group() if parallel_state.get_tensor_model_parallel_world_size() > 1 else None
+    return vocab_shard(rank=parallel_state.get_tensor_model_parallel_rank(), width=width, vocab_size=vocab_size, group=group)
+
+
+def largest_over_data_ranks(value: int) -> int:
+    """Maximum over the data-parallel ranks; collective."""
+    shared = torch.tensor(value, device=torch.cuda.current_device())
+    dist.all_reduce(shared, op=dist.ReduceOp.MAX, group=parallel_state.get_data_parallel_group())
+    return int(shared)
+
+
+def sums_from_last_stage(rows: list[dict[str, Tensor]]) -> dict[str, float]:
+    """Sums over rows and data ranks of what the last stage counted, the same on every rank; collective.
+
+    `rows` holds one dict a row, all with the same names, on the last stage and nothing elsewhere.
+    """
+    shared: list[dict[str, float]] = [{}]
+    if parallel_state.is_pipeline_last_stage():
+        names = sorted(rows[0])
+        total = torch.stack([torch.stack([row[name].double() for name in names]) for row in rows]).sum(dim=0)
+        dist.all_reduce(total, group=parallel_state.get_data_parallel_group())
+        shared = [dict(zip(names, total.tolist(), strict=True))]
+    if parallel_state.get_pipeline_model_parallel_world_size() > 1:
+        source = parallel_state.get_pipeline_model_parallel_last_rank()
+        dist.broadcast_object_list(shared, src=source, group=parallel_state.get_pipeline_model_parallel_group())
+    return shared[0]

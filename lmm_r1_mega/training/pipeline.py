@@ -1,0 +1,84 @@
+"""Rows through Megatron's pipeline schedule, and the chain of factors between a token's loss and its gradient.
+
+The gradient of an optimizer step is that of the sum over all tokens of weight x token loss. Left alone, Megatron would average: it
+divides a micro-batch's loss by the number of micro-batches, its data-parallel gradient by the number of ranks, and in
+`finalize_model_grads` by a token count. `calculate_per_token_loss` turns the first two off, and `finalize_sums` hands over no
+count. So every factor is 1, and what is left are sums: over a row in the objective, over micro-batches in the gradient buffer, over
+data ranks in its all-reduce, over tensor ranks in the backward of the layers and, for what sequence parallelism replicates, in
+`finalize_model_grads`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig, finalize_model_grads
+from megatron.core.pipeline_parallel import get_forward_backward_func
+from megatron.core.transformer.module import MegatronModule
+from torch import Tensor
+
+from lmm_r1_mega.config import LayoutSettings
+from lmm_r1_mega.schema import Row
+from lmm_r1_mega.training.objectives import Objective
+
+T = TypeVar("T")
+
+
+def wrap_for_sums(model: MegatronModule, layout: LayoutSettings) -> DistributedDataParallel:
+    """Megatron's data parallelism over `model`, set up so that gradients are sums in float32."""
+    model.config.calculate_per_token_loss = True
+    model.config.finalize_model_grads_func = finalize_sums
+    settings = DistributedDataParallelConfig(grad_reduce_in_fp32=True, use_distributed_optimizer=layout.distributed_optimizer)
+    return DistributedDataParallel(model.config, settings, model)
+
+
+def finalize_sums(model: list[DistributedDataParallel], num_tokens: Tensor | None, **groups: Any) -> None:
+    """Megatron's reduction of gradients over ranks without its division by a token count."""
+    finalize_model_grads(model, None, **groups)
+
+
+def forward_backward(
+    model: DistributedDataParallel, rows: Iterable[Row], *, num_rows: int, objective: Callable[[int, Row, Tensor], Objective]
+) -> list[Objective]:
+    """Add the gradient of all rows to the gradient buffers and reduce it; the objectives, detached, on the last stage, else nothing.
+
+    `objective` gets the row's index, the row and the model's output for it.
+    """
+
+    def finish(index: int, row: Row, output: Tensor) -> tuple[Tensor, Tensor, Objective]:
+        loss, sums = objective(index, row, output)
+        return loss, torch.zeros((), dtype=torch.int), Objective(loss.detach().clone(), sums)
+
+    return _run(model, rows, num_rows=num_rows, finish=finish, forward_only=False)
+
+
+@torch.no_grad()
+def forward(model: DistributedDataParallel, rows: Iterable[Row], *, num_rows: int, read: Callable[[int, Row, Tensor], T]) -> list[T]:
+    """What `read` makes of the index, the row and the model's output for it, for every row on the last stage, else nothing."""
+
+    def finish(index: int, row: Row, output: Tensor, *, non_loss_data: bool) -> T:
+        return read(index, row, output)
+
+    return _run(model, rows, num_rows=num_rows, finish=finish, forward_only=True)
+
+
+def _run(
+    model: DistributedDataParallel, rows: Iterable[Row], *, num_rows: int, finish: Callable[..., Any], forward_only: bool
+) -> list[Any]:
+    def step(numbered: Iterator[tuple[int, Row]], model: DistributedDataParallel) -> tuple[Tensor, Callable[..., Any]]:
+        index, row = next(numbered)
+        return model(row), partial(finish, index, row)
+
+    return get_forward_backward_func()(
+        forward_step_func=step,
+        data_iterator=enumerate(rows),
+        model=model,
+        num_microbatches=num_rows,
+        seq_length=1,  # the stages tell each other the real lengths
+        micro_batch_size=1,
+        forward_only=forward_only,
+        collect_non_loss_data=forward_only,
+    )

@@ -1,0 +1,74 @@
+"""Between sequences and the trained places of their packed row, in both directions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from lmm_r1_mega.data.packing import place, take
+from lmm_r1_mega.schema import PolicyTarget, Row, Sequence, SFTTarget, ValueTarget, Vision
+from lmm_r1_mega.training.objectives import PolicyTokens, ValueTokens
+
+
+def trained_places(row: Row) -> Int[Tensor, "tokens"]:
+    """Places of the row whose labels the policy sampled."""
+    return row.loss_mask.nonzero().squeeze(1)
+
+
+def policy_tokens(row: Row, targets: list[PolicyTarget]) -> PolicyTokens:
+    """The targets of a row's sequences at its trained places.
+
+    Raises: ValueError where only some of them have reference log-probabilities.
+    """
+    references = [target.response_reference_logprobs for target in targets if target.response_reference_logprobs is not None]
+    if len(references) not in (0, len(targets)):
+        raise ValueError(f"{len(references)} of {len(targets)} sequences of a row have reference log-probabilities: give all or none")
+    sequences = [target.sequence for target in targets]
+    return PolicyTokens(
+        weights=_at_places(row, sequences, [target.response_weights for target in targets]),
+        advantages=_at_places(row, sequences, [target.response_advantages for target in targets]),
+        old_logprobs=_at_places(row, sequences, [target.response_old_logprobs for target in targets]),
+        rollout_logprobs=_at_places(row, sequences, [target.response_rollout_logprobs for target in targets]),
+        reference_logprobs=_at_places(row, sequences, references) if references else None,
+    )
+
+
+def value_tokens(row: Row, targets: list[ValueTarget]) -> ValueTokens:
+    """The targets of a row's sequences at its trained places."""
+    sequences = [target.sequence for target in targets]
+    return ValueTokens(
+        weights=_at_places(row, sequences, [target.response_weights for target in targets]),
+        returns=_at_places(row, sequences, [target.response_returns for target in targets]),
+        old_values=_at_places(row, sequences, [target.response_old_values for target in targets]),
+    )
+
+
+def sft_weights(row: Row, targets: list[SFTTarget]) -> Float[Tensor, "tokens"]:
+    """The weights of a row's demonstrations at its trained places."""
+    return _at_places(row, [target.sequence for target in targets], [target.response_weights for target in targets])
+
+
+def by_sequence(row: Row, sequences: list[Sequence], at_places: Shaped[Tensor, "tokens"]) -> list[Shaped[Tensor, "response"]]:
+    """One tensor a response, on the host, from the values at the row's trained places; the inverse of the functions above."""
+    whole = torch.zeros(len(row.labels), dtype=at_places.dtype)
+    whole[row.loss_mask.cpu()] = at_places.cpu()
+    return [response.clone() for response in take(sequences, whole)]
+
+
+def on_device(row: Row, device: torch.device, *, with_images: bool) -> Row:
+    """The row where the model is; only the stage with the vision tower needs the images."""
+    vision = row.vision if with_images else None
+    if vision is not None:
+        vision = Vision(pixel_values=vision.pixel_values.to(device), grid_thw=vision.grid_thw.to(device))
+    names = ("input_ids", "labels", "position_ids", "loss_mask", "sequence_starts")
+    moved = {name: tensor.to(device) for name, tensor in vars(row).items() if name in names}
+    return replace(row, **moved, vision=vision)
+
+
+def _at_places(row: Row, sequences: list[Sequence], values: list[Tensor]) -> Tensor:
+    """Values of the responses at the row's trained places; entries of places without a target are 0."""
+    whole = place(sequences, values, row_length=len(row.labels))
+    return whole.to(row.loss_mask.device)[row.loss_mask]

@@ -1,0 +1,132 @@
+"""Log-probability and entropy of a token over a vocabulary that is split over ranks, in chunks of tokens.
+
+A full float32 log-softmax of a long row would be larger than the model's activations, so both directions go over the tokens in
+chunks and backward recomputes the probabilities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float, Int
+from torch import Tensor
+
+CHUNK_ELEMENTS = 2**20  # 4 MiB of float32: a chunk and its exponentials stay in a core's cache
+
+
+@dataclass(frozen=True)
+class VocabShard:
+    """The columns of the vocabulary that this rank holds."""
+
+    start: int
+    """Token id of the first column."""
+    size: int
+    """Columns that are real tokens; the rest of the shard is padding and never gets probability."""
+    group: dist.ProcessGroup | None
+    """Ranks that hold the other columns; None where the vocabulary is whole."""
+
+
+class TokenScores(NamedTuple):
+    """Of one distribution a token, at the sampling temperature."""
+
+    logprobs: Float[Tensor, "tokens"]
+    entropy: Float[Tensor, "tokens"]
+
+
+def vocab_shard(*, rank: int, width: int, vocab_size: int, group: dist.ProcessGroup | None) -> VocabShard:
+    """The shard of `rank` when each rank holds `width` columns and the first `vocab_size` columns of all are real tokens.
+
+    Example: width 384, vocab_size 512 -> rank 0 holds tokens 0..383, rank 1 tokens 384..511 and 256 columns of padding.
+    """
+    start = rank * width
+    return VocabShard(start=start, size=min(max(vocab_size - start, 0), width), group=group)
+
+
+def token_scores(
+    logits: Float[Tensor, "places columns"],
+    labels: Int[Tensor, "tokens"],
+    places: Int[Tensor, "tokens"],
+    *,
+    shard: VocabShard,
+    temperature: float,
+) -> TokenScores:
+    """Log-probability of `labels[i]` and entropy, both in nats and float32, under softmax(logits[places[i]] / temperature).
+
+    Differentiable in `logits`. Every rank of `shard.group` calls it with the same labels and places and gets the same result.
+    """
+    logprobs, entropy = _TokenScores.apply(logits, labels, places, shard, temperature)
+    return TokenScores(logprobs, entropy)
+
+
+class _TokenScores(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, labels: Tensor, places: Tensor, shard: VocabShard, temperature: float) -> tuple[Tensor, Tensor]:
+        logprobs = logits.new_empty(len(places), dtype=torch.float32)
+        entropy, log_total = torch.empty_like(logprobs), torch.empty_like(logprobs)
+        for part in _chunks(len(places), shard.size):
+            scaled = _scaled(logits, places[part], shard.size, temperature)
+            logprobs[part], entropy[part], log_total[part] = _chunk_scores(scaled, labels[part], shard)
+        ctx.save_for_backward(logits, labels, places, entropy, log_total)
+        ctx.shard, ctx.temperature = shard, temperature
+        ctx.set_materialize_grads(False)
+        return logprobs, entropy
+
+    @staticmethod
+    def backward(ctx: Any, logprob_grad: Tensor | None, entropy_grad: Tensor | None) -> tuple[Tensor | None, None, None, None, None]:
+        logits, labels, places, entropy, log_total = ctx.saved_tensors
+        gradient = torch.zeros_like(logits)
+        for part in _chunks(len(places), ctx.shard.size):
+            log_p = _scaled(logits, places[part], ctx.shard.size, ctx.temperature).sub_(log_total[part, None])
+            chunk = torch.zeros_like(log_p)
+            if entropy_grad is not None:
+                chunk = (log_p + entropy[part, None]).mul_(-entropy_grad[part, None])
+            if logprob_grad is not None:
+                chunk -= logprob_grad[part, None]
+            chunk *= log_p.exp_()
+            if logprob_grad is not None:
+                _add_at_labels(chunk, labels[part], logprob_grad[part], ctx.shard)
+            gradient[places[part], : ctx.shard.size] = (chunk / ctx.temperature).to(gradient.dtype)
+        return gradient, None, None, None, None
+
+
+def _chunks(num_tokens: int, columns: int) -> list[slice]:
+    step = max(CHUNK_ELEMENTS // max(columns, 1), 1)
+    return [slice(start, min(start + step, num_tokens)) for start in range(0, num_tokens, step)]
+
+
+def _scaled(logits: Tensor, places: Tensor, columns: int, temperature: float) -> Tensor:
+    """The real columns of the rows at `places`, float32, divided by the temperature."""
+    return logits[places, :columns].float().div_(temperature)
+
+
+def _chunk_scores(scaled: Tensor, labels: Tensor, shard: VocabShard) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probability of the labels, entropy, and log of the softmax's denominator, for one chunk of tokens."""
+    shifted_label = torch.zeros(len(scaled), dtype=torch.float32, device=scaled.device)
+    largest = scaled.amax(dim=1) if shard.size else torch.full_like(shifted_label, -torch.inf)
+    _reduce(largest, dist.ReduceOp.MAX, shard.group)
+    shifted = scaled - largest[:, None]
+    held = _held(labels, shard)
+    shifted_label[held] = shifted[held, labels[held] - shard.start]
+    exponentials = shifted.exp()
+    sums = torch.stack([exponentials.sum(dim=1), (exponentials * shifted).sum(dim=1), shifted_label])
+    _reduce(sums, dist.ReduceOp.SUM, shard.group)
+    total, weighted, label = sums
+    log_sum = total.log()
+    return label - log_sum, log_sum - weighted / total, largest + log_sum
+
+
+def _held(labels: Tensor, shard: VocabShard) -> Tensor:
+    return ((labels >= shard.start) & (labels < shard.start + shard.size)).nonzero().squeeze(1)
+
+
+def _add_at_labels(chunk: Tensor, labels: Tensor, values: Tensor, shard: VocabShard) -> None:
+    held = _held(labels, shard)
+    chunk[held, labels[held] - shard.start] += values[held]
+
+
+def _reduce(values: Tensor, op: dist.ReduceOp.RedOpType, group: dist.ProcessGroup | None) -> None:
+    if group is not None:
+        dist.all_reduce(values, op=op, group=group)
