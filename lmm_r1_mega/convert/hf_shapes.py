@@ -1,6 +1,6 @@
 """Name and shape of every tensor of a Qwen2.5-VL checkpoint, without torch.
 
-Names are those of the short Hugging Face layout (`visual.*`, `model.*`); `convert.plan` reads and writes the long one too.
+Names are those of the short Hugging Face layout (`visual.*`, `model.*`); checkpoints of newer transformers have the long one.
 """
 
 from __future__ import annotations
@@ -8,6 +8,23 @@ from __future__ import annotations
 from lmm_r1_mega.convert.shape import ModelShape, VisionShape
 
 TOWER = "visual."
+LONG_PREFIXES = {"visual.": "model.visual.", "model.": "model.language_model."}
+
+
+def long_name(short: str) -> str:
+    """`visual.x` -> `model.visual.x`, `model.x` -> `model.language_model.x`; other names stay."""
+    for prefix, longer in LONG_PREFIXES.items():
+        if short.startswith(prefix):
+            return longer + short.removeprefix(prefix)
+    return short
+
+
+def short_name(name: str) -> str:
+    """Inverse of `long_name`; short names stay."""
+    for prefix, longer in LONG_PREFIXES.items():
+        if name.startswith(longer):
+            return prefix + name.removeprefix(longer)
+    return name
 
 
 def hf_shapes(shape: ModelShape) -> dict[str, tuple[int, ...]]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lmm_r1_mega.convert.qwen2_5_vl import TOWER, hf_shapes, table
+from lmm_r1_mega.convert.hf_shapes import LONG_PREFIXES, TOWER, hf_shapes, long_name
+from lmm_r1_mega.convert.qwen2_5_vl import table
 from lmm_r1_mega.convert.rules import Copy, Rule
 from lmm_r1_mega.convert.shape import ModelShape
-
-_LONG_PREFIXES = {"visual.": "model.visual.", "model.": "model.language_model."}
 
 
 @dataclass(frozen=True)
@@ -38,28 +37,12 @@ class Plan:
         return long_name(short) if self.long_names else short
 
 
-def long_name(short: str) -> str:
-    """`visual.x` -> `model.visual.x`, `model.x` -> `model.language_model.x`; other names stay."""
-    for prefix, longer in _LONG_PREFIXES.items():
-        if short.startswith(prefix):
-            return longer + short.removeprefix(prefix)
-    return short
-
-
-def short_name(name: str) -> str:
-    """Inverse of `long_name`; short names stay."""
-    for prefix, longer in _LONG_PREFIXES.items():
-        if name.startswith(longer):
-            return prefix + name.removeprefix(longer)
-    return name
-
-
 def make_plan(found: Mapping[str, tuple[int, ...]], shape: ModelShape, *, padded_vocab: int) -> Plan:
     """Plan for a checkpoint with the tensors `found` (name to shape, either layout of names).
 
     Raises `ValueError` with the lists where a tensor is missing, unknown or of another shape than `shape` says.
     """
-    long_names = any(name.startswith(longer) for name in found for longer in _LONG_PREFIXES.values())
+    long_names = any(name.startswith(longer) for name in found for longer in LONG_PREFIXES.values())
     expected = hf_shapes(shape)
     _check(found, expected, long_names=long_names)
     transfers = [Transfer(name, (name,), Copy()) for name in expected if name.startswith(TOWER)]

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL: every tensor of its Hugging Face checkpoint and the rule that carries it to Megatron.
+"""Qwen2.5-VL: the rule that carries each tensor of its Hugging Face checkpoint to Megatron.
 
 Names here are the short Hugging Face layout (`visual.*`, `model.*`); `convert.plan` reads and writes the long one too.
 Megatron names are those of a distributed checkpoint, with the layer's number in the whole model.
@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lmm_r1_mega.convert.rules import QKV, Copy, GateUp, Rule, Vocab
-from lmm_r1_mega.convert.shape import ModelShape, VisionShape
+from lmm_r1_mega.convert.shape import ModelShape
 
 EMBEDDING = "embedding.word_embeddings.weight"
 OUTPUT = "output_layer.weight"
-TOWER = "visual."
 
 
 @dataclass(frozen=True)
@@ -43,54 +42,3 @@ def table(shape: ModelShape, *, padded_vocab: int) -> tuple[TableRow, ...]:
         TableRow("decoder.final_layernorm.weight", ("model.norm.weight",), Copy()),
     )
     return rows if shape.tied else (*rows, TableRow(OUTPUT, ("lm_head.weight",), vocab))
-
-
-def hf_shapes(shape: ModelShape) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor of the checkpoint, in the order of the forward pass."""
-    shapes = {f"{TOWER}{name}": dims for name, dims in _tower_shapes(shape.vision).items()}
-    shapes["model.embed_tokens.weight"] = (shape.vocab_size, shape.hidden_size)
-    for layer in range(shape.num_layers):
-        shapes |= {f"model.layers.{layer}.{name}": dims for name, dims in _layer_shapes(shape).items()}
-    shapes["model.norm.weight"] = (shape.hidden_size,)
-    if not shape.tied:
-        shapes["lm_head.weight"] = (shape.vocab_size, shape.hidden_size)
-    return shapes
-
-
-def _layer_shapes(shape: ModelShape) -> dict[str, tuple[int, ...]]:
-    hidden, ffn, head = shape.hidden_size, shape.ffn_size, shape.head_dim
-    rows = {"q": shape.num_heads * head, "k": shape.num_kv_heads * head, "v": shape.num_kv_heads * head}
-    return {
-        "input_layernorm.weight": (hidden,),
-        **{f"self_attn.{part}_proj.weight": (size, hidden) for part, size in rows.items()},
-        **{f"self_attn.{part}_proj.bias": (size,) for part, size in rows.items()},
-        "self_attn.o_proj.weight": (hidden, shape.num_heads * head),
-        "post_attention_layernorm.weight": (hidden,),
-        "mlp.gate_proj.weight": (ffn, hidden),
-        "mlp.up_proj.weight": (ffn, hidden),
-        "mlp.down_proj.weight": (hidden, ffn),
-    }
-
-
-def _tower_shapes(vision: VisionShape) -> dict[str, tuple[int, ...]]:
-    hidden, ffn = vision.hidden_size, vision.ffn_size
-    merged = hidden * vision.merge_size**2
-    block = {
-        "norm1.weight": (hidden,),
-        "norm2.weight": (hidden,),
-        **_linear("attn.qkv", 3 * hidden, hidden),
-        **_linear("attn.proj", hidden, hidden),
-        **_linear("mlp.gate_proj", ffn, hidden),
-        **_linear("mlp.up_proj", ffn, hidden),
-        **_linear("mlp.down_proj", hidden, ffn),
-    }
-    patch = (hidden, vision.in_channels, vision.temporal_patch_size, vision.patch_size, vision.patch_size)
-    shapes: dict[str, tuple[int, ...]] = {"patch_embed.proj.weight": patch}
-    for index in range(vision.depth):
-        shapes |= {f"blocks.{index}.{name}": dims for name, dims in block.items()}
-    shapes["merger.ln_q.weight"] = (hidden,)
-    return shapes | _linear("merger.mlp.0", merged, merged) | _linear("merger.mlp.2", vision.out_hidden_size, merged)
-
-
-def _linear(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
