@@ -76,7 +76,7 @@ def locate_image(reference: str, limits: ImageLimits) -> ImageSource:
 
     Raises: ImageRefused for URLs, paths that leave every root (links followed) and malformed references.
     """
-    if not reference or "\0" in reference or any("\ud800" <= letter <= "\udfff" for letter in reference):
+    if not reference or "\0" in reference or not is_encodable(reference):
         raise ImageRefused("the image reference is empty or has letters that no path has: give a path, file:// or data: URI")
     lowered = reference[:5].lower()
     if lowered == "data:":
@@ -110,6 +110,15 @@ def load_image(source: ImageSource, limits: ImageLimits) -> Image.Image:
         picture = _to_rgb(_open_header(file, source, limits))
     picture.info = {}  # colour profiles and EXIF would travel with every prompt
     return picture
+
+
+def is_encodable(text: str) -> bool:
+    """Whether the text is free of lone surrogates, which JSON can spell but no path or tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _base64_part(reference: str, limits: ImageLimits) -> str:
@@ -192,6 +201,8 @@ def _decoder_errors(source: ImageSource) -> Iterator[None]:
 def _open_header(file: BinaryIO, source: ImageSource, limits: ImageLimits) -> Image.Image:
     image = Image.open(file, formats=_FORMATS)
     width, height = image.size
+    if width * height == 0:
+        raise ImageRefused(f"{_name(source)} is empty ({width} x {height} pixels)")
     if width * height > limits.max_pixels:
         limit = f"data.max_image_pixels {limits.max_pixels}"
         raise ImageRefused(f"{_name(source)} has {width} x {height} pixels, more than {limit}: shrink it, or raise the setting")

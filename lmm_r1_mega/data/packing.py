@@ -48,7 +48,7 @@ def pack(sequences: list[Sequence], *, spec: VisionSpec, multiple_of: int = 1) -
         position_ids=torch.cat([*positions, torch.arange(filling).expand(3, -1)], dim=1),
         loss_mask=torch.cat([*masks, torch.zeros(filling, dtype=torch.bool)]),
         sequence_starts=torch.tensor([0, *accumulate(pieces)], dtype=torch.int32),
-        vision=_joined_vision([sequence.vision for sequence in sequences]),
+        vision=join_visions([sequence.vision for sequence in sequences]),
     )
 
 
@@ -79,6 +79,17 @@ def take(sequences: list[Sequence], per_token: Shaped[Tensor, "tokens"]) -> list
     return [per_token[part] for part in _response_slices(sequences, len(per_token))]
 
 
+def join_visions(visions: list[Vision | None]) -> Vision | None:
+    """Images of several sequences, or of one prompt, as one; in the order of their tokens."""
+    present = [vision for vision in visions if vision is not None]
+    if len(present) < 2:
+        return present[0] if present else None
+    return Vision(
+        pixel_values=torch.cat([vision.pixel_values for vision in present]),
+        grid_thw=torch.cat([vision.grid_thw for vision in present]),
+    )
+
+
 def _response_slices(sequences: list[Sequence], row_length: int) -> list[slice]:
     """Places of each response in the row."""
     ends = list(accumulate(num_places(sequence) for sequence in sequences))
@@ -90,14 +101,3 @@ def _response_slices(sequences: list[Sequence], row_length: int) -> list[slice]:
 def _positions(sequence: Sequence, spec: VisionSpec) -> Tensor:
     grids = None if sequence.vision is None else sequence.vision.grid_thw
     return mrope_positions(sequence.token_ids[:-1], grids, spec)
-
-
-def _joined_vision(visions: list[Vision | None]) -> Vision | None:
-    """The images of all sequences, in the order of their tokens."""
-    present = [vision for vision in visions if vision is not None]
-    if not present:
-        return None
-    return Vision(
-        pixel_values=torch.cat([vision.pixel_values for vision in present]),
-        grid_thw=torch.cat([vision.grid_thw for vision in present]),
-    )

@@ -1,0 +1,204 @@
+"""Rows to tokens before training, and to prompts with pictures when their turn comes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+from PIL.Image import Image
+
+from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.images import ImageBytes, ImageLimits, ImageRefused, ImageSource, load_image, locate_image, measure_image
+from lmm_r1_mega.data.packing import join_visions
+from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.prompts import Row
+from lmm_r1_mega.data.rows import BadRow, RowRefused
+from lmm_r1_mega.schema import Prompt, Vision
+
+_BATCH = 1024  # rows tokenized by one call
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row found fit for training: tokens counted, images located and measured but not kept."""
+
+    row: Row
+    text: str
+    token_ids: Int[np.ndarray, "tokens"]
+    """Unexpanded prompt."""
+    response_ids: Int[np.ndarray, "response"]
+    """The demonstration with its end-of-turn token; empty where the row has none."""
+    sources: tuple[ImageSource, ...]
+    image_tokens: tuple[int, ...]
+    """Tokens of each image."""
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens of the expanded prompt."""
+        return len(self.token_ids) - len(self.image_tokens) + sum(self.image_tokens)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image and its patches."""
+
+    image: Image
+    vision: Vision
+
+    @property
+    def num_bytes(self) -> int:
+        return self.vision.pixel_values.nbytes + 3 * self.image.width * self.image.height
+
+
+class Pictures:
+    """Decoded images, each made once while it stays among those used last."""
+
+    def __init__(self, processor: Processor, *, capacity_bytes: int = 512 * 2**20) -> None:
+        self._processor = processor
+        self._free_bytes = capacity_bytes
+        self._kept: OrderedDict[ImageSource, Picture] = OrderedDict()
+
+    def get(self, source: ImageSource, limits: ImageLimits) -> Picture:
+        """Decode an image, or find it.
+
+        Raises: ImageRefused where it cannot be decoded.
+        """
+        if source in self._kept:
+            self._kept.move_to_end(source)
+            return self._kept[source]
+        image = load_image(source, limits)
+        picture = Picture(image, self._processor.vision(image))
+        self._kept[source] = picture
+        self._free_bytes -= picture.num_bytes
+        while self._free_bytes < 0 and len(self._kept) > 1:
+            self._free_bytes += self._kept.popitem(last=False)[1].num_bytes
+        return picture
+
+
+class Preparer:
+    """Tokenizes and checks rows; remembers the images that it has measured."""
+
+    def __init__(self, processor: Processor, settings: DataSettings, *, max_tokens: int | None = None, decode: bool = False) -> None:
+        """`max_tokens` limits prompt and demonstration together; `decode` reads every image whole instead of its header."""
+        self._processor = processor
+        self._settings = settings
+        self._max_tokens = max_tokens
+        self._decode = decode
+        self._measured: dict[ImageSource, int | ImageRefused] = {}
+
+    def prepare(self, rows: list[Row]) -> Iterator[Entry | BadRow]:
+        """Every row as an entry or a bad row, in order."""
+        remaining = iter(rows)
+        while batch := list(islice(remaining, _BATCH)):
+            yield from self._prepare_batch(batch)
+
+    def _prepare_batch(self, rows: list[Row]) -> Iterator[Entry | BadRow]:
+        rendered = [self._render(row) for row in rows]
+        texts = [item for item in rendered if not isinstance(item, BadRow)]
+        prompts = iter(self._processor.encode([prompt for prompt, _ in texts]))
+        responses = iter(self._processor.encode([response for _, response in texts]))
+        for row, item in zip(rows, rendered, strict=True):
+            yield item if isinstance(item, BadRow) else self._entry(row, item[0], next(prompts), next(responses))
+
+    def _render(self, row: Row) -> tuple[str, str] | BadRow:
+        """The prompt's text and what the template writes after it for the demonstration."""
+        texts = [turn.text for turn in row.turns] + [row.demonstration or ""]
+        forged = next((match for text in texts if (match := self._processor.special_tokens.search(text))), None)
+        if forged is not None:
+            return row.refused("special_token", f"the text has the model's special token {forged.group()!r}")
+        try:
+            return self._processor.render(row.turns, demonstration=row.demonstration)
+        except ValueError as error:
+            return row.refused("template", str(error))
+
+    def _entry(self, row: Row, text: str, token_ids: list[int], response_ids: list[int]) -> Entry | BadRow:
+        limits = image_limits(row.file, self._settings)
+        try:
+            sources = tuple(locate_image(reference, limits) for reference in row.images)
+            entry = Entry(
+                row=row,
+                text=text,
+                token_ids=np.array(token_ids, dtype=np.int32),
+                response_ids=np.array(self._processor.cut_after_eos(response_ids), dtype=np.int32),
+                sources=sources,
+                image_tokens=tuple(self._measure(source, limits) for source in sources),
+            )
+            self._check(entry)
+        except ImageRefused as refusal:
+            return row.refused("image", str(refusal))
+        except RowRefused as refusal:
+            return row.refused(refusal.kind, str(refusal))
+        return entry
+
+    def _check(self, entry: Entry) -> None:
+        """Refuse what the template got wrong and what is too long."""
+        length, total = entry.prompt_length, entry.prompt_length + len(entry.response_ids)
+        found = int((entry.token_ids == self._processor.spec.image_token_id).sum())
+        if found != len(entry.sources):
+            raise RowRefused("template", f"the chat template wrote {found} image tokens for {len(entry.sources)} images")
+        if entry.row.demonstration is not None and not len(entry.response_ids):
+            raise RowRefused("template", "the chat template does not end the assistant's turn with an end-of-turn token")
+        if length > self._settings.max_prompt_tokens:
+            detail = f"{sum(entry.image_tokens)} of them for {len(entry.sources)} images"
+            raise RowRefused("too_long", f"the prompt has {length} tokens ({detail}), more than {self._settings.max_prompt_tokens}")
+        if self._max_tokens is not None and total > self._max_tokens:
+            raise RowRefused("too_long", f"prompt and answer have {total} tokens, more than {self._max_tokens}")
+
+    def _measure(self, source: ImageSource, limits: ImageLimits) -> int:
+        """Tokens of an image; each file is looked at once."""
+        if isinstance(source, ImageBytes):
+            return self._num_tokens(source, limits)
+        if source not in self._measured:
+            try:
+                self._measured[source] = self._num_tokens(source, limits)
+            except ImageRefused as refusal:
+                self._measured[source] = refusal
+        result = self._measured[source]
+        if isinstance(result, ImageRefused):
+            raise result
+        return result
+
+    def _num_tokens(self, source: ImageSource, limits: ImageLimits) -> int:
+        size = load_image(source, limits).size if self._decode else measure_image(source, limits)
+        try:
+            return self._processor.num_image_tokens(*size)
+        except ValueError as error:
+            raise ImageRefused(f"an image of {size[0]} x {size[1]} pixels: {error}") from error
+
+
+def image_limits(file: Path, settings: DataSettings) -> ImageLimits:
+    """What rows of this data file may read."""
+    return ImageLimits(
+        folder=file.absolute().parent,
+        roots=settings.image_roots,
+        max_bytes=settings.max_image_bytes,
+        max_pixels=settings.max_image_pixels,
+    )
+
+
+def build_prompt(entry: Entry, *, processor: Processor, pictures: Pictures, settings: DataSettings) -> Prompt:
+    """Decode an entry's images and put the prompt together.
+
+    Raises: ImageRefused where an image cannot be decoded or has changed since it was measured.
+    """
+    limits = image_limits(entry.row.file, settings)
+    found = [pictures.get(source, limits) for source in entry.sources]
+    counts = tuple(count for picture in found for count in processor.spec.num_tokens(picture.vision.grid_thw))
+    if counts != entry.image_tokens:
+        raise ImageRefused(f"images of row {entry.row.id} take {counts} tokens and took {entry.image_tokens} at start: a file was changed")
+    token_ids = entry.token_ids.tolist()
+    return Prompt(
+        id=entry.row.id,
+        source=entry.row.source,
+        text=entry.text,
+        token_ids=tuple(token_ids),
+        expanded_ids=processor.expand(token_ids, counts),
+        images=tuple(picture.image for picture in found),
+        vision=join_visions([picture.vision for picture in found]),
+        answer=entry.row.answer,
+    )
