@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.rollout.engine import RolloutEngine, Sampling
+from lmm_r1_mega.rollout.engine import PromptLimits, RolloutEngine, Sampling
 from lmm_r1_mega.rollout.transfer import send_weights
 from lmm_r1_mega.schema import Completion, PolicyTarget, Prompt, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
 from lmm_r1_mega.training import parallel
@@ -126,8 +126,8 @@ class RolloutWorker:
             model_path,
             settings=config.rollout,
             precision=config.model.precision,
-            max_prompt_tokens=config.data.max_prompt_tokens,
-            max_images=max_images,
+            limits=PromptLimits(config.data.max_prompt_tokens, max_images, config.data.min_pixels, config.data.max_pixels),
+            placement=config.cluster.placement,
             seed=config.run.seed,
         )
 

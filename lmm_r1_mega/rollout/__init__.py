@@ -1,0 +1,1 @@
+"""Generation with vLLM and the way of new weights into it. The only owner of `vllm`."""

@@ -1,0 +1,132 @@
+"""vLLM 0.32 behind four functions: start it, ask it, read its answers, give it calls for all of its workers.
+
+Imported only after `environment.prepare_process`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from vllm import LLM, RequestOutput, SamplingParams
+from vllm.config import WeightTransferConfig
+from vllm.logprobs import FlatLogprobs
+from vllm.sampling_params import RequestOutputKind
+
+from lmm_r1_mega.config import RolloutSettings
+from lmm_r1_mega.rollout.environment import has_gpu
+from lmm_r1_mega.rollout.plugin import register
+from lmm_r1_mega.rollout.sampling import Sampling
+from lmm_r1_mega.schema import Completion, Prompt
+
+BLOCK_TOKENS = 32  # on a CPU: small enough that short prompts share blocks, and what its attention kernel is fast at
+
+
+@dataclass(frozen=True)
+class VocabularyRules:
+    """What ends a response and what it never holds."""
+
+    end_ids: tuple[int, ...]
+    forbidden_ids: tuple[int, ...]
+
+
+def start(model_path: Path, *, settings: RolloutSettings, seed: int, transfer: str, **arguments: Any) -> LLM:
+    """A vLLM engine in this process; `arguments` are vLLM's own that depend on more than the settings."""
+    register()
+    return LLM(
+        str(model_path),
+        seed=seed,
+        tensor_parallel_size=settings.tensor,
+        max_num_seqs=settings.max_sequences,
+        enable_prefix_caching=settings.prefix_caching,
+        logprobs_mode="processed_logprobs",
+        weight_transfer_config=WeightTransferConfig(backend=transfer),
+        use_tqdm_on_load=False,
+        **(_gpu_arguments(settings) if has_gpu() else _host_arguments(settings)),
+        **arguments,
+    )
+
+
+def _gpu_arguments(settings: RolloutSettings) -> dict[str, Any]:
+    return {
+        "gpu_memory_utilization": settings.gpu_memory,
+        "enforce_eager": settings.enforce_eager,
+        "distributed_executor_backend": "mp" if settings.tensor > 1 else "uni",
+    }
+
+
+def _host_arguments(settings: RolloutSettings) -> dict[str, Any]:
+    return {
+        "kv_cache_memory_bytes": int(settings.kv_cache_gib * 2**30),
+        "gpu_memory_utilization": 0.1,  # vLLM checks this share of the host's memory to be free, though the line above decides
+        "enforce_eager": True,
+        "block_size": BLOCK_TOKENS,
+    }
+
+
+def request(prompt: Prompt) -> dict[str, Any]:
+    """A prompt as vLLM takes it: unexpanded ids and images."""
+    images = {"multi_modal_data": {"image": list(prompt.images)}} if prompt.images else {}
+    return {"prompt_token_ids": list(prompt.token_ids), **images}
+
+
+def sampling_params(sampling: Sampling, *, samples: int, seed: int, rules: VocabularyRules) -> SamplingParams:
+    """`samples` responses of one prompt, sample i with random numbers of `seed` + i."""
+    return SamplingParams(
+        n=samples,
+        seed=seed,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        max_tokens=sampling.max_response_tokens,
+        stop=list(sampling.stop),
+        include_stop_str_in_output=True,
+        stop_token_ids=[] if sampling.ignore_eos else list(rules.end_ids),
+        ignore_eos=sampling.ignore_eos,
+        logit_bias=dict.fromkeys(rules.forbidden_ids, -torch.inf),
+        logprobs=0,  # of the sampled token and no other
+        flat_logprobs=True,
+        detokenize=bool(sampling.stop),
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def generate(llm: LLM, requests: list[dict[str, Any]], params: Sequence[SamplingParams]) -> list[RequestOutput]:
+    """vLLM's answers in the order of the requests."""
+    return llm.generate(requests, params, use_tqdm=False)
+
+
+def completions(llm: LLM, output: RequestOutput, *, weight_version: int) -> list[Completion]:
+    """The samples of one prompt."""
+    tokenizer = llm.get_tokenizer()
+    texts = tokenizer.batch_decode([sample.token_ids for sample in output.outputs], skip_special_tokens=True)
+    return [
+        Completion(
+            prompt_ids=tuple(output.prompt_token_ids),
+            response_ids=tuple(sample.token_ids),
+            response_logprobs=torch.tensor(_sampled_logprobs(sample.logprobs), dtype=torch.float32),
+            text=text,
+            finish_reason="length" if sample.finish_reason == "length" else "stop",
+            weight_version=weight_version,
+        )
+        for sample, text in zip(output.outputs, texts, strict=True)
+    ]
+
+
+def _sampled_logprobs(logprobs: FlatLogprobs) -> list[float]:
+    return [logprobs.logprobs[start] for start in logprobs.start_indices]
+
+
+def on_workers(llm: LLM, method: str, *arguments: Any) -> None:
+    """Call a method of every worker process of the engine."""
+    llm.llm_engine.collective_rpc(method, args=arguments)
+
+
+def reset_caches(llm: LLM) -> None:
+    """Drop keys, values and image features that old weights computed."""
+    llm.reset_prefix_cache()
+    llm.reset_mm_cache()
+    llm.llm_engine.reset_encoder_cache()

@@ -1,0 +1,180 @@
+"""One vLLM engine in this process: prompts in, completions out, new weights when the trainer has them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lmm_r1_mega.config import RolloutSettings
+from lmm_r1_mega.rollout.environment import Precision, has_gpu, prepare_process, vllm_dtype
+from lmm_r1_mega.rollout.sampling import Sampling, end_token_ids, forbidden_token_ids, request_seed
+from lmm_r1_mega.rollout.transfer.client import WeightSyncError
+from lmm_r1_mega.schema import Completion, Prompt
+
+__all__ = ["PromptLimits", "RolloutEngine", "Sampling"]
+
+
+@dataclass(frozen=True)
+class PromptLimits:
+    """What an engine reserves memory for, and how it resizes images; the data side keeps the same."""
+
+    max_tokens: int
+    """Longest prompt, image tokens included."""
+    max_images: int
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    """Image area after resizing; the model's own processor settings when left out."""
+
+
+Placement = Literal["hybrid", "disaggregated"]
+
+
+class RolloutEngine:
+    """A vLLM engine that lives in this process; also the `SyncClient` of itself."""
+
+    def __init__(
+        self, model_path: Path, *, settings: RolloutSettings, precision: Precision, limits: PromptLimits, placement: Placement, seed: int
+    ) -> None:
+        """Load the model from its Hugging Face folder; weights have version 0 then.
+
+        Raises ValueError where the model cannot take prompts and responses of these lengths.
+        """
+        prepare_process()
+        from lmm_r1_mega.rollout import backend  # vLLM reads the environment when it is imported
+
+        self._backend = backend
+        self._limits = limits
+        self._max_response_tokens = settings.max_response_tokens
+        self._rules = backend.VocabularyRules(tuple(sorted(end_token_ids(model_path))), forbidden_token_ids(model_path))
+        self._sleeps = has_gpu() and placement == "hybrid"
+        self._llm = backend.start(
+            model_path,
+            settings=settings,
+            seed=seed,
+            transfer=transfer_backend(placement),
+            dtype=vllm_dtype(precision),
+            max_model_len=limits.max_tokens + settings.max_response_tokens,
+            limit_mm_per_prompt={"image": max(limits.max_images, 1), "video": 0},
+            mm_processor_kwargs=_pixel_range(limits),
+            enable_sleep_mode=self._sleeps,
+        )
+        self._version = 0
+        self._update_is_open = False
+
+    @property
+    def weight_version(self) -> int:
+        """Of the weights that the next completion comes from."""
+        return self._version
+
+    @property
+    def forbidden_ids(self) -> tuple[int, ...]:
+        """Token ids that no response holds; the log-probabilities are of the distribution over the others."""
+        return self._rules.forbidden_ids
+
+    def generate(self, prompts: list[Prompt], *, samples: int, sampling: Sampling, seed: int) -> list[list[Completion]]:
+        """`samples` completions of every prompt, in the order of the prompts.
+
+        Sample i of a prompt depends on the weights, on `seed`, the prompt's id and i, not on what else is generated with it.
+        Raises ValueError for a prompt or response length beyond the engine's limits, and RuntimeError inside a weight update
+        or when vLLM expands a prompt to other tokens than the data side.
+        """
+        self._require_complete_weights()
+        if sampling.max_response_tokens > self._max_response_tokens:
+            raise ValueError(
+                f"sampling.max_response_tokens {sampling.max_response_tokens} is more than the engine was started for: "
+                f"raise rollout.max_response_tokens {self._max_response_tokens}"
+            )
+        for prompt in prompts:
+            _check_prompt(prompt, self._limits)
+        params = [
+            self._backend.sampling_params(sampling, samples=samples, seed=request_seed(seed, prompt.id), rules=self._rules)
+            for prompt in prompts
+        ]
+        outputs = self._backend.generate(self._llm, [self._backend.request(prompt) for prompt in prompts], params)
+        groups = [self._backend.completions(self._llm, output, weight_version=self._version) for output in outputs]
+        for prompt, group in zip(prompts, groups, strict=True):
+            _check_expansion(prompt, group)
+        return groups
+
+    def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
+        """Prepare vLLM's workers for weights; `init_info` is the transfer's own."""
+        self._backend.on_workers(self._llm, "init_weight_transfer_engine", init_info)
+
+    def start_weight_update(self) -> None:
+        """Refuse to generate from here until a complete update."""
+        if self._update_is_open:
+            self._abandon_update()
+        self._update_is_open = True
+        self._backend.on_workers(self._llm, "start_weight_update")
+
+    def update_weights(self, update_info: dict[str, Any]) -> None:
+        """Load one bucket. Raises WeightSyncError for a tensor that is corrupt, unknown or of a wrong shape."""
+        self._backend.on_workers(self._llm, "update_weights", update_info)
+
+    def finish_weight_update(self, weight_version: int) -> None:
+        """Serve the new weights as `weight_version`. Raises MissingTensorError where some have not come."""
+        self._backend.on_workers(self._llm, "finish_weight_update")
+        self._backend.reset_caches(self._llm)
+        self._version = weight_version
+        self._update_is_open = False
+
+    def sleep(self) -> None:
+        """Give the GPU's memory to the trainer: weights to the host, keys and values dropped. Nothing on a CPU."""
+        if self._sleeps:
+            self._llm.sleep(level=1)
+
+    def wake(self) -> None:
+        """Take the memory back. Inverse of `sleep`."""
+        if self._sleeps:
+            self._llm.wake_up()
+
+    def close(self) -> None:
+        """End vLLM and free its memory."""
+        self._llm.llm_engine.engine_core.shutdown()
+
+    def _abandon_update(self) -> None:
+        """A worker closes an open update when a bucket is wrong, and only then: send one that is."""
+        with suppress(ValueError, RuntimeError):
+            self._backend.on_workers(self._llm, "update_weights", {})
+
+    def _require_complete_weights(self) -> None:
+        if self._update_is_open:
+            raise WeightSyncError(
+                f"the engine holds half of a weight update (version {self._version} was the last complete one): send all weights again"
+            )
+
+
+def transfer_backend(placement: Placement) -> Literal["shm", "ipc", "nccl"]:
+    """How weights travel: shared memory on a host, CUDA IPC between processes on the same GPU, NCCL between GPUs."""
+    if not has_gpu():
+        return "shm"
+    return "ipc" if placement == "hybrid" else "nccl"
+
+
+def _pixel_range(limits: PromptLimits) -> dict[str, int]:
+    bounds = {"min_pixels": limits.min_pixels, "max_pixels": limits.max_pixels}
+    return {name: pixels for name, pixels in bounds.items() if pixels is not None}
+
+
+def _check_prompt(prompt: Prompt, limits: PromptLimits) -> None:
+    if len(prompt.expanded_ids) > limits.max_tokens:
+        raise ValueError(
+            f"prompt {prompt.id} has {len(prompt.expanded_ids)} tokens, data.max_prompt_tokens is {limits.max_tokens}: "
+            f"raise it or leave the prompt out"
+        )
+    if len(prompt.images) > limits.max_images:
+        raise ValueError(
+            f"prompt {prompt.id} has {len(prompt.images)} images, the engine was started for {limits.max_images}: raise max_images"
+        )
+
+
+def _check_expansion(prompt: Prompt, group: list[Completion]) -> None:
+    found = group[0].prompt_ids
+    if found != prompt.expanded_ids:
+        raise RuntimeError(
+            f"vLLM reads prompt {prompt.id} as {len(found)} tokens, the trainer as {len(prompt.expanded_ids)}, or as other ones: "
+            f"both must resize images alike, so data.min_pixels and data.max_pixels must reach the engine, and the model's "
+            f"preprocessor_config.json must be the same"
+        )

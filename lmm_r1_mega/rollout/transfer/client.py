@@ -1,0 +1,49 @@
+"""The four calls by which a trainer drives a weight update of the rollout engines, and what can go wrong in them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class SyncClient(Protocol):
+    """Reaches one engine or many; every call returns when all of them have done it.
+
+    `RolloutEngine` is one for itself; with Ray handles, `cluster` makes the calls on all actors. The names are vLLM's, so that
+    its trainer classes can drive a client too.
+    """
+
+    def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
+        """Tell the engines how the weights will come."""
+
+    def start_weight_update(self) -> None:
+        """From here to the finish the engines refuse to generate."""
+
+    def update_weights(self, update_info: dict[str, Any]) -> None:
+        """Load one bucket."""
+
+    def finish_weight_update(self, weight_version: int) -> None:
+        """Serve the new weights under this version, if all of them have come."""
+
+
+class WeightSyncError(RuntimeError):
+    """A weight update failed; the engine serves nothing until a complete one."""
+
+
+class CorruptTensorError(WeightSyncError):
+    """A tensor's bytes are not those that were sent."""
+
+
+class MissingTensorError(WeightSyncError):
+    """An update ended before every tensor of the model had come."""
+
+
+class UnknownTensorError(WeightSyncError):
+    """A tensor came that the model does not have, or came twice."""
+
+
+class TensorShapeError(WeightSyncError):
+    """A tensor came in another shape than the model's."""
+
+
+class SyncDeadlineError(WeightSyncError):
+    """An engine did not answer in time."""
