@@ -84,7 +84,9 @@ class TinyShape:
     def __post_init__(self) -> None:
         for name, width in (("hidden", self.hidden), ("vision_hidden", self.vision_hidden)):
             if width < HEAD_DIM or width % HEAD_DIM:
-                raise ValueError(f"{name} {width} is not a multiple of the head's {HEAD_DIM} dimensions: take {max(1, width // HEAD_DIM) * HEAD_DIM}")
+                raise ValueError(
+                    f"{name} {width} is not a multiple of the head's {HEAD_DIM} dimensions: take {max(1, width // HEAD_DIM) * HEAD_DIM}"
+                )
         if self.heads % self.kv_heads:
             raise ValueError(f"kv {self.kv_heads} does not divide the {self.heads} heads of hidden {self.hidden}: take a divisor")
 
@@ -114,9 +116,9 @@ def train_tokenizer(corpus: Iterable[str], *, vocab_size: int) -> PreTrainedToke
     Digits stand alone and words keep their leading space, so a tag such as `</think>` is one token where the corpus has it often.
     Raises ValueError where the 256 bytes and the special tokens do not fit.
     """
-    room = vocab_size - len(SPECIAL_TOKENS)
-    if room < 256:
-        raise ValueError(f"vocab {vocab_size} is too small for 256 bytes and {len(SPECIAL_TOKENS)} special tokens: take {256 + len(SPECIAL_TOKENS)} or more")
+    room, least = vocab_size - len(SPECIAL_TOKENS), 256 + len(SPECIAL_TOKENS)
+    if vocab_size < least:
+        raise ValueError(f"vocab {vocab_size} is too small for 256 bytes and {len(SPECIAL_TOKENS)} special tokens: take {least} or more")
     tokenizer = Tokenizer(models.BPE())
     words = pre_tokenizers.Split(Regex(r" ?\d| ?[^\s\d]+|\s+"), "isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])

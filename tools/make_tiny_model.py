@@ -1,6 +1,6 @@
 """Write a small random Qwen2.5-VL that transformers and vLLM load.
 
-    python tools/make_tiny_model.py OUT --hidden 256 --layers 8 --vocab 2048
+python tools/make_tiny_model.py OUT --hidden 256 --layers 8 --vocab 2048
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import tyro
 
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 
+DEFAULT = TinyShape()
 
-def main(
-    out: tyro.conf.Positional[Path], shape: Annotated[TinyShape, tyro.conf.arg(name="")] = TinyShape(), *, seed: int = 0
-) -> None:
+
+def main(out: tyro.conf.Positional[Path], shape: Annotated[TinyShape, tyro.conf.arg(name="")] = DEFAULT, *, seed: int = 0) -> None:
     """Write a small random Qwen2.5-VL.
 
     Args:

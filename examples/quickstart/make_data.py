@@ -1,7 +1,7 @@
 """Writes the quickstart's rows and pictures; the same seed writes the same files.
 
-    python -m examples.quickstart.make_data                 # FRE, MGT and the held-out rows
-    python -m examples.quickstart.make_data --cold-start    # the demonstrations behind the starting weights
+python -m examples.quickstart.make_data                 # FRE, MGT and the held-out rows
+python -m examples.quickstart.make_data --cold-start    # the demonstrations behind the starting weights
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _in_pictures(folder: Path, name: str, all_operands: Sequence[Operands], *, s
 def _question_row(problem: Problem) -> Row:
     """A row to answer: the gold answer is the true sum."""
     turns = [{"role": "user", "content": problem.question}]
-    return {"message": turns, "answer": str(sum(problem.operands)), "datasource": problem.source}
+    return {"message": turns, "answer": str(sum(problem.operands)), "datasource": problem.source, "operands": problem.operands}
 
 
 def _demonstration_row(problem: Problem, seen: Operands, rng: random.Random) -> Row:

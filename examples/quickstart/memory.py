@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import psutil
 
-PERIOD_S = 0.5
+PERIOD_S = 1.0
 
 
 class PeakMemory:
@@ -19,13 +19,16 @@ class PeakMemory:
 
     def __init__(self) -> None:
         self.peak_bytes = 0
-        self._seen: set[psutil.Process] = {psutil.Process()}
+        self._root = psutil.Process()
+        self._seen: set[psutil.Process] = set()
 
     def sample(self) -> None:
         """Look once."""
-        for process in list(self._seen):
+        tree = {self._root, *self._root.children(recursive=True)}
+        for orphan in self._seen - tree:
             with contextlib.suppress(psutil.Error):
-                self._seen.update(process.children(recursive=True))
+                tree.update(orphan.children(recursive=True))
+        self._seen |= tree
         total = 0
         for process in list(self._seen):
             try:
