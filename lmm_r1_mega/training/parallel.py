@@ -18,13 +18,7 @@ def initialize(layout: LayoutSettings, *, rank: int, address: str, seed: int = 0
     """Join the trainer's ranks as global rank `rank`; collective over `layout.num_ranks` processes.
 
     `address` is host:port of rank 0, `timeout_s` the deadline of every later collective. gloo on a CPU, nccl on GPUs.
-
-    Raises: ValueError where the rank is outside the layout.
     """
-    if not 0 <= rank < layout.num_ranks:
-        raise ValueError(
-            f"rank {rank} is outside the {layout.num_ranks} ranks of the layout: start layout.tensor x pipeline x data processes"
-        )
     use_host_as_device()
     if torch.cuda.is_available():
         torch.cuda.set_device(rank % torch.cuda.device_count())
@@ -35,6 +29,16 @@ def initialize(layout: LayoutSettings, *, rank: int, address: str, seed: int = 0
         world_size=layout.num_ranks,
         timeout=timedelta(seconds=timeout_s),
     )
+    form_groups(layout, seed=seed)
+
+
+def form_groups(layout: LayoutSettings, *, seed: int = 0) -> None:
+    """Megatron's parallel state over the ranks of an initialised torch.distributed.
+
+    Raises: ValueError where the layout does not use exactly these ranks.
+    """
+    if dist.get_world_size() != layout.num_ranks:
+        raise ValueError(f"the layout has {layout.num_ranks} ranks (tensor x pipeline x data), {dist.get_world_size()} processes joined")
     parallel_state.initialize_model_parallel(tensor_model_parallel_size=layout.tensor, pipeline_model_parallel_size=layout.pipeline)
     tensor_parallel.model_parallel_cuda_manual_seed(seed)
 

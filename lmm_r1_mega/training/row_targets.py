@@ -32,7 +32,7 @@ def policy_tokens(row: Row, targets: list[PolicyTarget]) -> PolicyTokens:
         advantages=_at_places(row, sequences, [target.response_advantages for target in targets]),
         old_logprobs=_at_places(row, sequences, [target.response_old_logprobs for target in targets]),
         rollout_logprobs=_at_places(row, sequences, [target.response_rollout_logprobs for target in targets]),
-        reference_logprobs=_at_places(row, sequences, references) if references else None,
+        reference_logprobs=_at_places(row, sequences, references) if len(references) == len(targets) else None,
     )
 
 

@@ -1,0 +1,155 @@
+"""A small random model, rows for it, and what an engine makes of them: shared by the tests of the training engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lmm_r1_mega.algorithms.weights import token_weights
+from lmm_r1_mega.config import Config, LayoutSettings, ModelSettings, OptimizerSettings
+from lmm_r1_mega.data.packing import num_places
+from lmm_r1_mega.data.rope import VisionSpec
+from lmm_r1_mega.schema import PolicyTarget, Sequence, SFTTarget, TokenStats, ValueTarget, Vision
+from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.training import parallel
+from lmm_r1_mega.training.engine import Engine
+from lmm_r1_mega.training.objectives import PolicyLoss
+
+VOCAB = 300  # padded to 384 and 512 at tensor 1 and 2: every layout has padding to mask
+
+
+def make_model(folder: Path, *, tied: bool = False, layers: int = 2) -> Path:
+    """Write a random Qwen2.5-VL of 0.2M parameters as transformers does."""
+    make_torchvision_importable()
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    config = Qwen2_5_VLConfig(
+        text_config=dict(
+            vocab_size=VOCAB, hidden_size=64, intermediate_size=128, num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2,
+            max_position_embeddings=512, rope_parameters={"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 1e4},
+            tie_word_embeddings=tied,
+        ),
+        vision_config=dict(
+            depth=2, hidden_size=32, intermediate_size=64, num_heads=2, out_hidden_size=64, fullatt_block_indexes=[1], window_size=56, patch_size=14
+        ),
+        tie_word_embeddings=tied, image_token_id=290, video_token_id=291, vision_start_token_id=292, vision_end_token_id=293,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = Qwen2_5_VLForConditionalGeneration(config).float()
+    with torch.no_grad():  # biases and norms that are not the identity show where one is lost
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    model.save_pretrained(folder)
+    return folder
+
+
+def make_sequences(model: Path, *, images: bool = True) -> list[Sequence]:
+    """Seven sequences of unlike lengths; two of them with one and two images."""
+    generator = torch.Generator().manual_seed(1)
+    spec = VisionSpec.load(model)
+    shapes = [(17, 5, 0), (30, 12, 1 if images else 0), (9, 1, 0), (44, 20, 2 if images else 0), (2, 1, 0), (25, 24, 0), (33, 7, 0)]
+    return [_sequence(tokens, prompt, count, spec, generator) for tokens, prompt, count in shapes]
+
+
+def _sequence(tokens: int, prompt: int, num_images: int, spec: VisionSpec, generator: torch.Generator) -> Sequence:
+    ids = torch.randint(0, 280, (tokens,), generator=generator)
+    if not num_images:
+        return Sequence(ids, prompt, None)
+    grids = torch.tensor([[1, 4, 4], [1, 4, 8]])[:num_images]
+    image_ids = [torch.full((count,), spec.image_token_id) for count in spec.num_tokens(grids)]
+    pieces = [piece for image in image_ids for piece in (torch.tensor([spec.vision_start_token_id]), image, torch.tensor([spec.vision_end_token_id]))]
+    images = torch.cat(pieces)
+    patches = torch.randn(int(grids.prod(dim=1).sum()), 3 * 2 * 14 * 14, generator=generator)
+    return Sequence(torch.cat([ids[:1], images, ids[1:]]), prompt + len(images), Vision(patches, grids))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layout, how the samples are cut into rows, and settings that must not change the result."""
+
+    tensor: int = 1
+    pipeline: int = 1
+    data: int = 1
+    sequence_parallel: bool = True
+    distributed_optimizer: bool = True
+    recompute: str = "none"
+    rows: tuple[tuple[int, ...], ...] = ((0, 1, 2), (3, 4), (5, 6))
+    freeze: tuple[str, ...] = ()
+
+    @property
+    def num_ranks(self) -> int:
+        return self.tensor * self.pipeline * self.data
+
+    def config(self, model: Path) -> Config:
+        layout = LayoutSettings(
+            tensor=self.tensor, pipeline=self.pipeline, data=self.data, sequence_parallel=self.sequence_parallel,
+            distributed_optimizer=self.distributed_optimizer,
+        )  # fmt: skip
+        return Config(
+            model=ModelSettings(path=model, recompute=self.recompute, freeze=self.freeze),
+            layout=layout,
+            optimizer=OptimizerSettings(learning_rate=1e-3, weight_decay=0.1, grad_clip=0.5, schedule="cosine", warmup_steps=2),
+        )
+
+    def own_rows(self) -> list[list[int]]:
+        """Rows of this process: every `data`-th one, so that counts differ between ranks."""
+        return [list(row) for row in self.rows[parallel.data_rank() :: self.data]]
+
+
+POLICY_LOSS = PolicyLoss(
+    clip_low=0.2, clip_high=0.3, temperature=0.8, dual_clip=3.0, kl_coefficient=0.05, entropy_coefficient=0.01, importance_cap=2.0
+)  # fmt: skip
+
+
+def policy_targets(sequences: list[Sequence]) -> list[PolicyTarget]:
+    """Targets whose ratios are away from 1, some of them clipped."""
+    generator = torch.Generator().manual_seed(2)
+    lengths = torch.tensor([sequence.response_length for sequence in sequences])
+    weights = token_weights(lengths, lengths != 8, "sequence", max_response_tokens=64)
+
+    def random(length: int, scale: float) -> torch.Tensor:
+        return torch.randn(length, generator=generator) * scale
+
+    targets = []
+    for sequence, weight in zip(sequences, weights, strict=True):
+        length = sequence.response_length
+        old = -5.5 + random(length, 0.5)
+        targets.append(
+            PolicyTarget(
+                sequence, weight.expand(length).clone(), random(length, 1), old, old + random(length, 0.1),
+                response_reference_logprobs=old + random(length, 0.2),
+            )  # fmt: skip
+        )
+    return targets
+
+
+def value_targets(sequences: list[Sequence]) -> list[ValueTarget]:
+    """Returns and old values at random."""
+    generator = torch.Generator().manual_seed(3)
+    return [
+        ValueTarget(s, torch.full((s.response_length,), 0.01), torch.randn(s.response_length, generator=generator), torch.zeros(s.response_length))
+        for s in sequences
+    ]
+
+
+def sft_targets(sequences: list[Sequence]) -> list[SFTTarget]:
+    """Every response token weighs the same."""
+    total = sum(sequence.response_length for sequence in sequences)
+    return [SFTTarget(sequence, torch.full((sequence.response_length,), 1 / total)) for sequence in sequences]
+
+
+def start_engine(model: Path, case: Case, *, role: str = "policy", total_steps: int = 8) -> Engine:
+    """An engine in this process's place of the case's layout."""
+    parallel.form_groups(case.config(model).layout)
+    return Engine(model, role=role, config=case.config(model), total_steps=total_steps)
+
+
+def ordered(case: Case, stats: list[list[TokenStats]] | None) -> dict[int, TokenStats]:
+    """Results by the number of their sequence."""
+    return {index: stat for row, found in zip(case.own_rows(), stats or [], strict=False) for index, stat in zip(row, found, strict=True)}
+
+
+def total_places(sequences: list[Sequence]) -> int:
+    return sum(num_places(sequence) for sequence in sequences)
