@@ -14,9 +14,8 @@ from ray.actor import ActorHandle
 from lmm_r1_mega.cluster.environment import engine_environment
 from lmm_r1_mega.cluster.placement import Placement, Slot
 from lmm_r1_mega.cluster.supervise import wait_all
-from lmm_r1_mega.cluster.workers import RolloutWorker
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.rollout.engine import Sampling
+from lmm_r1_mega.rollout.engine import PromptLimits, RolloutEngine, Sampling
 from lmm_r1_mega.schema import Completion, Prompt, Sample
 
 
@@ -27,7 +26,8 @@ class Engines:
         self._timeout_s = config.cluster.step_timeout_s
         self._sleeps = config.cluster.placement == "hybrid" and placement.has_gpus and bool(placement.trainers)
         self.actors = [_start(config, placement, slot, model_path, max_images=max_images) for slot in placement.engines]
-        wait_all(self._calls(lambda engine: engine.ready.remote()), doing="loading the model", timeout_s=config.cluster.start_timeout_s)
+        ready = self._calls(lambda engine: engine.__ray_ready__.remote())
+        wait_all(ready, doing="loading the model", timeout_s=config.cluster.start_timeout_s)
 
     def generate(self, prompts: list[Prompt], *, samples: int, sampling: Sampling, seed: int) -> list[Sample]:
         """`samples` answers to every prompt, those of a prompt as neighbours, in the order of `prompts`.
@@ -70,4 +70,16 @@ def _start(config: Config, placement: Placement, slot: Slot, model_path: Path, *
         "scheduling_strategy": placement.strategy(slot),
         "runtime_env": {"env_vars": engine_environment(placement, slot)},
     }
-    return ray.remote(RolloutWorker).options(**options).remote(config, model_path, max_images=max_images)
+    data = config.data
+    return (
+        ray.remote(RolloutEngine)
+        .options(**options)
+        .remote(
+            model_path,
+            settings=config.rollout,
+            precision=config.model.precision,
+            limits=PromptLimits(data.max_prompt_tokens, max_images, min_pixels=data.min_pixels, max_pixels=data.max_pixels),
+            placement=config.cluster.placement,
+            seed=config.run.seed,
+        )
+    )

@@ -12,8 +12,8 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from lmm_r1_mega.cluster.supervise import ProcessLost
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.errors import ProcessLost
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def place(config: Config, *, num_trainers: int) -> Placement:
     bundle = {"CPU": 1, "GPU": 1} if has_gpus else {"CPU": 1}
     group = placement_group([bundle] * count, strategy="PACK")
     if not group.wait(config.cluster.start_timeout_s):
-        raise ProcessLost(f"the cluster has no room for {count} x {bundle} within {config.cluster.start_timeout_s:.0f} s: {ray.cluster_resources()}")
+        room = ray.cluster_resources()
+        raise ProcessLost(f"the cluster has no room for {count} x {bundle} within {config.cluster.start_timeout_s:.0f} s: it has {room}")
     slots = _slots(group, count, has_gpus=has_gpus)
     trainers = slots[:num_trainers]
     shared = slots if config.cluster.placement == "hybrid" or num_trainers == 0 else slots[num_trainers:]
@@ -81,7 +82,8 @@ def place(config: Config, *, num_trainers: int) -> Placement:
 
 def _slots(group: PlacementGroup, count: int, *, has_gpus: bool) -> list[Slot]:
     probe = _where.options(num_gpus=0.01) if has_gpus else _where
-    asked = [probe.options(scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=i)).remote() for i in range(count)]
+    strategies = [PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=i) for i in range(count)]
+    asked = [probe.options(scheduling_strategy=strategy).remote() for strategy in strategies]
     slots = [Slot(i, address, gpu_ids) for i, (address, gpu_ids) in enumerate(ray.get(asked, timeout=120))]
     return sorted(slots, key=lambda slot: (slot.address, tuple(int(gpu) for gpu in slot.gpu_ids)))
 

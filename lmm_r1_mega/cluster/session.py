@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,8 +18,7 @@ LOOPBACK = "127.0.0.1"
 def ray_session(settings: ClusterSettings, *, num_processes: int) -> Iterator[None]:
     """Ray for the length of a run: the cluster at `settings.address`, or a private one on this machine.
 
-    A private cluster listens for token holders only (the token lives in this process's environment), has no dashboard and
-    keeps its files in a folder that goes with it. It offers as many CPU slots as there are processes to start, since ranks
+    A private cluster listens for token holders only, has no dashboard and keeps its files in a folder that goes with it. It offers as many CPU slots as there are processes to start, since ranks
     and engines wait for each other more than they compute at the same time.
     """
     if settings.address is not None:
@@ -31,8 +28,6 @@ def ray_session(settings: ClusterSettings, *, num_processes: int) -> Iterator[No
         finally:
             ray.shutdown()
         return
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     folder = tempfile.mkdtemp(prefix="lmm_r1_ray_")
     try:
         ray.init(

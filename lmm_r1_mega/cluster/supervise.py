@@ -9,9 +9,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
-
-class ProcessLost(RuntimeError):
-    """A worker process died or did not answer in time; the run goes on with `lmm-r1-mega resume`."""
+from lmm_r1_mega.errors import ProcessLost
 
 
 def wait_all(calls: Mapping[str, ray.ObjectRef], *, doing: str, timeout_s: float) -> dict[str, Any]:
@@ -28,7 +26,7 @@ def wait_all(calls: Mapping[str, ray.ObjectRef], *, doing: str, timeout_s: float
         ready, pending = ray.wait(pending, num_returns=1, timeout=max(0.0, deadline - time.monotonic()))
         if not ready:
             late = ", ".join(sorted(names[ref] for ref in pending))
-            raise ProcessLost(f"{late} did not finish {doing} within {timeout_s:.0f} s: raise cluster.step_timeout_s, or look for a hang there")
+            raise ProcessLost(f"{late} did not finish {doing} within {timeout_s:.0f} s: raise cluster.step_timeout_s, or look for a hang")
         results[names[ready[0]]] = _result(ready[0], name=names[ready[0]], doing=doing)
     return {name: results[name] for name in calls}
 

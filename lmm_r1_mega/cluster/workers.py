@@ -1,4 +1,4 @@
-"""The two kinds of Ray actors: a trainer rank and a rollout engine. Thin: what they do is in training/ and rollout/."""
+"""The Ray actor of a trainer rank; what it does is in training/. A rollout engine needs none: it is an actor as it stands."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from torch import Tensor
 
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.rollout.engine import PromptLimits, RolloutEngine, Sampling
 from lmm_r1_mega.rollout.transfer import send_weights
-from lmm_r1_mega.schema import Completion, PolicyTarget, Prompt, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
+from lmm_r1_mega.schema import PolicyTarget, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
 from lmm_r1_mega.training import parallel
 from lmm_r1_mega.training.engine import Engine
 from lmm_r1_mega.training.objectives import PolicyLoss
@@ -104,32 +103,15 @@ class RolloutClient:
     def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
         self._call("init_weight_transfer_engine", init_info)
 
-    def start_weight_update(self, *args: Any) -> None:
-        self._call("start_weight_update", *args)
+    def start_weight_update(self) -> None:
+        self._call("start_weight_update")
 
-    def update_weights(self, update_info: Any) -> None:
+    def update_weights(self, update_info: dict[str, Any]) -> None:
         self._call("update_weights", update_info)
 
-    def finish_weight_update(self, *args: Any) -> None:
-        self._call("finish_weight_update", *args)
+    def finish_weight_update(self, weight_version: int) -> None:
+        self._call("finish_weight_update", weight_version)
 
     def _call(self, method: str, *args: Any) -> None:
         calls = {f"rollout engine {i}": getattr(engine, method).remote(*args) for i, engine in enumerate(self._engines)}
         wait_all(calls, doing=method, timeout_s=self._timeout_s)
-
-
-class RolloutWorker:
-    """One vLLM engine."""
-
-    def __init__(self, config: Config, model_path: Path, *, max_images: int) -> None:
-        self._engine = RolloutEngine(
-            model_path,
-            settings=config.rollout,
-            precision=config.model.precision,
-            limits=PromptLimits(config.data.max_prompt_tokens, max_images, config.data.min_pixels, config.data.max_pixels),
-            placement=config.cluster.placement,
-            seed=config.run.seed,
-        )
-
-    def generate(self, prompts: list[Prompt], *, samples: int, sampling: Sampling, seed: int) -> list[list[Completion]]:
-        return self._engine.generate(prompts, samples=samples, sampling=sampling, seed=seed)

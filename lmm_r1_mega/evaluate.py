@@ -1,0 +1,92 @@
+"""Held-out accuracy: every prompt answered several times by vLLM, and once greedily."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+
+from lmm_r1_mega.cluster.engines import Engines
+from lmm_r1_mega.config import RolloutSettings
+from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
+from lmm_r1_mega.rollout.engine import Sampling
+from lmm_r1_mega.schema import Prompt, Sample, Scored
+
+ACCURACY = "accuracy"
+
+
+@dataclass(frozen=True)
+class SetAccuracy:
+    """Accuracy on one held-out file. Samples without a verdict are in no mean but are counted."""
+
+    accuracy: float
+    """Mean over all samples."""
+    pass_at_n: float
+    """Share of prompts with a right answer among their samples."""
+    greedy: float
+    """Mean over one greedy answer a prompt."""
+    mean_length: float
+    """Sampled response tokens."""
+    truncated: float
+    """Share of samples that the length limit cut."""
+    num_prompts: int
+    num_samples: int
+    num_invalid: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracy on one held-out file, and the greedy answers for a reader."""
+
+    accuracy: SetAccuracy
+    greedy: list[Scored]
+
+
+def sampling_of(settings: RolloutSettings, *, greedy: bool = False) -> Sampling:
+    """The settings as one request has them; greedy is temperature 0."""
+    return Sampling(
+        temperature=0.0 if greedy else settings.temperature,
+        top_p=1.0 if greedy else settings.top_p,
+        top_k=-1 if greedy else settings.top_k,
+        max_response_tokens=settings.max_response_tokens,
+        stop=settings.stop,
+    )
+
+
+def score(rewards: RewardPool, samples: list[Sample]) -> list[Scored]:
+    """Verdicts in the order of the samples. Rewards read the response alone."""
+    inputs = [RewardInput(response=one.completion.text, answer=one.prompt.answer, prompt=one.prompt.text) for one in samples]
+    return [Scored(one, verdict) for one, verdict in zip(samples, rewards.score(inputs), strict=True)]
+
+
+def evaluate(
+    engines: Engines, rewards: RewardPool, prompts: list[Prompt], settings: RolloutSettings, *, samples: int, seed: int
+) -> Evaluation:
+    """Generate and score `samples` answers a prompt, and one greedy answer."""
+    sampled = score(rewards, engines.generate(prompts, samples=samples, sampling=sampling_of(settings), seed=seed))
+    greedy = score(rewards, engines.generate(prompts, samples=1, sampling=sampling_of(settings, greedy=True), seed=seed))
+    return Evaluation(summarize(sampled, greedy, samples=samples), greedy)
+
+
+def summarize(sampled: list[Scored], greedy: list[Scored], *, samples: int) -> SetAccuracy:
+    """Figures of one held-out file. `sampled` holds `samples` neighbours for each entry of `greedy`."""
+    groups = [sampled[start : start + samples] for start in range(0, len(sampled), samples)]
+    completions = [one.sample.completion for one in sampled]
+    return SetAccuracy(
+        accuracy=_mean_accuracy(sampled),
+        pass_at_n=fmean(max((_right(one) for one in group if one.score.invalid is None), default=0.0) for group in groups),
+        greedy=_mean_accuracy(greedy),
+        mean_length=fmean(len(completion.response_ids) for completion in completions),
+        truncated=fmean(completion.finish_reason == "length" for completion in completions),
+        num_prompts=len(groups),
+        num_samples=len(sampled),
+        num_invalid=sum(one.score.invalid is not None for one in sampled),
+    )
+
+
+def _mean_accuracy(scored: list[Scored]) -> float:
+    valid = [_right(one) for one in scored if one.score.invalid is None]
+    return fmean(valid) if valid else 0.0
+
+
+def _right(one: Scored) -> float:
+    return one.score.parts[ACCURACY]

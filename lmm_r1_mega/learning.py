@@ -1,0 +1,177 @@
+"""From scored samples to optimizer steps: what the loop calls between the rewards and the next generation.
+
+A step's samples are cut into as many mini-batches as there are optimizer steps in an epoch. Old log-probabilities are
+computed for each mini-batch by itself, hence with the same packed rows as its update: the first ratio is exactly 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from lmm_r1_mega.algorithms.metrics import mismatch
+from lmm_r1_mega.algorithms.table import ALGORITHMS, aggregation_of, prepare
+from lmm_r1_mega.algorithms.trajectories import Advantages, Trajectories, cut_responses, pad_responses, response_mask
+from lmm_r1_mega.algorithms.weights import token_weights
+from lmm_r1_mega.cluster.trainers import Trainers
+from lmm_r1_mega.config import AlgorithmSettings, Config
+from lmm_r1_mega.schema import PolicyTarget, Sample, Scored, Sequence, UpdateReport, ValueTarget
+from lmm_r1_mega.training.objectives import PolicyLoss
+
+REFERENCE = "reference"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A step's samples with what the trainer's models say about them, one entry a sample."""
+
+    scored: list[Scored]
+    sequences: list[Sequence]
+    old_logprobs: list[Tensor]
+    reference_logprobs: list[Tensor] | None
+    values: list[Tensor] | None
+
+    @property
+    def lengths(self) -> Tensor:
+        return torch.tensor([sequence.response_length for sequence in self.sequences])
+
+    @property
+    def valid(self) -> Tensor:
+        return torch.tensor([one.score.invalid is None for one in self.scored])
+
+
+def annotate(trainers: Trainers, scored: list[Scored], config: Config) -> Annotated:
+    """Ask the policy, and where the algorithm has them the reference and the critic, about every sampled token."""
+    sequences = [as_sequence(one.sample) for one in scored]
+    temperature = config.rollout.temperature
+
+    def logprobs(weights: str | None) -> Callable[[list[Sequence]], list[Tensor]]:
+        return lambda batch: [stats.response_logprobs for stats in trainers.logprobs(batch, temperature=temperature, weights=weights)]
+
+    def by_batch(ask: Callable[[list[Sequence]], list[Tensor]]) -> list[Tensor]:
+        return [answer for batch in mini_batches(sequences, config.algorithm.optimizer_steps) for answer in ask(batch)]
+
+    return Annotated(
+        scored=scored,
+        sequences=sequences,
+        old_logprobs=by_batch(logprobs(None)),
+        reference_logprobs=by_batch(logprobs(REFERENCE)) if needs_reference(config.algorithm) else None,
+        values=by_batch(trainers.values) if ALGORITHMS[config.algorithm.name].needs_critic else None,
+    )
+
+
+def needs_reference(settings: AlgorithmSettings) -> bool:
+    """Whether a reference policy is kept."""
+    return settings.kl.coefficient > 0
+
+
+def as_sequence(sample: Sample) -> Sequence:
+    """The tokens of a sample exactly as the engine returned them."""
+    prompt, completion = sample.prompt, sample.completion
+    return Sequence(torch.tensor([*completion.prompt_ids, *completion.response_ids]), len(completion.prompt_ids), prompt.vision)
+
+
+def estimate(annotated: Annotated, settings: AlgorithmSettings, *, kl_coefficient: float) -> Advantages:
+    """Advantages, and for a critic returns, of all samples of a step."""
+    trajectories = Trajectories(
+        rewards=torch.tensor([one.score.reward or 0.0 for one in annotated.scored]),
+        valid=annotated.valid,
+        truncated=torch.tensor([one.sample.completion.finish_reason == "length" for one in annotated.scored]),
+        mask=response_mask(annotated.lengths),
+        old_logprobs=pad_responses(annotated.old_logprobs),
+        group_size=settings.samples_per_prompt,
+        reference_logprobs=None if annotated.reference_logprobs is None else pad_responses(annotated.reference_logprobs),
+        values=None if annotated.values is None else pad_responses(annotated.values),
+    )
+    return prepare(trajectories, settings, kl_coefficient)
+
+
+@dataclass(frozen=True)
+class Updates:
+    """Reports of all optimizer steps on one step's samples."""
+
+    policy: list[UpdateReport]
+    critic: list[UpdateReport]
+
+
+def update(trainers: Trainers, annotated: Annotated, advantages: Advantages, config: Config, *, loss: PolicyLoss | None) -> Updates:
+    """All optimizer steps on a step's samples; the critic first, against the values it gave. Without `loss` only the critic learns."""
+    weights, count = loss_weights(annotated, config), config.algorithm.optimizer_steps
+    updates = Updates([], [])
+    for _ in range(config.algorithm.epochs):
+        for values in mini_batches(value_targets(annotated, advantages, weights), count):
+            updates.critic.append(trainers.update_values(values, value_clip=config.critic.value_clip))
+        for policy in mini_batches(policy_targets(annotated, advantages, weights), count) if loss else ():
+            updates.policy.append(trainers.update_policy(policy, loss))
+    return updates
+
+
+def policy_loss(config: Config, *, kl_coefficient: float, step: int) -> PolicyLoss | None:
+    """The policy's loss at a step; None while only the critic warms up."""
+    algorithm = config.algorithm
+    if ALGORITHMS[algorithm.name].needs_critic and step < config.critic.warmup_steps:
+        return None
+    return PolicyLoss(
+        clip_low=algorithm.clip_low,
+        clip_high=algorithm.clip_high,
+        temperature=config.rollout.temperature,
+        dual_clip=algorithm.dual_clip,
+        kl_coefficient=kl_coefficient if algorithm.kl.place == "loss" else 0.0,
+        kl_estimator=algorithm.kl.estimator,
+        entropy_coefficient=algorithm.entropy_coefficient,
+        importance_cap=algorithm.importance_cap,
+    )
+
+
+def loss_weights(annotated: Annotated, config: Config) -> list[Tensor]:
+    """Weight of every response token in the loss of its optimizer step, one [response] tensor a sample."""
+    aggregation, limit = aggregation_of(config.algorithm), config.rollout.max_response_tokens
+    per_sample: list[Tensor] = []
+    count = config.algorithm.optimizer_steps
+    for lengths, valid in zip(torch.tensor_split(annotated.lengths, count), torch.tensor_split(annotated.valid, count), strict=True):
+        weights = token_weights(lengths, valid, aggregation, max_response_tokens=limit)
+        per_sample += [weight.expand(int(length)) for weight, length in zip(weights, lengths, strict=True)]
+    return per_sample
+
+
+def policy_targets(annotated: Annotated, advantages: Advantages, weights: list[Tensor]) -> list[PolicyTarget]:
+    """What the policy loss needs, a target a sample."""
+    references = annotated.reference_logprobs or [None] * len(annotated.scored)
+    columns = zip(
+        annotated.sequences,
+        weights,
+        cut_responses(advantages.advantages, annotated.lengths),
+        annotated.old_logprobs,
+        [one.sample.completion.response_logprobs for one in annotated.scored],
+        references,
+        strict=True,
+    )
+    return [PolicyTarget(*column) for column in columns]
+
+
+def value_targets(annotated: Annotated, advantages: Advantages, weights: list[Tensor]) -> list[ValueTarget]:
+    """What the value loss needs, a target a sample; none without a critic."""
+    if advantages.returns is None or annotated.values is None:
+        return []
+    columns = zip(annotated.sequences, weights, cut_responses(advantages.returns, annotated.lengths), annotated.values, strict=True)
+    return [ValueTarget(*column) for column in columns]
+
+
+def mini_batches(items: list[T], count: int) -> Iterator[list[T]]:
+    """Cut a list into `count` neighbouring pieces whose lengths differ by at most one.
+
+    Example: 5 items in 2 -> the first 3, the last 2
+    """
+    for indices in torch.tensor_split(torch.arange(len(items)), count) if items else ():
+        yield [items[i] for i in indices.tolist()]
+
+
+def mismatch_metrics(annotated: Annotated) -> dict[str, float]:
+    """How far the rollout engine's log-probabilities are from the trainer's on the same tokens."""
+    rollout = pad_responses([one.sample.completion.response_logprobs for one in annotated.scored])
+    return mismatch(pad_responses(annotated.old_logprobs), rollout, response_mask(annotated.lengths))

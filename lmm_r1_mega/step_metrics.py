@@ -1,0 +1,47 @@
+"""The figures of a step that come from its samples, named as they appear in metrics.jsonl (TRL's names where TRL has one)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from statistics import fmean
+
+from lmm_r1_mega.schema import Scored, UpdateReport
+
+
+def sample_metrics(scored: list[Scored]) -> dict[str, float]:
+    """Rewards by component and source, lengths, truncation, invalid samples by reason, and the conservation of samples."""
+    completions = [one.sample.completion for one in scored]
+    lengths = [len(completion.response_ids) for completion in completions]
+    valid = [one for one in scored if one.score.invalid is None]
+    reasons = Counter(one.score.invalid for one in scored if one.score.invalid is not None)
+    return {
+        "completions/mean_length": fmean(lengths),
+        "completions/min_length": float(min(lengths)),
+        "completions/max_length": float(max(lengths)),
+        "completions/clipped_ratio": fmean(completion.finish_reason == "length" for completion in completions),
+        **{f"rewards/{name}/mean": mean for name, mean in _means((name, part) for one in valid for name, part in one.score.parts.items())},
+        **{f"reward/source/{name}": mean for name, mean in _means((one.sample.prompt.source, one.score.reward or 0.0) for one in valid)},
+        "samples/dispatched": float(len(scored)),
+        "samples/trained": float(len(valid)),
+        "samples/invalid": float(len(scored) - len(valid)),
+        **{f"invalid/{reason}": float(count) for reason, count in sorted(reasons.items())},
+    }
+
+
+def update_metrics(policy: list[UpdateReport], critic: list[UpdateReport]) -> dict[str, float]:
+    """Means over the optimizer steps of a step; the critic's carry the prefix `critic/`."""
+    return _report_means(policy) | {f"critic/{name}": value for name, value in _report_means(critic).items()}
+
+
+def _report_means(reports: list[UpdateReport]) -> dict[str, float]:
+    rows = [{"loss": one.loss, "grad_norm": one.grad_norm, "learning_rate": one.learning_rate} | one.metrics for one in reports]
+    return dict(_means((name, value) for row in rows for name, value in row.items()))
+
+
+def _means(pairs: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Mean of the values of each name, in the order of first appearance."""
+    groups: dict[str, list[float]] = {}
+    for name, value in pairs:
+        groups.setdefault(name, []).append(value)
+    return [(name, fmean(values)) for name, values in groups.items()]
