@@ -1,8 +1,7 @@
-"""Rows to tokens before training, and to prompts with pictures when their turn comes."""
+"""Rows to tokens before training: every row is rendered, tokenized and its images measured, or becomes a bad row."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -10,15 +9,12 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
-from PIL.Image import Image
 
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.images import ImageBytes, ImageLimits, ImageRefused, ImageSource, load_image, locate_image, measure_image
-from lmm_r1_mega.data.packing import join_visions
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.prompts import Row
 from lmm_r1_mega.data.rows import BadRow, RowRefused
-from lmm_r1_mega.schema import Prompt, Vision
 
 _BATCH = 1024  # rows tokenized by one call
 
@@ -41,43 +37,6 @@ class Entry:
     def prompt_length(self) -> int:
         """Tokens of the expanded prompt."""
         return len(self.token_ids) - len(self.image_tokens) + sum(self.image_tokens)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A decoded image and its patches."""
-
-    image: Image
-    vision: Vision
-
-    @property
-    def num_bytes(self) -> int:
-        return self.vision.pixel_values.nbytes + 3 * self.image.width * self.image.height
-
-
-class Pictures:
-    """Decoded images, each made once while it stays among those used last."""
-
-    def __init__(self, processor: Processor, *, capacity_bytes: int = 512 * 2**20) -> None:
-        self._processor = processor
-        self._free_bytes = capacity_bytes
-        self._kept: OrderedDict[ImageSource, Picture] = OrderedDict()
-
-    def get(self, source: ImageSource, limits: ImageLimits) -> Picture:
-        """Decode an image, or find it.
-
-        Raises: ImageRefused where it cannot be decoded.
-        """
-        if source in self._kept:
-            self._kept.move_to_end(source)
-            return self._kept[source]
-        image = load_image(source, limits)
-        picture = Picture(image, self._processor.vision(image))
-        self._kept[source] = picture
-        self._free_bytes -= picture.num_bytes
-        while self._free_bytes < 0 and len(self._kept) > 1:
-            self._free_bytes += self._kept.popitem(last=False)[1].num_bytes
-        return picture
 
 
 class Preparer:
@@ -178,27 +137,4 @@ def image_limits(file: Path, settings: DataSettings) -> ImageLimits:
         roots=settings.image_roots,
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,
-    )
-
-
-def build_prompt(entry: Entry, *, processor: Processor, pictures: Pictures, settings: DataSettings) -> Prompt:
-    """Decode an entry's images and put the prompt together.
-
-    Raises: ImageRefused where an image cannot be decoded or has changed since it was measured.
-    """
-    limits = image_limits(entry.row.file, settings)
-    found = [pictures.get(source, limits) for source in entry.sources]
-    counts = tuple(count for picture in found for count in processor.spec.num_tokens(picture.vision.grid_thw))
-    if counts != entry.image_tokens:
-        raise ImageRefused(f"images of row {entry.row.id} take {counts} tokens and took {entry.image_tokens} at start: a file was changed")
-    token_ids = entry.token_ids.tolist()
-    return Prompt(
-        id=entry.row.id,
-        source=entry.row.source,
-        text=entry.text,
-        token_ids=tuple(token_ids),
-        expanded_ids=processor.expand(token_ids, counts),
-        images=tuple(picture.image for picture in found),
-        vision=join_visions([picture.vision for picture in found]),
-        answer=entry.row.answer,
     )

@@ -1,0 +1,121 @@
+"""Whole data files: read, checked, and gone through once."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.build import Builder, Demonstration
+from lmm_r1_mega.data.images import ImageRefused
+from lmm_r1_mega.data.prepare import Entry, Preparer
+from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.prompts import Purpose, load_rows
+from lmm_r1_mega.data.rows import FIXES, BadRow
+from lmm_r1_mega.schema import Prompt
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+
+_SHOWN = 5  # bad rows spelled out in an error or a log line
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Usable rows of a file and the others."""
+
+    entries: list[Entry]
+    bad_rows: list[BadRow]
+
+
+def load_entries(path: Path, settings: DataSettings, processor: Processor, *, purpose: Purpose, max_tokens: int | None = None) -> Loaded:
+    """Read, tokenize and check a file. Where bad rows are refused, every image is decoded; else its header is looked at.
+
+    Raises: ValueError where the file as a whole cannot be read.
+    """
+    rows = load_rows(path, settings, purpose=purpose)
+    preparer = Preparer(processor, settings, max_tokens=max_tokens, decode=settings.bad_rows == "refuse")
+    prepared = list(preparer.prepare(rows.good))
+    return Loaded(
+        entries=[item for item in prepared if isinstance(item, Entry)],
+        bad_rows=sorted([*rows.bad, *(item for item in prepared if isinstance(item, BadRow))], key=lambda bad: bad.line),
+    )
+
+
+def refuse_bad_rows(bad_rows: list[BadRow], settings: DataSettings) -> None:
+    """Stop where `data.bad_rows` says so, and always for rows with one id, whose results could not be told apart; else log.
+
+    Raises: ValueError that spells out the first rows and what mends them.
+    """
+    fatal = bad_rows if settings.bad_rows == "refuse" else [bad for bad in bad_rows if bad.kind == "duplicate_id"]
+    if fatal:
+        raise ValueError(f"{len(fatal)} rows cannot be used:\n{describe_bad_rows(fatal)}")
+    if bad_rows:
+        logger.warning("%d bad rows are left out:\n%s", len(bad_rows), describe_bad_rows(bad_rows))
+
+
+def describe_bad_rows(bad_rows: list[BadRow]) -> str:
+    """Counts by kind with what mends them, then the first rows."""
+    kinds = Counter(bad.kind for bad in bad_rows)
+    lines = [f"  {count} x {kind}: {FIXES[kind]}" for kind, count in kinds.most_common()]
+    lines += [f"  {bad}" for bad in bad_rows[:_SHOWN]]
+    if len(bad_rows) > _SHOWN:
+        lines.append(f"  and {len(bad_rows) - _SHOWN} more: `lmm-r1-mega data check FILE` lists them")
+    return "\n".join(lines)
+
+
+class _RowFile(Generic[Item]):
+    """The rows of one file in its order; each is built when it is reached, so images are not all in memory."""
+
+    def __init__(self, loaded: Loaded, settings: DataSettings, build: Callable[[Entry], Item]) -> None:
+        self.bad_rows = loaded.bad_rows
+        """Rows that were left out, those found while iterating at the end."""
+        refuse_bad_rows(self.bad_rows, settings)
+        self._entries = loaded.entries
+        self._build = build
+
+    def __len__(self) -> int:
+        """Rows that passed the check."""
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Item]:
+        """Every row; one whose image turns out to be unreadable is left out and joins `bad_rows`."""
+        for entry in self._entries:
+            try:
+                item = self._build(entry)
+            except ImageRefused as refusal:
+                note_unreadable(entry, refusal, self.bad_rows)
+                continue
+            yield item
+
+
+class PromptFile(_RowFile[Prompt]):
+    """Prompts of one file, for evaluation."""
+
+    def __init__(self, path: Path, settings: DataSettings, processor: Processor) -> None:
+        """Raises: ValueError where the file cannot be read, or a bad row is refused."""
+        loaded = load_entries(path, settings, processor, purpose="prompts")
+        super().__init__(loaded, settings, Builder(processor, settings).prompt)
+
+
+class DemonstrationFile(_RowFile[Demonstration]):
+    """Demonstrations of one file."""
+
+    def __init__(self, path: Path, settings: DataSettings, processor: Processor) -> None:
+        """Raises: ValueError where the file cannot be read, or a bad row is refused."""
+        super().__init__(
+            load_entries(path, settings, processor, purpose="demonstrations"), settings, Builder(processor, settings).demonstration
+        )
+
+
+def note_unreadable(entry: Entry, refusal: ImageRefused, bad_rows: list[BadRow]) -> None:
+    """Put a row whose image could not be decoded on the list, once, and log it."""
+    bad = entry.row.refused("image", str(refusal))
+    if bad not in bad_rows:
+        bad_rows.append(bad)
+        logger.warning("row left out: %s", bad)

@@ -1,0 +1,139 @@
+"""Endless prompts and demonstrations out of data files, from any position on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.build import Builder, Demonstration
+from lmm_r1_mega.data.files import Loaded, load_entries, note_unreadable, refuse_bad_rows
+from lmm_r1_mega.data.images import ImageRefused
+from lmm_r1_mega.data.order import Order
+from lmm_r1_mega.data.prepare import Entry
+from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.prompts import check_stems
+from lmm_r1_mega.schema import Prompt
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class StreamPosition:
+    """Where a stream stands; all that a checkpoint needs."""
+
+    seed: int
+    epoch: int
+    """Times that as many rows were visited as there are."""
+    index: int
+    """Rows visited in this epoch."""
+    rows_digest: str
+    """Tells whether the rows are still the same."""
+
+
+class _RowStream(Generic[Item]):
+    """Rows of `data.train` in the order of the seed, each built when it is taken."""
+
+    def __init__(self, loaded: list[Loaded], settings: DataSettings, build: Callable[[Entry], Item], *, seed: int) -> None:
+        self.bad_rows = [bad for file in loaded for bad in file.bad_rows]
+        """Rows that were left out, those found while training at the end."""
+        refuse_bad_rows(self.bad_rows, settings)
+        self._settings = settings
+        self._build = build
+        self._pools = _pools([file.entries for file in loaded], settings)
+        self._digest = _rows_digest(self._pools)
+        self._restart(seed, visited=0)
+
+    def __len__(self) -> int:
+        """Rows of one epoch."""
+        return sum(len(pool) for pool in self._pools)
+
+    def take(self, count: int) -> list[Item]:
+        """The next rows. One whose image turns out to be unreadable is left out and joins `bad_rows`.
+
+        Raises: ValueError where no row can be built any more.
+        """
+        items: list[Item] = []
+        failures = 0
+        while len(items) < count:
+            pool, index = self._order.visit(self._visited)
+            self._visited += 1
+            entry = self._pools[pool][index]
+            try:
+                items.append(self._build(entry))
+            except ImageRefused as refusal:
+                note_unreadable(entry, refusal, self.bad_rows)
+                failures += 1
+                if failures > 2 * len(self):
+                    raise ValueError(f"no image of data.train can be read any more, the last: {refusal}") from refusal
+        return items
+
+    def position(self) -> StreamPosition:
+        """Where the stream stands."""
+        epoch, index = divmod(self._visited, len(self))
+        return StreamPosition(self._seed, epoch, index, self._digest)
+
+    def restore(self, position: StreamPosition) -> None:
+        """Go on from a position of a stream over the same rows; the inverse of `position`.
+
+        Raises: ValueError where the rows are others.
+        """
+        if position.rows_digest != self._digest:
+            raise ValueError(
+                "the rows of data.train are not those of the checkpoint: its files, the chat template or settings of data have changed; "
+                "bring them back, or start a new run from the exported model"
+            )
+        self._restart(position.seed, visited=position.epoch * len(self) + position.index)
+
+    def _restart(self, seed: int, *, visited: int) -> None:
+        sizes = tuple(len(pool) for pool in self._pools)
+        self._order = Order(sizes, weights=self._settings.probabilities or (1.0,), seed=seed, shuffle=self._settings.shuffle)
+        self._seed = seed
+        self._visited = visited
+
+
+class PromptStream(_RowStream[Prompt]):
+    """Prompts for reinforcement learning."""
+
+    def __init__(self, settings: DataSettings, processor: Processor, *, seed: int) -> None:
+        """Raises: ValueError where a file cannot be read, has no usable row, or a bad row is refused."""
+        _check_files(settings)
+        loaded = [load_entries(path, settings, processor, purpose="prompts") for path in settings.train]
+        super().__init__(loaded, settings, Builder(processor, settings).prompt, seed=seed)
+
+
+class DemonstrationStream(_RowStream[Demonstration]):
+    """Demonstrations for supervised training; prompt and answer together have at most `max_tokens` tokens."""
+
+    def __init__(self, settings: DataSettings, processor: Processor, *, seed: int, max_tokens: int | None = None) -> None:
+        """Raises: ValueError where a file cannot be read, has no usable row, or a bad row is refused."""
+        _check_files(settings)
+        loaded = [load_entries(path, settings, processor, purpose="demonstrations", max_tokens=max_tokens) for path in settings.train]
+        super().__init__(loaded, settings, Builder(processor, settings).demonstration, seed=seed)
+
+
+def _check_files(settings: DataSettings) -> None:
+    if not settings.train:
+        raise ValueError("data.train is empty: name at least one file of rows")
+    check_stems(settings.train)
+
+
+def _pools(entries: list[list[Entry]], settings: DataSettings) -> list[list[Entry]]:
+    """A pool a file where files are mixed by probabilities, one of all rows elsewhere."""
+    pools = entries if settings.probabilities else [[entry for file in entries for entry in file]]
+    if not all(pools):
+        names = ", ".join(str(path) for path, file in zip(settings.train, entries, strict=True) if not file)
+        raise ValueError(f"no usable row in {names}: `lmm-r1-mega data check FILE` says why")
+    return pools
+
+
+def _rows_digest(pools: list[list[Entry]]) -> str:
+    """Hash of what the rows ask and of their order in the files; pictures count by their place and size."""
+    digest = hashlib.blake2b(digest_size=16)
+    for number, pool in enumerate(pools):
+        for entry in pool:
+            digest.update(repr((number, entry.row.id, entry.row.answer, entry.image_tokens)).encode())
+            digest.update(entry.token_ids.tobytes() + entry.response_ids.tobytes())
+    return digest.hexdigest()
