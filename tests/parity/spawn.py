@@ -1,6 +1,6 @@
 """Runs a function on several processes that form one gloo group, and returns what each rank returned.
 
-The processes are forked from a server that has imported megatron once, so that a group starts in well under a second. They
+The processes are forked from a server that has imported megatron and transformers once, so that a group starts in well under a second. They
 are ended when one of them fails or the deadline passes; nothing is left behind.
 """
 
@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["lmm_r1_mega.models.build"])
+_CONTEXT.set_forkserver_preload(["preload"])  # the file beside this one
+_HERE = str(Path(__file__).parent)
 
 
 def spawn(function: Callable[..., Any], num_ranks: int, *args: Any, deadline_s: float = 120) -> list[Any]:
@@ -30,6 +31,8 @@ def spawn(function: Callable[..., Any], num_ranks: int, *args: Any, deadline_s: 
     trace, or when the deadline passes.
     """
     os.environ["OMP_NUM_THREADS"] = "1"
+    if _HERE not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_HERE, os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryDirectory() as folder:
         call = (function, num_ranks, folder, args)
         ranks = [_CONTEXT.Process(target=_rank_main, args=(rank, *call), daemon=True) for rank in range(num_ranks)]

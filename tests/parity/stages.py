@@ -1,0 +1,69 @@
+"""One rank's share of a run: megatron.core's own schedule over packed rows, with the logits and gradients laid open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from megatron.core import parallel_state, tensor_parallel
+from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig, finalize_model_grads
+from megatron.core.pipeline_parallel import get_forward_backward_func
+from torch import Tensor
+
+from lmm_r1_mega.config import LayoutSettings, ModelSettings
+from lmm_r1_mega.models.build import build_model
+from lmm_r1_mega.models.load import canonical_parameters
+from lmm_r1_mega.schema import Row
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What one rank saw: outputs of the last stage by row, gradients by canonical name."""
+
+    tensor_rank: int
+    outputs: list[Tensor]
+    gradients: dict[str, Tensor]
+
+
+def run_stage(
+    path: Path, model: ModelSettings, layout: LayoutSettings, rows: list[Row], output_gradients: list[Tensor], role: str = "policy"
+) -> StageResult:
+    """Forward and backward of all rows as micro-batches; row i's loss is the inner product of its output and `output_gradients[i]`."""
+    parallel_state.initialize_model_parallel(tensor_model_parallel_size=layout.tensor, pipeline_model_parallel_size=layout.pipeline)
+    tensor_parallel.model_parallel_cuda_manual_seed(0)
+    stage = build_model(path, model=model, layout=layout, role=role)
+    stage.config.finalize_model_grads_func = finalize_model_grads
+    stage.config.calculate_per_token_loss = True  # sums, no division by the number of micro-batches
+    wrapped = DistributedDataParallel(stage.config, DistributedDataParallelConfig(), stage)
+    outputs = _forward_backward(wrapped, rows, output_gradients)
+    gradients = {name: parameter.main_grad.clone() for name, parameter in canonical_parameters(stage).items() if parameter.requires_grad}
+    return StageResult(parallel_state.get_tensor_model_parallel_rank(), outputs, gradients)
+
+
+def _forward_backward(wrapped: DistributedDataParallel, rows: list[Row], output_gradients: list[Tensor]) -> list[Tensor]:
+    outputs: list[Tensor] = []
+    gradients = iter(output_gradients)
+
+    def inner_product(output: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        outputs.append(output.detach().clone())
+        wanted = next(gradients)
+        if output.dim() == 2:
+            width, rank = output.shape[1], parallel_state.get_tensor_model_parallel_rank()
+            wanted = torch.nn.functional.pad(wanted, (0, width * parallel_state.get_tensor_model_parallel_world_size() - wanted.shape[1]))
+            wanted = wanted[:, rank * width : (rank + 1) * width]
+        return (output * wanted).sum(), torch.tensor(0), {}
+
+    def step(pending, stage):
+        return stage(next(pending)), inner_product
+
+    get_forward_backward_func()(
+        forward_step_func=step,
+        data_iterator=iter(rows),
+        model=wrapped,
+        num_microbatches=len(rows),
+        seq_length=1,
+        micro_batch_size=1,
+        forward_only=False,
+    )
+    return outputs

@@ -1,0 +1,190 @@
+"""Outputs and gradients of the Megatron model against transformers, for every layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from spawn import spawn
+from stages import StageResult, run_stage
+
+from lmm_r1_mega.config import LayoutSettings, ModelSettings
+from lmm_r1_mega.convert.hf_shapes import short_name
+from lmm_r1_mega.convert.plan import default_plan
+from lmm_r1_mega.convert.shape import ModelShape, read_shape
+from lmm_r1_mega.data.packing import pack
+from lmm_r1_mega.data.rope import VisionSpec
+from lmm_r1_mega.schema import Row, Sequence, Vision
+from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+
+LOGPROB_BAR, GRADIENT_BAR = 1e-4, 1e-5
+LAYOUTS = [(1, 1), (2, 1), (1, 2), (2, 2)]
+
+
+def tiny(folder: Path, **shape) -> Path:
+    """A tiny model in which no two tensors are alike: norms and biases are random too."""
+    make_tiny_model(folder, TinyShape(layers=4, vocab=500, vision_depth=2, vision_hidden=64, init_range=0.08, **shape))
+    weights = load_file(folder / "model.safetensors")
+    noise = torch.Generator().manual_seed(1)
+    for tensor in weights.values():
+        if tensor.dim() == 1:
+            tensor += 0.2 * torch.randn(tensor.shape, generator=noise)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def untied(tmp_path_factory) -> Path:
+    return tiny(tmp_path_factory.mktemp("untied"), kv=2)
+
+
+@pytest.fixture(scope="module")
+def tied(tmp_path_factory) -> Path:
+    return tiny(tmp_path_factory.mktemp("tied"), kv=1, tied=True)
+
+
+def sequence(spec: VisionSpec, seed: int, *, text: int, grids: list[tuple[int, int, int]]) -> Sequence:
+    """Random text around random images."""
+    noise = torch.Generator().manual_seed(seed)
+    pieces = [part.tolist() for part in torch.randint(0, 300, (text,), generator=noise).tensor_split(len(grids) + 1)]
+    ids = pieces[0]
+    for (t, h, w), piece in zip(grids, pieces[1:], strict=True):
+        ids += [spec.vision_start_token_id, *[spec.image_token_id] * (t * h * w // 4), spec.vision_end_token_id, *piece]
+    patches = sum(t * h * w for t, h, w in grids)
+    vision = Vision(torch.randn(patches, 3 * 2 * 14 * 14, generator=noise), torch.tensor(grids)) if grids else None
+    return Sequence(torch.tensor(ids), len(ids) // 2, vision)
+
+
+def cases(spec: VisionSpec) -> dict[str, list[Sequence]]:
+    return {
+        "text": [sequence(spec, 1, text=41, grids=[]), sequence(spec, 2, text=7, grids=[]), sequence(spec, 3, text=90, grids=[])],
+        "one image": [sequence(spec, 4, text=12, grids=[(1, 8, 8)])],
+        "several images": [sequence(spec, 5, text=20, grids=[(1, 4, 4), (1, 12, 10), (1, 2, 6)])],
+        "mixed": [
+            sequence(spec, 6, text=25, grids=[(1, 4, 8)]),
+            sequence(spec, 7, text=30, grids=[]),
+            sequence(spec, 8, text=9, grids=[(1, 6, 6), (1, 8, 4)]),
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """What transformers says about batches of sequences, each computed alone, and a loss of random weights x log-probs."""
+
+    logprobs: list[torch.Tensor]
+    hidden: list[torch.Tensor]
+    logit_gradients: list[torch.Tensor]
+    gradients: dict[str, torch.Tensor]
+
+
+def oracle(path: Path, batches: list[list[Sequence]]) -> Oracle:
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
+    noise = torch.Generator().manual_seed(0)
+    logprobs, hidden, logit_gradients = [], [], []
+    for batch in batches:
+        outputs = [_run(model, item) for item in batch]
+        labels = torch.cat([item.token_ids[1:] for item in batch])
+        logits = torch.cat([output.logits[0] for output in outputs])
+        logits.retain_grad()
+        picked = logits.log_softmax(-1).gather(1, labels[:, None])[:, 0]
+        (picked * torch.randn(len(picked), generator=noise)).sum().backward()
+        logprobs.append(picked.detach())
+        hidden.append(torch.cat([output.hidden_states[-1][0] for output in outputs]).detach())
+        logit_gradients.append(logits.grad)
+    gradients = {short_name(name): parameter.grad for name, parameter in model.named_parameters()}
+    return Oracle(logprobs, hidden, logit_gradients, gradients)
+
+
+def _run(model, item: Sequence):
+    ids = item.token_ids[None, :-1]
+    images = {} if item.vision is None else {"pixel_values": item.vision.pixel_values, "image_grid_thw": item.vision.grid_thw}
+    kinds = (ids == model.config.image_token_id).int()
+    return model(input_ids=ids, attention_mask=torch.ones_like(ids), mm_token_type_ids=kinds, output_hidden_states=True, **images)
+
+
+def packed_logprobs(results: list[StageResult], rows: list[Row], vocab: int) -> list[torch.Tensor]:
+    logits = [torch.cat(shards, dim=1)[:, :vocab] for shards in zip(*last_stage(results), strict=True)]
+    return [part.log_softmax(-1).gather(1, row.labels[:, None])[:, 0] for part, row in zip(logits, rows, strict=True)]
+
+
+def last_stage(results: list[StageResult]) -> list[list[torch.Tensor]]:
+    """Outputs of the last pipeline stage, by tensor-parallel rank."""
+    return [result.outputs for result in sorted(results, key=lambda result: result.tensor_rank) if result.outputs]
+
+
+def hf_gradients(results: list[StageResult], shape: ModelShape, padded: int) -> dict[str, torch.Tensor]:
+    """Gradients of all ranks, put together and mapped back to Hugging Face names; copies must agree bit by bit."""
+    found = {}
+    for transfer in default_plan(shape, padded_vocab=padded).transfers:
+        copies = [(result.tensor_rank, result.gradients[transfer.megatron]) for result in results if transfer.megatron in result.gradients]
+        shards = dict(copies)
+        for rank, copy in copies:
+            assert torch.equal(copy, shards[rank if transfer.rule.split_dim is not None else 0]), transfer.megatron
+        whole = transfer.rule.unshard([shards[rank] for rank in sorted(shards)])
+        found |= dict(zip(transfer.hf, transfer.rule.to_hf(whole), strict=True))
+    return found
+
+
+def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    return float((found - wanted).norm() / wanted.norm())
+
+
+def row_gradients(parts: list[torch.Tensor], rows: list[Row]) -> list[torch.Tensor]:
+    """Output gradients of the rows: zero at the places that fill a row up."""
+    return [torch.nn.functional.pad(part, (0, 0, 0, len(row.labels) - len(part))) for part, row in zip(parts, rows, strict=True)]
+
+
+@pytest.mark.parametrize("tensor, pipeline", LAYOUTS)
+@pytest.mark.parametrize("weights", ["untied", "tied"])
+def test_logprobs_and_gradients_equal_transformers(weights, tensor, pipeline, request):
+    path = request.getfixturevalue(weights)
+    shape, spec = read_shape(path), VisionSpec.load(path)
+    batches = list(cases(spec).values())
+    rows = [pack(batch, spec=spec, multiple_of=2) for batch in batches]
+    wanted = oracle(path, batches)
+    layout = LayoutSettings(tensor=tensor, pipeline=pipeline)
+    model = ModelSettings(recompute="full" if (tensor, pipeline) == (2, 2) else "none")
+    results = spawn(run_stage, layout.num_ranks, path, model, layout, rows, row_gradients(wanted.logit_gradients, rows))
+
+    for found, target in zip(packed_logprobs(results, rows, shape.vocab_size), wanted.logprobs, strict=True):
+        assert (found[: len(target)] - target).abs().max() <= LOGPROB_BAR
+    found = hf_gradients(results, shape, shape.padded_vocab(multiple=128, tensor=tensor))
+    assert found.keys() == wanted.gradients.keys()
+    worst = max(relative(found[name], target) for name, target in wanted.gradients.items())
+    assert worst <= GRADIENT_BAR
+
+
+def test_critic_reads_the_last_hidden_state(untied):
+    """The head starts at zero, so every value is 0, and its gradient is the weighted sum of transformers' hidden states."""
+    spec = VisionSpec.load(untied)
+    batches = list(cases(spec).values())
+    rows = [pack(batch, spec=spec, multiple_of=2) for batch in batches]
+    hidden = row_gradients(oracle(untied, batches).hidden, rows)
+    noise = torch.Generator().manual_seed(0)
+    weights = [torch.randn(len(row.labels), generator=noise) * row.loss_mask for row in rows]
+    layout = LayoutSettings(tensor=2, pipeline=2)
+    results = spawn(run_stage, 4, untied, ModelSettings(), layout, rows, weights, "critic")
+
+    wanted = sum(weight @ part for weight, part in zip(weights, hidden, strict=True))
+    for values in last_stage(results):
+        assert all(value.shape == row.labels.shape and not value.any() for value, row in zip(values, rows, strict=True))
+    heads = [result.gradients["output_layer.weight"] for result in results if result.outputs]
+    assert len(heads) == 2 and all(relative(head[0], wanted) <= GRADIENT_BAR for head in heads)
+    assert not any("word_embeddings" in name for result in results if result.outputs for name in result.gradients)
+
+
+def test_a_frozen_tower_has_no_gradients_and_the_rest_keeps_its_own(untied):
+    spec, layout = VisionSpec.load(untied), LayoutSettings(tensor=2)
+    batches = [cases(spec)["mixed"]]
+    rows = [pack(batch, spec=spec, multiple_of=2) for batch in batches]
+    wanted = oracle(untied, batches)
+    results = spawn(run_stage, 2, untied, ModelSettings(freeze=("visual.*",)), layout, rows, row_gradients(wanted.logit_gradients, rows))
+    assert not any(name.startswith("visual.") for name in results[0].gradients)
+    embedding = torch.cat([result.gradients["embedding.word_embeddings.weight"] for result in results])
+    assert relative(embedding[:500], wanted.gradients["model.embed_tokens.weight"]) <= GRADIENT_BAR
