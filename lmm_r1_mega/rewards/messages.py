@@ -1,0 +1,73 @@
+"""What the scoring process and its workers say to each other."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+JobKind = Literal["rules", "gold", "function"]
+
+
+@dataclass(frozen=True)
+class RewardInput:
+    """One response to judge. `prompt` is for people and the user's own function: no rule reads it."""
+
+    response: str
+    answer: str | int | float | None
+    prompt: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The parts of one score that could be given, and why a part could not."""
+
+    parts: dict[str, float]
+    invalid: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call gave: a verdict for each response, or the reason why there is none."""
+
+    verdicts: list[Verdict]
+    failure: str | None = None
+    trace: str | None = None
+    """The user's own traceback, where the function raised."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the nurse is told on its command line."""
+
+    connections: tuple[int, ...]
+    """File descriptors, one a worker."""
+    rules: tuple[str, ...]
+    function: str | None
+    memory_mib: int
+    parent: int
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        fields = json.loads(text)
+        return cls(**{**fields, "connections": tuple(fields["connections"]), "rules": tuple(fields["rules"])})
+
+
+@dataclass(frozen=True)
+class Job:
+    """Responses for one worker. `rules` and `gold` answer with a `Verdict` each, in order; `function` with one `Outcome` for all."""
+
+    kind: JobKind
+    items: tuple[tuple[int, RewardInput], ...]
+    """Places in the caller's list, and what stands there."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker's first word: it takes jobs, or says why it cannot."""
+
+    pid: int
+    problem: str | None = None

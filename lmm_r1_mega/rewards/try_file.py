@@ -1,0 +1,39 @@
+"""`reward try`: what the rewards of a configuration pay for responses in a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lmm_r1_mega.config import RewardSettings
+from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
+
+
+def try_file(path: Path, settings: RewardSettings) -> Iterator[dict[str, Any]]:
+    """For each row (`response`, `answer`, optional `prompt`) of a JSON Lines file its `reward`, `parts` and `invalid`, in order.
+
+    Errors: ValueError that names the file and line of a row that cannot be read.
+    """
+    inputs = [_read(line, place=f"{path}:{number}") for number, line in enumerate(_lines(path), start=1) if line.strip()]
+    with RewardPool(settings) as pool:
+        for score in pool.score(inputs):
+            yield {"reward": score.reward, "parts": score.parts, "invalid": score.invalid}
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+
+
+def _read(line: str, *, place: str) -> RewardInput:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{place} is not JSON: {error.msg}") from None
+    if not isinstance(row, dict) or not isinstance(row.get("response"), str):
+        raise ValueError(f"{place} has no text `response`: each line is an object with `response` and `answer`")
+    return RewardInput(response=row["response"], answer=row.get("answer"), prompt=str(row.get("prompt", "")))

@@ -1,0 +1,91 @@
+"""The processes that judge: one nurse imports everything once and forks the workers; a killed worker is forked again in milliseconds.
+
+Run as `python -P -m lmm_r1_mega.rewards.worker PLAN`, never imported by the parent's main module, so it lives beside threads,
+torch and Ray. Nurse and workers die with the process that started them (Linux: PR_SET_PDEATHSIG), busy or not.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NoReturn
+
+from lmm_r1_mega.rewards import user_function
+from lmm_r1_mega.rewards.equality import is_correct
+from lmm_r1_mega.rewards.messages import Job, Plan, Ready, RewardInput, Verdict
+from lmm_r1_mega.rewards.rules import gold_verdict, judge
+
+PR_SET_PDEATHSIG = 1
+WARM_UP = (r"\frac{\sqrt{3}}{2}", r"2\pi r^2+1", "1<x<2", "(1,2]", r"\{1,2\}", "x=3", r"5\times 10^{3}", "-3.5")
+
+
+def main(plan: Plan) -> None:
+    """The nurse: forks a worker for each connection and again for each that is killed; ends when all ended by themselves."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with(plan.parent)
+    for text in WARM_UP:
+        is_correct(text, f"0+{text}")
+    workers = {_fork(plan, connection): connection for connection in plan.connections}
+    while workers:
+        pid, status = os.wait()
+        connection = workers.pop(pid)
+        if status != 0:
+            workers[_fork(plan, connection)] = connection
+
+
+def _fork(plan: Plan, connection: int) -> int:
+    nurse = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _work(plan, connection, nurse)
+    return pid
+
+
+def _work(plan: Plan, descriptor: int, nurse: int) -> NoReturn:
+    """A worker's life: announces itself and answers jobs until its parent closes the connection."""
+    _die_with(nurse)
+    connection = Connection(descriptor)
+    try:
+        path = Path(plan.function) if plan.function else None
+        function = user_function.load(path) if path else None
+        _limit_memory(plan.memory_mib)
+        connection.send(Ready(os.getpid()))
+        while True:
+            job: Job = connection.recv()
+            if job.kind == "function" and function and path:
+                connection.send(user_function.call(function, [given for _, given in job.items], path))
+                continue
+            for _, given in job.items:
+                connection.send(_verdict(job, given, plan.rules))
+    except ValueError as problem:
+        connection.send(Ready(os.getpid(), str(problem)))
+    except (EOFError, ConnectionError):
+        pass
+    os._exit(0)
+
+
+def _verdict(job: Job, given: RewardInput, rules: tuple[str, ...]) -> Verdict:
+    return gold_verdict(given) if job.kind == "gold" else judge(given, rules)
+
+
+def _die_with(parent: int) -> None:
+    """Asks the kernel to kill this process when its parent ends, however that ends and whatever this process is doing."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _limit_memory(memory_mib: int) -> None:
+    """Address space may grow by this much from here on; a bomb then meets MemoryError before the machine meets the bomb."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + memory_mib * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+if __name__ == "__main__":
+    main(Plan.from_json(sys.argv[1]))
