@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.build import Builder, Demonstration
 from lmm_r1_mega.data.images import ImageRefused
-from lmm_r1_mega.data.prepare import Entry, Preparer
+from lmm_r1_mega.data.prepare import Entry, Preparer, image_limits
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.prompts import Purpose, load_rows
 from lmm_r1_mega.data.rows import FIXES, BadRow
@@ -39,7 +39,8 @@ def load_entries(path: Path, settings: DataSettings, processor: Processor, *, pu
     Raises: ValueError where the file as a whole cannot be read.
     """
     rows = load_rows(path, settings, purpose=purpose)
-    preparer = Preparer(processor, settings, max_tokens=max_tokens, decode=settings.bad_rows == "refuse")
+    limits = image_limits(path, settings)
+    preparer = Preparer(processor, limits, settings, max_tokens=max_tokens, decode=settings.bad_rows == "refuse")
     prepared = list(preparer.prepare(rows.good))
     return Loaded(
         entries=[item for item in prepared if isinstance(item, Entry)],

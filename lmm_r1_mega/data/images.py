@@ -64,8 +64,8 @@ class ImageFile:
 class ImageBytes:
     """An image written into the row itself."""
 
-    encoded: str
-    """Base64."""
+    uri: str
+    """The whole `data:` URI."""
 
 
 ImageSource = ImageFile | ImageBytes
@@ -80,7 +80,8 @@ def locate_image(reference: str, limits: ImageLimits) -> ImageSource:
         raise ImageRefused("the image reference is empty or has letters that no path has: give a path, file:// or data: URI")
     lowered = reference[:5].lower()
     if lowered == "data:":
-        return ImageBytes(_base64_part(reference, limits))
+        _check_data_uri(reference, limits)
+        return ImageBytes(reference)
     if lowered == "file:":
         return ImageFile(_inside_roots(_file_uri_path(reference), limits))
     if "://" in reference:
@@ -121,13 +122,12 @@ def is_encodable(text: str) -> bool:
     return True
 
 
-def _base64_part(reference: str, limits: ImageLimits) -> str:
+def _check_data_uri(reference: str, limits: ImageLimits) -> None:
     header, comma, encoded = reference.partition(",")
     if not comma or not header.lower().endswith(";base64") or not header.lower().startswith("data:image/"):
         raise ImageRefused(f"image {_short(reference)}: a data: URI must read data:image/TYPE;base64,...")
     if len(encoded) * 3 // 4 > limits.max_bytes + 3:
         raise ImageRefused(_too_many_bytes("a data: URI", len(encoded) * 3 // 4, limits))
-    return encoded
 
 
 def _file_uri_path(reference: str) -> str:
@@ -166,7 +166,7 @@ def _opened(source: ImageSource, limits: ImageLimits) -> Iterator[BinaryIO]:
 
 def _decoded(source: ImageBytes) -> bytes:
     try:
-        return base64.b64decode("".join(source.encoded.split()), validate=True)
+        return base64.b64decode("".join(source.uri.partition(",")[2].split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise ImageRefused(f"{_name(source)} is not valid base64 ({error}): encode it again") from error
 
@@ -238,7 +238,7 @@ def _too_many_bytes(name: str, num_bytes: int, limits: ImageLimits) -> str:
 
 
 def _name(source: ImageSource) -> str:
-    return f"image {source.path}" if isinstance(source, ImageFile) else f"image data:...{source.encoded[:12]!r}..."
+    return f"image {source.path}" if isinstance(source, ImageFile) else f"image {source.uri[:40]}..."
 
 
 def _short(reference: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.images import ImageBytes, ImageLimits, ImageRefused, ImageSource, load_image, locate_image, measure_image
+from lmm_r1_mega.data.images import ImageLimits, ImageRefused, ImageSource, load_image, locate_image, measure_image
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.prompts import Row
 from lmm_r1_mega.data.rows import BadRow, RowRefused
@@ -39,16 +39,25 @@ class Entry:
         return len(self.token_ids) - len(self.image_tokens) + sum(self.image_tokens)
 
 
-class Preparer:
-    """Tokenizes and checks rows; remembers the images that it has measured."""
+@dataclass(frozen=True)
+class _Measured:
+    """An image that passed the check of its header."""
 
-    def __init__(self, processor: Processor, settings: DataSettings, *, max_tokens: int | None = None, decode: bool = False) -> None:
+    source: ImageSource
+    num_tokens: int
+
+
+class Preparer:
+    """Tokenizes and checks the rows of one file; remembers the images that it has measured."""
+
+    def __init__(self, processor: Processor, limits: ImageLimits, settings: DataSettings, *, max_tokens: int | None, decode: bool) -> None:
         """`max_tokens` limits prompt and demonstration together; `decode` reads every image whole instead of its header."""
         self._processor = processor
-        self._settings = settings
+        self._limits = limits
+        self._max_prompt_tokens = settings.max_prompt_tokens
         self._max_tokens = max_tokens
         self._decode = decode
-        self._measured: dict[ImageSource, int | ImageRefused] = {}
+        self._measured: dict[str, _Measured | ImageRefused] = {}
 
     def prepare(self, rows: list[Row]) -> Iterator[Entry | BadRow]:
         """Every row as an entry or a bad row, in order."""
@@ -76,16 +85,15 @@ class Preparer:
             return row.refused("template", str(error))
 
     def _entry(self, row: Row, text: str, token_ids: list[int], response_ids: list[int]) -> Entry | BadRow:
-        limits = image_limits(row.file, self._settings)
         try:
-            sources = tuple(locate_image(reference, limits) for reference in row.images)
+            images = [self._measure(reference) for reference in row.images]
             entry = Entry(
                 row=row,
                 text=text,
                 token_ids=np.array(token_ids, dtype=np.int32),
                 response_ids=np.array(self._processor.cut_after_eos(response_ids), dtype=np.int32),
-                sources=sources,
-                image_tokens=tuple(self._measure(source, limits) for source in sources),
+                sources=tuple(image.source for image in images),
+                image_tokens=tuple(image.num_tokens for image in images),
             )
             self._check(entry)
         except ImageRefused as refusal:
@@ -102,28 +110,28 @@ class Preparer:
             raise RowRefused("template", f"the chat template wrote {found} image tokens for {len(entry.sources)} images")
         if entry.row.demonstration is not None and not len(entry.response_ids):
             raise RowRefused("template", "the chat template does not end the assistant's turn with an end-of-turn token")
-        if length > self._settings.max_prompt_tokens:
+        if length > self._max_prompt_tokens:
             detail = f"{sum(entry.image_tokens)} of them for {len(entry.sources)} images"
-            raise RowRefused("too_long", f"the prompt has {length} tokens ({detail}), more than {self._settings.max_prompt_tokens}")
+            raise RowRefused("too_long", f"the prompt has {length} tokens ({detail}), more than {self._max_prompt_tokens}")
         if self._max_tokens is not None and total > self._max_tokens:
             raise RowRefused("too_long", f"prompt and answer have {total} tokens, more than {self._max_tokens}")
 
-    def _measure(self, source: ImageSource, limits: ImageLimits) -> int:
-        """Tokens of an image; each file is looked at once."""
-        if isinstance(source, ImageBytes):
-            return self._num_tokens(source, limits)
-        if source not in self._measured:
+    def _measure(self, reference: str) -> _Measured:
+        """Locate and measure an image; each reference is looked at once."""
+        found = self._measured.get(reference)
+        if found is None:
             try:
-                self._measured[source] = self._num_tokens(source, limits)
+                source = locate_image(reference, self._limits)
+                found = _Measured(source, self._num_tokens(source))
             except ImageRefused as refusal:
-                self._measured[source] = refusal
-        result = self._measured[source]
-        if isinstance(result, ImageRefused):
-            raise result
-        return result
+                found = refusal
+            self._measured[reference] = found
+        if isinstance(found, ImageRefused):
+            raise found
+        return found
 
-    def _num_tokens(self, source: ImageSource, limits: ImageLimits) -> int:
-        size = load_image(source, limits).size if self._decode else measure_image(source, limits)
+    def _num_tokens(self, source: ImageSource) -> int:
+        size = load_image(source, self._limits).size if self._decode else measure_image(source, self._limits)
         try:
             return self._processor.num_image_tokens(*size)
         except ValueError as error:
