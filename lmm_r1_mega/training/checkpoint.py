@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from megatron.core import dist_checkpointing, parallel_state
-from megatron.core.dist_checkpointing.mapping import ShardedStateDict
+from megatron.core.dist_checkpointing.dict_utils import nested_values
+from megatron.core.dist_checkpointing.mapping import ShardedObject, ShardedStateDict, ShardedTensor, ShardedTensorFactory
 from megatron.core.dist_checkpointing.strategies.torch import (
     MCoreSavePlanner,
     TorchDistSaveShardedStrategy,
@@ -18,9 +19,10 @@ from megatron.core.dist_checkpointing.strategies.torch import (
 )
 from megatron.core.optimizer import MegatronOptimizer
 from megatron.core.transformer.module import MegatronModule
+from torch import Tensor
 from torch.distributed.checkpoint import FileSystemWriter, save_state_dict
 
-from lmm_r1_mega.training.optimizer import separate_step_counts
+from lmm_r1_mega.training.optimizer_state import ParameterStates, empty_states, restore_states, whole_states
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,8 @@ def save_checkpoint(folder: Path, trained: Trained, *, steps_done: int) -> None:
     if dist.get_rank() == 0:
         Path(folder).mkdir(parents=True, exist_ok=True)
     dist.barrier()
-    state = _sharded_state(trained, is_loading=False)
-    state |= {"steps_done": steps_done, "random_state": torch.get_rng_state()}
-    dist_checkpointing.save(state, str(folder), sharded_strategy=_SaveInProcess("torch_dist", 1))
+    state = _sharded_state(trained, optimizer_states=whole_states(trained.optimizer, trained.module))
+    dist_checkpointing.save(state | {"steps_done": steps_done}, str(folder), sharded_strategy=_SaveInProcess("torch_dist", 1))
 
 
 def load_checkpoint(folder: Path, trained: Trained) -> int:
@@ -51,23 +52,36 @@ def load_checkpoint(folder: Path, trained: Trained) -> int:
     """
     if not dist_checkpointing.check_is_distributed_checkpoint(str(folder)):
         raise ValueError(f"{folder} is not a complete checkpoint: give the folder of one, with its metadata.json")
-    state = dist_checkpointing.load(_sharded_state(trained, is_loading=True), str(folder))
+    loaded_states = empty_states(trained.module)
+    state = dist_checkpointing.load(_sharded_state(trained, optimizer_states=loaded_states), str(folder))
     trained.module.load_state_dict(state["model"])
-    trained.optimizer.load_state_dict(state["optimizer"])
-    separate_step_counts(trained.optimizer)
+    restore_states(trained.optimizer, _by_parameter(state["optimizer"], trained), steps_done=state["steps_done"])
     torch.set_rng_state(state["random_state"])
     return state["steps_done"]
 
 
-def _sharded_state(trained: Trained, *, is_loading: bool) -> dict[str, Any]:
-    metadata = {
-        "distrib_optim_sharding_type": "fully_reshardable",
-        "chained_optim_avoid_prefix": True,
-        "dp_cp_group": parallel_state.get_data_parallel_group(with_context_parallel=True),
+def _sharded_state(trained: Trained, *, optimizer_states: ParameterStates) -> dict[str, Any]:
+    """What Megatron saves or fills: the weights, and beside each the optimizer's tensors of the same shape and sharding."""
+    group = parallel_state.get_data_parallel_group(with_context_parallel=True)
+    model = trained.module.sharded_state_dict(metadata={"dp_cp_group": group})
+    sharded = {entry.data: entry for entry in nested_values(model) if isinstance(entry, ShardedTensor | ShardedTensorFactory)}
+    optimizer = {
+        name: {kind: _beside(sharded[parameter], kind, tensor) for kind, tensor in optimizer_states[parameter].items()}
+        for name, parameter in trained.module.named_parameters()
+        if parameter in optimizer_states
     }
-    model = trained.module.sharded_state_dict(metadata=metadata)
-    optimizer = trained.optimizer.sharded_state_dict(model, is_loading=is_loading, metadata=metadata)
-    return {"model": model, "optimizer": optimizer}
+    random_state = ShardedObject("random_state", torch.get_rng_state(), (1,), (0,), replica_id=dist.get_rank())
+    return {"model": model, "optimizer": optimizer, "random_state": random_state}
+
+
+def _beside(weight: ShardedTensor | ShardedTensorFactory, kind: str, tensor: Tensor) -> ShardedTensor | ShardedTensorFactory:
+    changes = {"key": f"optimizer.{kind}.{weight.key}", "data": tensor}
+    return replace(weight, **changes) if isinstance(weight, ShardedTensorFactory) else replace(weight, **changes, dtype=tensor.dtype)
+
+
+def _by_parameter(loaded: dict[str, dict[str, Tensor]], trained: Trained) -> ParameterStates:
+    parameters = dict(trained.module.named_parameters())
+    return {parameters[name]: tensors for name, tensors in loaded.items()}
 
 
 class _SaveInProcess(TorchDistSaveShardedStrategy):

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import torch
 from torch import Tensor
 
 from lmm_r1_mega.config import Config

@@ -83,13 +83,3 @@ def _prepare_torch_adamw(adamw: torch.optim.AdamW) -> None:
                 "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format).detach(),
                 "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format).detach(),
             }
-
-
-def separate_step_counts(optimizer: MegatronOptimizer) -> None:
-    """Give every parameter a step count of its own after a load.
-
-    megatron-core 0.16.1 loads one tensor into all of them, and torch's AdamW would then count each step once a parameter.
-    """
-    for part in optimizer.chained_optimizers:
-        for state in part.state.values():
-            state["step"] = state["step"].clone()

@@ -59,7 +59,11 @@ def _sequence(tokens: int, prompt: int, num_images: int, spec: VisionSpec, gener
         return Sequence(ids, prompt, None)
     grids = torch.tensor([[1, 4, 4], [1, 4, 8]])[:num_images]
     image_ids = [torch.full((count,), spec.image_token_id) for count in spec.num_tokens(grids)]
-    pieces = [piece for image in image_ids for piece in (torch.tensor([spec.vision_start_token_id]), image, torch.tensor([spec.vision_end_token_id]))]
+    pieces = [
+        piece
+        for image in image_ids
+        for piece in (torch.tensor([spec.vision_start_token_id]), image, torch.tensor([spec.vision_end_token_id]))
+    ]
     images = torch.cat(pieces)
     patches = torch.randn(int(grids.prod(dim=1).sum()), 3 * 2 * 14 * 14, generator=generator)
     return Sequence(torch.cat([ids[:1], images, ids[1:]]), prompt + len(images), Vision(patches, grids))
@@ -118,7 +122,11 @@ def policy_targets(sequences: list[Sequence]) -> list[PolicyTarget]:
         old = -5.5 + random(length, 0.5)
         targets.append(
             PolicyTarget(
-                sequence, weight.expand(length).clone(), random(length, 1), old, old + random(length, 0.1),
+                sequence,
+                weight.expand(length).clone(),
+                random(length, 1),
+                old,
+                old + random(length, 0.1),
                 response_reference_logprobs=old + random(length, 0.2),
             )  # fmt: skip
         )
@@ -129,7 +137,9 @@ def value_targets(sequences: list[Sequence]) -> list[ValueTarget]:
     """Returns and old values at random."""
     generator = torch.Generator().manual_seed(3)
     return [
-        ValueTarget(s, torch.full((s.response_length,), 0.01), torch.randn(s.response_length, generator=generator), torch.zeros(s.response_length))
+        ValueTarget(
+            s, torch.full((s.response_length,), 0.01), torch.randn(s.response_length, generator=generator), torch.zeros(s.response_length)
+        )
         for s in sequences
     ]
 

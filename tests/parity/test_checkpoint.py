@@ -1,0 +1,125 @@
+"""A run that is saved and loaded is the unbroken run; another layout reads the same model; an export is the folder it came from."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from engine_cases import POLICY_LOSS, Case, make_model, make_sequences, policy_targets, start_engine
+from safetensors.torch import load_file
+from spawn import spawn
+
+from lmm_r1_mega.schema import UpdateReport
+from lmm_r1_mega.training.engine import Engine
+
+LAYOUTS = {
+    "one rank": Case(),
+    "tensor and pipeline": Case(tensor=2, pipeline=2),
+    "split optimizer": Case(data=2),
+    "whole optimizers": Case(data=2, distributed_optimizer=False),
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("model"), tied=True)
+
+
+def updates(engine: Engine, model: Path, case: Case, count: int) -> list[UpdateReport]:
+    targets = policy_targets(make_sequences(model))
+    return [engine.update_policy([[targets[i] for i in row] for row in case.own_rows()], POLICY_LOSS) for _ in range(count)]
+
+
+def exported(engine: Engine) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in engine.export()}
+
+
+def unbroken(model: Path, case: Case) -> tuple[Any, ...]:
+    engine = start_engine(model, case)
+    return updates(engine, model, case, 4), exported(engine)
+
+
+def first_half(model: Path, case: Case, folder: Path) -> int:
+    engine = start_engine(model, case)
+    updates(engine, model, case, 2)
+    engine.save(folder)
+    return len(multiprocessing.active_children())
+
+
+def second_half(model: Path, case: Case, folder: Path) -> tuple[Any, ...]:
+    engine = start_engine(model, case)
+    updates(engine, model, case, 1)  # whatever the engine did before must not matter
+    engine.load(folder)
+    return updates(engine, model, case, 2), exported(engine)
+
+
+@pytest.mark.parametrize("case", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_two_and_two_steps_are_four(model: Path, tmp_path: Path, case: Case) -> None:
+    whole = spawn(unbroken, case.num_ranks, model, case)
+    children = spawn(first_half, case.num_ranks, model, case, tmp_path / "saved")
+    halves = spawn(second_half, case.num_ranks, model, case, tmp_path / "saved")
+    assert set(children) == {0}
+    for (reports, _), (resumed, _) in zip(whole, halves, strict=True):
+        assert resumed == reports[2:]
+    weights, resumed_weights = whole[0][1], halves[0][1]
+    assert list(weights) == list(resumed_weights)
+    for name, tensor in weights.items():
+        assert torch.equal(tensor, resumed_weights[name]), name
+
+
+@pytest.mark.parametrize("case", [Case(), Case(tensor=2), Case(pipeline=2, data=2)], ids=["one rank", "tensor", "pipeline and data"])
+def test_another_layout_goes_on(model: Path, tmp_path: Path, case: Case) -> None:
+    saver = Case(tensor=2, pipeline=2)
+    expected = spawn(unbroken, 1, model, Case())[0][0]
+    spawn(first_half, 4, model, saver, tmp_path / "saved")
+    for reports, _ in spawn(second_half, case.num_ranks, model, case, tmp_path / "saved"):
+        for report, wanted in zip(reports, expected[2:], strict=True):
+            assert report.loss == pytest.approx(wanted.loss, rel=1e-5)
+            assert report.grad_norm == pytest.approx(wanted.grad_norm, rel=1e-4)
+            assert report.learning_rate == wanted.learning_rate
+
+
+def save_before_any_step(model: Path, case: Case, folder: Path) -> list[UpdateReport]:
+    engine = start_engine(model, case)
+    engine.save(folder)
+    updates(engine, model, case, 2)
+    engine.load(folder)
+    return updates(engine, model, case, 1)
+
+
+@pytest.mark.parametrize("case", [Case(), Case(distributed_optimizer=False)], ids=["split optimizer", "whole optimizer"])
+def test_checkpoint_before_the_first_step(model: Path, tmp_path: Path, case: Case) -> None:
+    [reports] = spawn(save_before_any_step, 1, model, case, tmp_path / "saved")
+    [(expected, _)] = spawn(unbroken, 1, model, case)
+    assert reports == expected[:1]
+
+
+def load_nothing(model: Path, folder: Path) -> str:
+    engine = start_engine(model, Case())
+    with pytest.raises(ValueError, match="not a complete checkpoint") as caught:
+        engine.load(folder)
+    return str(caught.value)
+
+
+def test_a_folder_without_checkpoint_is_named(model: Path, tmp_path: Path) -> None:
+    assert str(tmp_path) in spawn(load_nothing, 1, model, tmp_path)[0]
+
+
+def export_at_once(model: Path, case: Case) -> dict[str, torch.Tensor]:
+    return exported(start_engine(model, case))
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+@pytest.mark.parametrize("case", [Case(), Case(tensor=2, pipeline=2), Case(data=2)], ids=["one rank", "tensor and pipeline", "data"])
+def test_export_is_the_folder(tmp_path: Path, case: Case, tied: bool) -> None:
+    folder = make_model(tmp_path, tied=tied)
+    expected = load_file(folder / "model.safetensors")
+    first, *others = spawn(export_at_once, case.num_ranks, folder, case)
+    assert set(first) == set(expected)
+    for name, tensor in expected.items():
+        assert torch.equal(first[name], tensor), name
+        for other in others:
+            assert other[name].is_meta and other[name].shape == tensor.shape
