@@ -1,0 +1,148 @@
+"""How many parameters each rank holds, from the names and shapes of the checkpoint's tensors."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+from lmm_r1_mega.config import LayoutSettings, ModelSettings
+from lmm_r1_mega.convert.hf_shapes import TOWER, hf_shapes, long_name
+from lmm_r1_mega.convert.shape import ModelShape
+
+EMBEDDING, OUTPUT, FINAL_NORM, LAYERS = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight", "model.layers."
+
+
+@dataclass(frozen=True)
+class RankParameters:
+    """Parameters of one rank."""
+
+    trained: int
+    frozen: int
+    matrices: int
+    """Weights of the decoder's linear layers, trained or not: those that fp8 computes with."""
+
+    @property
+    def total(self) -> int:
+        """All parameters of the rank."""
+        return self.trained + self.frozen
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A parameter as the ranks of one stage see it."""
+
+    stage: int
+    size: int
+    is_split: bool
+    is_matrix: bool
+    is_frozen: bool
+
+
+@lru_cache
+def num_parameters(shape: ModelShape) -> int:
+    """Parameters of the whole checkpoint; a tied output layer counts once."""
+    return sum(math.prod(dims) for dims in hf_shapes(shape).values())
+
+
+def num_vision_parameters(shape: ModelShape) -> int:
+    """Parameters of the vision tower."""
+    return sum(math.prod(dims) for name, dims in hf_shapes(shape).items() if name.startswith(TOWER))
+
+
+def policy_ranks(shape: ModelShape, *, model: ModelSettings, layout: LayoutSettings) -> tuple[RankParameters, ...]:
+    """Parameters of a rank of each pipeline stage of the policy.
+
+    The tower and the norms are whole on every tensor-parallel rank, all else is split; a tied embedding has a copy on the last
+    stage where that is not the first.
+    """
+    return _policy_ranks(_Split(shape, model.freeze, model.vocab_padding_multiple, layout.tensor, layout.pipeline))
+
+
+def critic_ranks(shape: ModelShape, *, model: ModelSettings, layout: LayoutSettings) -> tuple[RankParameters, ...]:
+    """Parameters of a rank of each pipeline stage of the critic: a value head of one row in place of the output layer."""
+    return _critic_ranks(_Split(shape, model.freeze, model.vocab_padding_multiple, layout.tensor, layout.pipeline))
+
+
+@lru_cache
+def frozen_names(shape: ModelShape, patterns: tuple[str, ...]) -> frozenset[str]:
+    """Parameters that the patterns of `model.freeze` name, in either layout of names."""
+    return frozenset(name for name in hf_shapes(shape) for pattern in patterns if _matches(name, pattern))
+
+
+def unmatched_patterns(shape: ModelShape, patterns: tuple[str, ...]) -> dict[str, str]:
+    """Freeze patterns that match no parameter, each with the nearest name there is."""
+    names = list(hf_shapes(shape))
+    unmatched = [pattern for pattern in patterns if not frozen_names(shape, (pattern,))]
+    return {pattern: difflib.get_close_matches(pattern, names, n=1, cutoff=0)[0] for pattern in unmatched}
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or fnmatchcase(long_name(name), pattern)
+
+
+@dataclass(frozen=True)
+class _Split:
+    """All that the parameters of a rank depend on; the key under which the counts are kept, for `advice` asks often."""
+
+    shape: ModelShape
+    freeze: tuple[str, ...]
+    vocab_padding_multiple: int
+    tensor: int
+    pipeline: int
+
+
+@lru_cache
+def _policy_ranks(split: _Split) -> tuple[RankParameters, ...]:
+    tensors = _tensors(split)
+    if split.shape.tied and split.pipeline > 1:
+        tensors["tied copy"] = replace(tensors[EMBEDDING], stage=split.pipeline - 1)
+    return _count(tensors, split)
+
+
+@lru_cache
+def _critic_ranks(split: _Split) -> tuple[RankParameters, ...]:
+    tensors = _tensors(split)
+    tensors.pop(OUTPUT, None)
+    tensors["value head"] = _Tensor(split.pipeline - 1, split.shape.hidden_size, is_split=False, is_matrix=False, is_frozen=False)
+    return _count(tensors, split)
+
+
+def _tensors(split: _Split) -> dict[str, _Tensor]:
+    """All tensors of the checkpoint, placed."""
+    shape = split.shape
+    padded = shape.padded_vocab(multiple=split.vocab_padding_multiple, tensor=split.tensor)
+    frozen = frozen_names(shape, split.freeze)
+    tensors = {}
+    for name, dims in hf_shapes(shape).items():
+        is_vocabulary = name in (EMBEDDING, OUTPUT)
+        is_linear = name.startswith(LAYERS) and "layernorm" not in name
+        tensors[name] = _Tensor(
+            stage=_stage_of(name, shape, split.pipeline),
+            size=padded * shape.hidden_size if is_vocabulary else math.prod(dims),
+            is_split=is_vocabulary or is_linear,
+            is_matrix=is_linear and len(dims) > 1,
+            is_frozen=name in frozen,
+        )
+    return tensors
+
+
+def _stage_of(name: str, shape: ModelShape, pipeline: int) -> int:
+    if name in (OUTPUT, FINAL_NORM):
+        return pipeline - 1
+    if not name.startswith(LAYERS):
+        return 0
+    return int(name.removeprefix(LAYERS).split(".")[0]) * pipeline // shape.num_layers
+
+
+def _count(tensors: dict[str, _Tensor], split: _Split) -> tuple[RankParameters, ...]:
+    """Sum the tensors of each stage as one of its tensor-parallel ranks holds them."""
+    stages = []
+    for stage in range(split.pipeline):
+        held = [(one, one.size // split.tensor if one.is_split else one.size) for one in tensors.values() if one.stage == stage]
+        trained = sum(size for one, size in held if not one.is_frozen)
+        frozen = sum(size for one, size in held if one.is_frozen)
+        stages.append(RankParameters(trained, frozen, matrices=sum(size for one, size in held if one.is_matrix)))
+    return tuple(stages)

@@ -1,0 +1,111 @@
+"""A plan as a page for people, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from lmm_r1_mega.planning.hardware import GIB
+from lmm_r1_mega.planning.plan import Plan, RankPlace
+
+STYLES = {"error": "bold red", "warning": "yellow"}
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """The plan as plain dictionaries, sums included."""
+    stages = [asdict(stage) | {"resident": stage.resident, "peak": stage.peak} for stage in plan.stages]
+    engine = asdict(plan.engine) | {"kv_room": plan.engine.kv_room, "kv_tokens": plan.engine.kv_tokens}
+    verdict = asdict(plan.verdict) | {"fits": plan.verdict.fits}
+    return asdict(plan) | {"stages": stages, "engine": engine, "verdict": verdict, "is_valid": plan.is_valid}
+
+
+def render(plan: Plan) -> Group:
+    """The plan as tables: model and batch, grid of ranks, memory of each stage, engines, problems, verdict."""
+    return Group(_facts(plan), "", _grid(plan), "", _memory(plan), "", _engines(plan), "", *_problems(plan), _verdict(plan))
+
+
+def _facts(plan: Plan) -> Table:
+    model, batch = plan.model, plan.batch
+    table = Table.grid(padding=(0, 2))
+    table.add_row("model", f"{model.parameters / 1e9:.2f} B parameters, {model.vision_parameters / 1e9:.2f} B of them vision tower")
+    table.add_row("", f"vocabulary padded to {model.padded_vocabulary}, {model.precision}")
+    table.add_row("step", f"{batch.samples} samples, {batch.optimizer_steps} optimizer steps of {batch.samples_per_update} samples")
+    table.add_row("", f"{batch.samples_per_rank} samples a data rank, at most {batch.rows_per_rank} rows")
+    table.add_row("processors", f"{plan.num_gpus} {'GPUs' if plan.hardware.device == 'gpu' else 'trainer processes on CPUs'}")
+    return table
+
+
+def _grid(plan: Plan) -> Table:
+    """Ranks by replica (down) and pipeline stage (across); a cell has the tensor-parallel ranks."""
+    table = Table(title="trainer ranks", title_justify="left")
+    table.add_column("data")
+    for stage in plan.stages:
+        table.add_column(f"stage {stage.stage} ({stage.num_layers} layers)")
+    for data in sorted({place.data for place in plan.ranks}):
+        row = [place for place in plan.ranks if place.data == data]
+        table.add_row(str(data), *(_span(place for place in row if place.pipeline == stage.stage) for stage in plan.stages))
+    return table
+
+
+def _span(places: Iterable[RankPlace]) -> str:
+    ranks = [place.rank for place in places]
+    return str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]}-{ranks[-1]}"
+
+
+def _memory(plan: Plan) -> Table:
+    table = Table(title="memory of a trainer rank, GiB", title_justify="left")
+    for name in (
+        "stage",
+        "parameters",
+        "weights",
+        "gradients",
+        "optimizer",
+        "critic",
+        "activations",
+        "vision",
+        "logits",
+        "runtime",
+        "peak",
+    ):
+        table.add_column(name, justify="right")
+    for stage in plan.stages:
+        policy = stage.policy
+        parts = (policy.weights, policy.gradients, policy.optimizer, stage.critic.total, stage.activations, stage.vision, stage.logits)
+        table.add_row(
+            str(stage.stage), f"{stage.num_parameters / 1e9:.3f} B", *(_gib(part) for part in (*parts, stage.runtime, stage.peak))
+        )
+    return table
+
+
+def _engines(plan: Plan) -> Table:
+    engine = plan.engine
+    table = Table(title="memory of a rollout engine's processor, GiB", title_justify="left")
+    for name in ("budget", "weights", "working", "keys and values", "tokens", "longest samples at once"):
+        table.add_column(name, justify="right")
+    sizes = (engine.budget, engine.weights, engine.working, engine.kv_room)
+    table.add_row(*(_gib(size) for size in sizes), str(engine.kv_tokens), str(plan.concurrent_samples))
+    return table
+
+
+def _problems(plan: Plan) -> list[Text]:
+    return [Text(f"{problem.level}: {problem.message}", style=STYLES[problem.level]) for problem in plan.problems]
+
+
+def _verdict(plan: Plan) -> Group:
+    verdict = plan.verdict
+    needs = f"needs {_gib(verdict.training)} GiB to train, {_gib(verdict.generating)} to generate, {_gib(verdict.host)} of host memory"
+    lines = [Text(needs), *(Text(f"does not fit: {reason}", style=STYLES["error"]) for reason in verdict.reasons)]
+    if plan.is_valid:
+        lines.append(Text("fits", style="bold green"))
+    if plan.advice:
+        lines.append(Text(f"the smallest layout that fits: {plan.advice}"))
+    return Group(*lines)
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.2f}"

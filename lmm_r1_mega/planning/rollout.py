@@ -1,0 +1,48 @@
+"""Memory of one rollout engine's GPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lmm_r1_mega.config import Config
+from lmm_r1_mega.convert.shape import ModelShape
+from lmm_r1_mega.planning.hardware import GIB, Hardware, element_bytes, precision_on
+from lmm_r1_mega.planning.parameters import num_parameters
+
+WORKING_BYTES = {"gpu": 3 * GIB, "cpu": GIB}
+"""An assumption: CUDA context, graphs and the activations of a prefill; Python and its libraries on a CPU."""
+
+
+@dataclass(frozen=True)
+class EngineMemory:
+    """One of an engine's GPUs (on a CPU its process), in bytes unless it says otherwise."""
+
+    budget: int
+    """All that the engine may take there."""
+    weights: int
+    working: int
+    kv_bytes_per_token: int
+
+    @property
+    def kv_room(self) -> int:
+        """What is left for keys and values; negative where the weights alone do not fit."""
+        return self.budget - self.weights - self.working
+
+    @property
+    def kv_tokens(self) -> int:
+        """Tokens of keys and values that the engine can hold."""
+        return max(self.kv_room, 0) // self.kv_bytes_per_token
+
+
+def engine_memory(config: Config, shape: ModelShape, hardware: Hardware) -> EngineMemory:
+    """Weights and room for keys and values; where ranks outnumber key-value heads each holds a whole one."""
+    width = element_bytes(precision_on(hardware, config.model))
+    tensor = config.rollout.tensor
+    weights = num_parameters(shape) * width // tensor
+    working = WORKING_BYTES[hardware.device]
+    heads = max(shape.num_kv_heads // tensor, 1)
+    if hardware.gpu_gib is None:
+        budget = weights + working + int(config.rollout.kv_cache_gib * GIB)
+    else:
+        budget = int(config.rollout.gpu_memory * hardware.gpu_gib * GIB)
+    return EngineMemory(budget, weights, working, 2 * shape.num_layers * heads * shape.head_dim * width)
