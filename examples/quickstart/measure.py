@@ -6,8 +6,11 @@ python -m examples.quickstart.measure MODEL examples/quickstart/mgt.yaml OUT.jso
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -17,8 +20,8 @@ from lmm_r1_mega.cluster.placement import num_bundles, place
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.data.stream import read_prompts
-from lmm_r1_mega.evaluate import Evaluation, evaluate
+from lmm_r1_mega.data.files import PromptFile
+from lmm_r1_mega.evaluate import evaluate
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.schema import Scored
 from lmm_r1_mega.settings import read_config
@@ -33,20 +36,22 @@ def measure(model: Path, config: Config) -> dict[str, Measured]:
         engines = Engines(config, place(config, num_trainers=0), model, max_images=1)
         measured = {}
         for name, path in config.data.eval.items():
-            prompts, _ = read_prompts(path, config.data, processor)
+            prompts = list(PromptFile(path, config.data, processor))
             found = evaluate(engines, rewards, prompts, config.rollout, samples=config.run.eval_samples, seed=config.run.seed)
-            measured[name] = _measured(found)
+            measured[name] = Measured(found.accuracy.accuracy, found.accuracy.greedy, _first_answers(path, found.greedy))
     return measured
 
 
-def _measured(evaluation: Evaluation) -> Measured:
-    answers = tuple(_answer(scored) for scored in evaluation.greedy[:NUM_ANSWERS])
-    return Measured(evaluation.accuracy.accuracy, evaluation.accuracy.greedy, answers)
+def _first_answers(path: Path, scored: list[Scored]) -> tuple[Answer, ...]:
+    """The first questions of a file as its rows put them, with the answers."""
+    with path.open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in islice(lines, NUM_ANSWERS)]
+    return tuple(Answer(_question(row), row["answer"], one.sample.completion.text) for row, one in zip(rows, scored, strict=False))
 
 
-def _answer(scored: Scored) -> Answer:
-    prompt = scored.sample.prompt
-    return Answer(question=prompt.id, gold=str(prompt.answer), response=scored.sample.completion.text)
+def _question(row: Mapping[str, Any]) -> str:
+    content = row["message"][0]["content"]
+    return content if isinstance(content, str) else f"{content[0]['image']} with {row['operands']} dots: {content[1]['text']}"
 
 
 def main(model: tyro.conf.Positional[Path], config: tyro.conf.Positional[Path], out: tyro.conf.Positional[Path]) -> None:
