@@ -25,10 +25,10 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.ready
 	@touch $@
 
 quickstart: $(VENV)/.ready
-	@$(BIN)/python examples/quickstart/run.py
+	@$(BIN)/python -m examples.quickstart.run
 
 quickstart-model: $(VENV)/.ready  ## remakes the starting weights of the quickstart (about ten minutes)
-	@$(BIN)/python examples/quickstart/make_model.py
+	@$(BIN)/python -m examples.quickstart.make_model
 
 test: setup
 	@$(BIN)/python -m pytest -m "not slow and not gpu" tests

@@ -19,8 +19,8 @@ from lmm_r1_mega.cluster.engines import Engines
 from lmm_r1_mega.cluster.placement import num_bundles, place
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.files import PromptFile
+from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.evaluate import evaluate
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.schema import Scored
