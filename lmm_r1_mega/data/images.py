@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 from PIL import Image, ImageOps
 
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _END_MARKS = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
 _DEEP_MODES = ("I", "F")
 _DECODER_ERRORS = (  # what Pillow's readers raise on broken files

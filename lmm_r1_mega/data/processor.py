@@ -29,9 +29,7 @@ class Processor:
 
     spec: VisionSpec
     eos_ids: tuple[int, ...]
-    """Tokens that end a response, by `generation_config.json` and the tokenizer."""
-    vocab_size: int
-    """Rows of the model's embedding; at least as many as the tokenizer has tokens."""
+    """Tokens that end a response, by `generation_config.json`, else `config.json`, else the tokenizer."""
     _tokenizer: Any
     _image_processor: Any
 
@@ -55,7 +53,6 @@ class Processor:
         processor = cls(
             spec=spec,
             eos_ids=_eos_ids(folder, tokenizer),
-            vocab_size=_vocab_size(folder),
             _tokenizer=tokenizer,
             _image_processor=image_processor,
         )
@@ -70,16 +67,16 @@ class Processor:
 
     @cached_property
     def forbidden_ids(self) -> tuple[int, ...]:
-        """Tokens that a response must not contain: special ones that do not end it, and rows of the embedding without a token."""
+        """Tokens that a response must not contain: vision tokens and special ones, save those that end it."""
         spec = self.spec
         vision = {spec.image_token_id, spec.video_token_id, spec.vision_start_token_id, spec.vision_end_token_id}
-        unassigned = range(len(self._tokenizer), self.vocab_size)
-        return tuple(sorted((vision | set(self._tokenizer.all_special_ids) | set(unassigned)) - set(self.eos_ids)))
+        return tuple(sorted((vision | self._special_tokens.keys()) - set(self.eos_ids)))
 
     @cached_property
     def special_tokens(self) -> re.Pattern[str]:
         """Matches the spelling of a special token; text of a row must not contain one, or it could forge turns and images."""
-        return re.compile("|".join(re.escape(token) for token in sorted(self._tokenizer.all_special_tokens, key=len, reverse=True)))
+        spellings = sorted(self._special_tokens.values(), key=len, reverse=True)
+        return re.compile("|".join(re.escape(token) for token in spellings))
 
     def render(self, turns: Items[Turn], *, demonstration: str | None = None) -> tuple[str, str]:
         """Text of the prompt by the model's own template, and the text that it writes after it for the assistant's answer.
@@ -138,6 +135,10 @@ class Processor:
             expanded += [token] * next(remaining) if token == self.spec.image_token_id else [token]
         return tuple(expanded)
 
+    @property
+    def _special_tokens(self) -> dict[int, str]:
+        return {number: token.content for number, token in self._tokenizer.added_tokens_decoder.items() if token.special}
+
     def _apply_template(self, messages: list[dict[str, Any]], *, opens_answer: bool) -> str:
         try:
             return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=opens_answer)
@@ -164,15 +165,18 @@ def _check_files(folder: Path) -> None:
 
 
 def _eos_ids(folder: Path, tokenizer: Any) -> tuple[int, ...]:
-    path = folder / "generation_config.json"
-    declared = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.is_file() else None
-    ids = declared if isinstance(declared, list) else [declared]
-    found = sorted({token for token in (*ids, tokenizer.eos_token_id) if token is not None})
-    if not found:
-        raise ValueError(f"model.path {folder} names no end-of-turn token: set eos_token in tokenizer_config.json")
-    return tuple(found)
+    generation, config = (_read_json(folder / name) for name in ("generation_config.json", "config.json"))
+    declared = (
+        generation.get("eos_token_id"),
+        config.get("eos_token_id"),
+        config.get("text_config", {}).get("eos_token_id"),
+        tokenizer.eos_token_id,
+    )
+    found = next((ids for ids in declared if ids is not None), None)
+    if found is None:
+        raise ValueError(f"model.path {folder} names no end-of-turn token: put eos_token_id into its generation_config.json")
+    return tuple(found) if isinstance(found, list) else (found,)
 
 
-def _vocab_size(folder: Path) -> int:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return config.get("vocab_size") or config["text_config"]["vocab_size"]
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
