@@ -1,42 +1,101 @@
-"""Hugging Face folders on disk: tensors are read one at a time, and written without holding more than one."""
+"""Hugging Face folders: weights tensor by tensor, and the files beside them (config, tokenizer, processor, chat template)."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from safetensors import safe_open
+import torch
 from torch import Tensor
+
+from lmm_r1_mega.convert.safetensors_file import SafetensorsReader, SafetensorsWriter, TensorSpec
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+_SIDE_SUFFIXES = frozenset({".json", ".jinja", ".txt", ".model"})
+
+
+@dataclass(frozen=True)
+class HFContents:
+    """Which tensors a Hugging Face folder has, and in which of its files."""
+
+    specs: dict[str, TensorSpec]
+    file_of: dict[str, str]
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every tensor."""
+        return {name: spec.shape for name, spec in self.specs.items()}
+
+    def cast(self, dtype: torch.dtype) -> HFContents:
+        """The same tensors stored as `dtype`."""
+        return HFContents({name: TensorSpec(dtype, spec.shape) for name, spec in self.specs.items()}, self.file_of)
 
 
 class HFReader(AbstractContextManager["HFReader"]):
-    """The weights of a Hugging Face folder, memory-mapped: a tensor's bytes are read when they are used."""
+    """The weights of a Hugging Face folder; `contents` lists them."""
 
     def __init__(self, folder: Path) -> None:
         self._stack = ExitStack()
-        files = {name: Path(folder) / name for name in weight_files(folder)}
-        self._handles = {name: self._stack.enter_context(safe_open(path, framework="pt")) for name, path in files.items()}
-        self._file_of = {key: name for name, handle in self._handles.items() for key in handle.keys()}  # noqa: SIM118
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every tensor, by name."""
-        return {key: tuple(self._handles[name].get_slice(key).get_shape()) for key, name in self._file_of.items()}
+        self._files = {name: self._stack.enter_context(SafetensorsReader(Path(folder) / name)) for name in weight_files(folder)}
+        file_of = {name: file for file, reader in self._files.items() for name in reader.specs}
+        self.contents = HFContents({name: self._files[file].specs[name] for name, file in file_of.items()}, file_of)
 
     def tensor(self, name: str) -> Tensor:
-        """The whole tensor `name`."""
-        return self._handles[self._file_of[name]].get_tensor(name)
+        """The whole tensor `name`, in memory."""
+        return self._files[self.contents.file_of[name]].tensor(name)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
 
 
+class HFWriter(AbstractContextManager["HFWriter"]):
+    """Writes a folder with the tensors of `contents`, which come in any order, and copies of `source`'s side files.
+
+    The folder appears under its name when the context ends well with every tensor written; it must not exist. config.json
+    states the type of the weights that are written.
+    """
+
+    def __init__(self, folder: Path, contents: HFContents, *, source: Path) -> None:
+        self._folder, self._contents = Path(folder), contents
+        self._partial = partial_folder(self._folder)
+        copy_side_files(source, self._partial)
+        _state_dtype(self._partial / "config.json", next(iter(contents.specs.values())).dtype)
+        self._missing = set(contents.specs)
+        self._stack = ExitStack()
+        self._files = {name: self._stack.enter_context(self._open(name)) for name in sorted(set(contents.file_of.values()))}
+
+    def write(self, name: str, tensor: Tensor) -> None:
+        """Store the tensor `name` (the source's spelling)."""
+        self._files[self._contents.file_of[name]].write(name, tensor)
+        self._missing.discard(name)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+        if error is not None:
+            shutil.rmtree(self._partial)
+            return
+        if self._missing:
+            raise ValueError(f"{self._partial} lacks {sorted(self._missing)[:10]}: every tensor has to be written")
+        if list(self._files) != [SINGLE]:
+            self._write_index()
+        self._partial.rename(self._folder)
+
+    def _open(self, file: str) -> SafetensorsWriter:
+        specs = {name: spec for name, spec in self._contents.specs.items() if self._contents.file_of[name] == file}
+        return SafetensorsWriter(self._partial / file, specs)
+
+    def _write_index(self) -> None:
+        size = sum(spec.num_bytes for spec in self._contents.specs.values())
+        index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(self._contents.file_of.items()))}
+        (self._partial / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
 def weight_files(folder: Path) -> list[str]:
-    """Names of the safetensors files of a folder, from its index where it has one."""
+    """Names of the safetensors files of a folder, from its index where it has one; `ValueError` where one is missing."""
     folder = Path(folder)
     if (folder / INDEX).is_file():
         names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
@@ -44,5 +103,33 @@ def weight_files(folder: Path) -> list[str]:
         names = [SINGLE]
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        raise ValueError(f"model.path {folder} lacks {', '.join(missing)}: give a complete Hugging Face folder with safetensors weights")
+        raise ValueError(f"{folder} lacks {', '.join(missing)}: give a complete Hugging Face folder with safetensors weights")
     return names
+
+
+def copy_side_files(source: Path, folder: Path) -> None:
+    """Copy config, tokenizer, processor and chat template, everything but weights and their index, into `folder`."""
+    for path in sorted(Path(source).iterdir()):
+        if path.is_file() and path.suffix in _SIDE_SUFFIXES and path.name != INDEX:
+            shutil.copyfile(path, folder / path.name)
+
+
+def partial_folder(folder: Path) -> Path:
+    """An empty folder beside `folder` to write into before it gets its name; `ValueError` where `folder` is taken."""
+    if folder.exists():
+        raise ValueError(f"{folder} exists already: remove it or choose another output folder")
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return partial
+
+
+def _state_dtype(path: Path, dtype: torch.dtype) -> None:
+    config = json.loads(path.read_text(encoding="utf-8"))
+    stated = str(dtype).removeprefix("torch.")
+    sections = [config, *(part for part in config.values() if isinstance(part, dict))]
+    wrong = [(section, key) for section in sections for key in ("dtype", "torch_dtype") if section.get(key, stated) != stated]
+    for section, key in wrong:
+        section[key] = stated
+    if wrong:
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -42,7 +42,7 @@ def _canonical(name: str, model: Qwen2_5_VL) -> str:
 
 def plan_of(hf: HFReader, model: Qwen2_5_VL) -> Plan:
     """Plan between a Hugging Face folder and this model."""
-    return make_plan(hf.shapes(), model.shape, padded_vocab=model.vocab_size)
+    return make_plan(hf.contents.shapes(), model.shape, padded_vocab=model.vocab_size)
 
 
 def load_hf_weights(model: Qwen2_5_VL, hf_path: Path, *, fresh: frozenset[str] = frozenset()) -> None:

@@ -1,0 +1,114 @@
+"""Whole checkpoints between Hugging Face folders and Megatron distributed checkpoints, one tensor at a time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lmm_r1_mega.convert.hf_folder import HFContents, HFReader, HFWriter, copy_side_files
+from lmm_r1_mega.convert.hf_shapes import short_name
+from lmm_r1_mega.convert.megatron_folder import SIDE_FILES, MegatronReader, write_megatron_folder
+from lmm_r1_mega.convert.plan import Plan, Transfer, make_plan
+from lmm_r1_mega.convert.safetensors_file import TensorSpec
+from lmm_r1_mega.convert.shape import read_shape
+
+CONTENTS = "weights.index"
+"""Beside the side files in a Megatron checkpoint: which tensors the Hugging Face source had, in which of its files."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a Megatron checkpoint relates to a Hugging Face folder."""
+
+    num_tensors: int
+    num_bytes: int
+    different: tuple[str, ...]
+    """Hugging Face names whose tensors are not equal bit by bit."""
+
+
+def hf_to_megatron(source: Path, folder: Path, *, vocab_multiple: int = 128) -> Plan:
+    """Write the Hugging Face folder `source` as a Megatron checkpoint that any layout can load."""
+    shape = read_shape(source)
+    with HFReader(source) as hf:
+        plan = make_plan(hf.contents.shapes(), shape, padded_vocab=shape.padded_vocab(multiple=vocab_multiple, tensor=1))
+        transfers = plan.by_megatron()
+        specs = {name: _megatron_spec(transfer, plan, hf.contents) for name, transfer in transfers.items()}
+        write_megatron_folder(
+            folder,
+            specs,
+            lambda name: _to_megatron(transfers[name], plan, hf),
+            num_layers=shape.num_layers,
+            side_files=lambda inner: _keep_source(source, hf.contents, inner),
+        )
+    return plan
+
+
+def megatron_to_hf(folder: Path, out: Path, *, source: Path | None = None) -> Plan:
+    """Write the Megatron checkpoint `folder` as a Hugging Face folder.
+
+    Names, files and side files are those of the Hugging Face folder that the checkpoint was made from, which the checkpoint
+    remembers; one that was saved in training needs `source`. Weights keep the type that the checkpoint has.
+    """
+    stored = MegatronReader(folder)
+    side_files, contents = _source_of(folder, source)
+    shape = read_shape(side_files)
+    plan = make_plan(contents.shapes(), shape, padded_vocab=shape.padded_vocab(multiple=1, tensor=1))
+    types = {name: stored.spec(transfer.megatron).dtype for transfer in plan.transfers for name in transfer.hf}
+    specs = {name: TensorSpec(types[short_name(name)], spec.shape) for name, spec in contents.specs.items()}
+    with HFWriter(out, HFContents(specs, contents.file_of), source=side_files) as hf:
+        for transfer in plan.transfers:
+            for name, tensor in zip(transfer.hf, transfer.rule.to_hf(stored.tensor(transfer.megatron)), strict=True):
+                hf.write(plan.source_name(name), tensor)
+    return plan
+
+
+def compare(source: Path, folder: Path) -> Comparison:
+    """Compare a Hugging Face folder with a Megatron checkpoint, tensor by tensor and bit by bit."""
+    stored, shape = MegatronReader(folder), read_shape(source)
+    different: list[str] = []
+    with HFReader(source) as hf:
+        plan = make_plan(hf.contents.shapes(), shape, padded_vocab=shape.padded_vocab(multiple=1, tensor=1))
+        for transfer in plan.transfers:
+            parts = transfer.rule.to_hf(stored.tensor(transfer.megatron))
+            names = [plan.source_name(name) for name in transfer.hf]
+            different += [name for name, part in zip(names, parts, strict=True) if not _same_bits(hf.tensor(name), part)]
+        specs = hf.contents.specs
+    return Comparison(len(specs), sum(spec.num_bytes for spec in specs.values()), tuple(different))
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    if (one.dtype, one.shape) != (other.dtype, other.shape):
+        return False
+    return torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).contiguous().view(torch.uint8))
+
+
+def _megatron_spec(transfer: Transfer, plan: Plan, contents: HFContents) -> TensorSpec:
+    specs = [contents.specs[plan.source_name(name)] for name in transfer.hf]
+    whole = transfer.rule.to_megatron([torch.empty(spec.shape, dtype=spec.dtype, device="meta") for spec in specs])
+    return TensorSpec(whole.dtype, tuple(whole.shape))
+
+
+def _to_megatron(transfer: Transfer, plan: Plan, hf: HFReader) -> Tensor:
+    return transfer.rule.to_megatron([hf.tensor(plan.source_name(name)) for name in transfer.hf])
+
+
+def _keep_source(source: Path, contents: HFContents, inner: Path) -> None:
+    copy_side_files(source, inner)
+    rows = {name: [contents.file_of[name], str(spec.dtype).removeprefix("torch."), spec.shape] for name, spec in contents.specs.items()}
+    (inner / CONTENTS).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+def _source_of(folder: Path, source: Path | None) -> tuple[Path, HFContents]:
+    if source is not None:
+        with HFReader(source) as hf:
+            return source, hf.contents
+    inner = Path(folder) / SIDE_FILES
+    if not (inner / CONTENTS).is_file():
+        raise ValueError(f"{folder} does not know its Hugging Face source: name the folder that training started from")
+    rows = json.loads((inner / CONTENTS).read_text(encoding="utf-8"))
+    specs = {name: TensorSpec(vars(torch)[dtype], tuple(shape)) for name, (_, dtype, shape) in rows.items()}
+    return inner, HFContents(specs, {name: file for name, (file, _, _) in rows.items()})

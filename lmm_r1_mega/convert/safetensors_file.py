@@ -1,0 +1,116 @@
+"""Safetensors files tensor by tensor: read without mapping the file, and written in any order without holding the rest.
+
+Format: 8 bytes of header length (little endian), a JSON header with type, shape and byte range of each tensor, then the bytes
+(https://huggingface.co/docs/safetensors). The safetensors library maps whole files and writes only complete dictionaries.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from torch import Tensor
+
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+_CODES = {dtype: code for code, dtype in _DTYPES.items()}
+_MAX_HEADER_BYTES = 100 * 2**20
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Type and shape of a stored tensor."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the tensor's data."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+class SafetensorsReader(AbstractContextManager["SafetensorsReader"]):
+    """One file, open for reading; `specs` lists its tensors."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  (closed by __exit__)
+        size = int.from_bytes(self._file.read(8), "little")
+        if not 2 <= size <= min(_MAX_HEADER_BYTES, os.path.getsize(path)):
+            raise ValueError(f"{path} is not a safetensors file: its header would take {size} bytes")
+        header = json.loads(self._file.read(size))
+        header.pop("__metadata__", None)
+        self._offsets = {name: 8 + size + entry["data_offsets"][0] for name, entry in header.items()}
+        in_order = sorted(header, key=self._offsets.__getitem__)
+        self.specs = {name: TensorSpec(_DTYPES[header[name]["dtype"]], tuple(header[name]["shape"])) for name in in_order}
+
+    def tensor(self, name: str) -> Tensor:
+        """A copy of the tensor `name` in memory."""
+        spec = self.specs[name]
+        tensor = torch.empty(spec.shape, dtype=spec.dtype)
+        target = memoryview(_bytes_of(tensor).numpy())
+        done = 0
+        while done < len(target):
+            count = os.preadv(self._file.fileno(), [target[done:]], self._offsets[name] + done)
+            if not count:
+                raise ValueError(f"{self._file.name} ends inside {name}: it was not written or copied completely")
+            done += count
+        return tensor
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+
+class SafetensorsWriter(AbstractContextManager["SafetensorsWriter"]):
+    """One file with room for the tensors of `specs`, which are then written in any order."""
+
+    def __init__(self, path: Path, specs: Mapping[str, TensorSpec]) -> None:
+        self.specs = dict(specs)
+        header, offset = {"__metadata__": {"format": "pt"}}, 0
+        starts = {}
+        for name, spec in self.specs.items():
+            starts[name] = offset
+            offset += spec.num_bytes
+            header[name] = {"dtype": _CODES[spec.dtype], "shape": list(spec.shape), "data_offsets": [starts[name], offset]}
+        encoded = json.dumps(header, separators=(",", ":")).encode()
+        encoded += b" " * (-len(encoded) % 8)  # data are aligned to 8 bytes
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115  (closed by __exit__)
+        self._file.write(len(encoded).to_bytes(8, "little") + encoded)
+        self._starts = {name: 8 + len(encoded) + start for name, start in starts.items()}
+
+    def write(self, name: str, tensor: Tensor) -> None:
+        """Put `tensor` at its place; `ValueError` where it is not of the announced type and shape."""
+        spec = self.specs[name]
+        if (tensor.dtype, tuple(tensor.shape)) != (spec.dtype, spec.shape):
+            found = f"{tensor.dtype} {list(tensor.shape)}"
+            raise ValueError(f"{name} was announced as {spec.dtype} {list(spec.shape)}, but is {found}")
+        source = memoryview(_bytes_of(tensor.detach().cpu().contiguous()).numpy())
+        done = 0
+        while done < len(source):
+            done += os.pwrite(self._file.fileno(), source[done:], self._starts[name] + done)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+
+def _bytes_of(tensor: Tensor) -> Tensor:
+    return tensor.reshape(-1).view(torch.uint8)
