@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -192,16 +193,17 @@ def _config(shape: TinyShape, tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLC
         "spatial_merge_size": MERGE,
         "initializer_range": shape.init_range,
     }
-    return Qwen2_5_VLConfig(
-        text_config=text,
-        vision_config=vision,
-        tie_word_embeddings=shape.tied,
-        initializer_range=shape.init_range,
-        image_token_id=ids["<|image_pad|>"],
-        video_token_id=ids["<|video_pad|>"],
-        vision_start_token_id=ids["<|vision_start|>"],
-        vision_end_token_id=ids["<|vision_end|>"],
-    )
+    whole: dict[str, Any] = {
+        "text_config": text,
+        "vision_config": vision,
+        "tie_word_embeddings": shape.tied,
+        "initializer_range": shape.init_range,
+        "image_token_id": ids["<|image_pad|>"],
+        "video_token_id": ids["<|video_pad|>"],
+        "vision_start_token_id": ids["<|vision_start|>"],
+        "vision_end_token_id": ids["<|vision_end|>"],
+    }
+    return Qwen2_5_VLConfig(**whole)
 
 
 def _processor_settings(shape: TinyShape) -> dict[str, object]:

@@ -19,7 +19,8 @@ def is_held_out(operands: Operands) -> bool:
     return int(hashlib.md5(repr(operands).encode()).hexdigest(), 16) % 8 == 0
 
 
-ALL = tuple(itertools.product(range(1, 10), repeat=3))
+NUMBERS = range(1, 10)
+ALL: tuple[Operands, ...] = tuple(itertools.product(NUMBERS, NUMBERS, NUMBERS))
 TRAINING: tuple[Operands, ...] = tuple(operands for operands in ALL if not is_held_out(operands))
 HELD_OUT: tuple[Operands, ...] = tuple(operands for operands in ALL if is_held_out(operands))
 IMAGE_QUESTION = "How many dots ?"
