@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.rollout.transfer import send_weights
+from lmm_r1_mega.rollout.transfer import WeightSender, init_info_of_engine, open_sender
 from lmm_r1_mega.schema import PolicyTarget, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
 from lmm_r1_mega.training import parallel
 from lmm_r1_mega.training.engine import Engine
@@ -32,6 +32,16 @@ class Coordinates:
     is_reporter: bool
 
 
+@dataclass(frozen=True)
+class PolicyView:
+    """Whose log-probabilities are asked for: of which weights, and of which distribution over the tokens."""
+
+    temperature: float
+    forbidden_ids: tuple[int, ...]
+    snapshot: str | None = None
+    """Name of a snapshot; None is the policy as it stands."""
+
+
 class TrainWorker:
     """One Megatron rank; holds its share of the policy and, for PPO, of the critic."""
 
@@ -39,6 +49,7 @@ class TrainWorker:
         self._config = config
         self._rank = rank
         self._engines: dict[Role, Engine] = {}
+        self._sender: WeightSender | None = None
 
     def free_address(self) -> str:
         """host:port on this machine where the ranks may meet."""
@@ -59,10 +70,10 @@ class TrainWorker:
     def take_snapshot(self, name: str) -> None:
         self._engines["policy"].take_snapshot(name)
 
-    def logprobs(self, rows: list[list[Sequence]], *, temperature: float, weights: str | None) -> list[list[TokenStats]] | None:
+    def logprobs(self, rows: list[list[Sequence]], view: PolicyView) -> list[list[TokenStats]] | None:
         policy = self._engines["policy"]
-        with policy.weights(weights) if weights else nullcontext():
-            return policy.logprobs(rows, temperature=temperature)
+        with policy.weights(view.snapshot) if view.snapshot else nullcontext():
+            return policy.logprobs(rows, temperature=view.temperature, forbidden_ids=view.forbidden_ids)
 
     def values(self, rows: list[list[Sequence]]) -> list[list[Tensor]] | None:
         return self._engines["critic"].values(rows)
@@ -78,8 +89,15 @@ class TrainWorker:
 
     def publish(self, engines: list[ActorHandle], *, version: int) -> None:
         """Send the policy's weights to the rollout engines; collective, rank 0 drives."""
-        client = RolloutClient(engines, timeout_s=self._config.cluster.step_timeout_s)
-        send_weights(self._engines["policy"].export(), client, settings=self._config.rollout, version=version, rank=self._rank)
+        if self._sender is None:
+            self._sender = open_sender(
+                self._engines["policy"].export,
+                RolloutClient(engines, config=self._config),
+                settings=self._config.rollout,
+                placement=self._config.cluster.placement,
+                rank=self._rank,
+            )
+        self._sender.send(version)
 
     def save(self, folders: Mapping[Role, Path]) -> None:
         for role, folder in folders.items():
@@ -96,12 +114,15 @@ class TrainWorker:
 class RolloutClient:
     """vLLM's weight-sync calls, made to every rollout actor at once."""
 
-    def __init__(self, engines: list[ActorHandle], *, timeout_s: float) -> None:
+    def __init__(self, engines: list[ActorHandle], *, config: Config) -> None:
         self._engines = engines
-        self._timeout_s = timeout_s
+        self._workers_per_engine = config.rollout.tensor
+        self._timeout_s = config.cluster.step_timeout_s
 
     def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
-        self._call("init_weight_transfer_engine", init_info)
+        infos = [init_info_of_engine(init_info, index=i, workers=self._workers_per_engine) for i in range(len(self._engines))]
+        calls = {f"rollout engine {i}": self._engines[i].init_weight_transfer_engine.remote(info) for i, info in enumerate(infos)}
+        wait_all(calls, doing="init_weight_transfer_engine", timeout_s=self._timeout_s)
 
     def start_weight_update(self) -> None:
         self._call("start_weight_update")

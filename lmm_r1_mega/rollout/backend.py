@@ -6,7 +6,7 @@ Imported only after `environment.prepare_process`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,17 @@ import torch
 from vllm import LLM, RequestOutput, SamplingParams
 from vllm.config import WeightTransferConfig
 from vllm.logprobs import FlatLogprobs
+from vllm.model_executor.layers.logits_processor import LogitsProcessor
 from vllm.sampling_params import RequestOutputKind
 
 from lmm_r1_mega.config import RolloutSettings
+from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.rollout.environment import has_gpu
 from lmm_r1_mega.rollout.plugin import register
 from lmm_r1_mega.rollout.sampling import Sampling
 from lmm_r1_mega.schema import Completion, Prompt
 
 BLOCK_TOKENS = 32  # on a CPU: small enough that short prompts share blocks, and what its attention kernel is fast at
-
-
-@dataclass(frozen=True)
-class VocabularyRules:
-    """What ends a response and what it never holds."""
-
-    end_ids: tuple[int, ...]
-    forbidden_ids: tuple[int, ...]
 
 
 def start(model_path: Path, *, settings: RolloutSettings, seed: int, transfer: str, **arguments: Any) -> LLM:
@@ -42,7 +36,7 @@ def start(model_path: Path, *, settings: RolloutSettings, seed: int, transfer: s
         tensor_parallel_size=settings.tensor,
         max_num_seqs=settings.max_sequences,
         enable_prefix_caching=settings.prefix_caching,
-        logprobs_mode="processed_logprobs",
+        logprobs_mode="raw_logprobs",  # see set_temperature
         weight_transfer_config=WeightTransferConfig(backend=transfer),
         use_tqdm_on_load=False,
         **(_gpu_arguments(settings) if has_gpu() else _host_arguments(settings)),
@@ -73,20 +67,35 @@ def request(prompt: Prompt) -> dict[str, Any]:
     return {"prompt_token_ids": list(prompt.token_ids), **images}
 
 
-def sampling_params(sampling: Sampling, *, samples: int, seed: int, rules: VocabularyRules) -> SamplingParams:
-    """`samples` responses of one prompt, sample i with random numbers of `seed` + i."""
+def set_temperature(llm: LLM, temperature: float) -> None:
+    """Divide the model's own logits by the temperature of sampling.
+
+    vLLM then samples at temperature 1, and its raw log-probabilities are the policy's at this temperature over the whole
+    vocabulary, which is what the trainer computes; its processed ones would leave the forbidden tokens out of the sum.
+    """
+    llm.apply_model(partial(_scale_logits, scale=1 / temperature if temperature else 1.0))
+
+
+def _scale_logits(model: torch.nn.Module, scale: float) -> None:
+    for module in model.modules():
+        if isinstance(module, LogitsProcessor):
+            module.scale = scale
+
+
+def sampling_params(sampling: Sampling, *, samples: int, seed: int, processor: Processor) -> SamplingParams:
+    """`samples` responses of one prompt, sample i with random numbers of `seed` + i; temperature is `set_temperature`'s."""
     return SamplingParams(
         n=samples,
         seed=seed,
-        temperature=sampling.temperature,
+        temperature=1.0 if sampling.temperature else 0.0,
         top_p=sampling.top_p,
         top_k=sampling.top_k,
         max_tokens=sampling.max_response_tokens,
         stop=list(sampling.stop),
         include_stop_str_in_output=True,
-        stop_token_ids=[] if sampling.ignore_eos else list(rules.end_ids),
+        stop_token_ids=[] if sampling.ignore_eos else list(processor.eos_ids),
         ignore_eos=sampling.ignore_eos,
-        logit_bias=dict.fromkeys(rules.forbidden_ids, -torch.inf),
+        logit_bias=dict.fromkeys(processor.forbidden_ids, -torch.inf),
         logprobs=0,  # of the sampled token and no other
         flat_logprobs=True,
         detokenize=bool(sampling.stop),
@@ -99,20 +108,19 @@ def generate(llm: LLM, requests: list[dict[str, Any]], params: Sequence[Sampling
     return llm.generate(requests, params, use_tqdm=False)
 
 
-def completions(llm: LLM, output: RequestOutput, *, weight_version: int) -> list[Completion]:
+def completions(output: RequestOutput, *, processor: Processor, weight_version: int) -> list[Completion]:
     """The samples of one prompt."""
-    tokenizer = llm.get_tokenizer()
-    texts = tokenizer.batch_decode([sample.token_ids for sample in output.outputs], skip_special_tokens=True)
+    prompt_ids = tuple(output.prompt_token_ids)
     return [
         Completion(
-            prompt_ids=tuple(output.prompt_token_ids),
+            prompt_ids=prompt_ids,
             response_ids=tuple(sample.token_ids),
             response_logprobs=torch.tensor(_sampled_logprobs(sample.logprobs), dtype=torch.float32),
-            text=text,
+            text=processor.decode(sample.token_ids),
             finish_reason="length" if sample.finish_reason == "length" else "stop",
             weight_version=weight_version,
         )
-        for sample, text in zip(output.outputs, texts, strict=True)
+        for sample in output.outputs
     ]
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lmm_r1_mega.config import RolloutSettings
-from lmm_r1_mega.rollout.environment import Precision, has_gpu, prepare_process, vllm_dtype
-from lmm_r1_mega.rollout.sampling import Sampling, end_token_ids, forbidden_token_ids, request_seed
+from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.rollout.environment import Placement, Precision, has_gpu, prepare_process, transfer_backend, vllm_dtype
+from lmm_r1_mega.rollout.sampling import Sampling, request_seed
 from lmm_r1_mega.rollout.transfer.client import WeightSyncError
 from lmm_r1_mega.schema import Completion, Prompt
 
@@ -28,9 +29,6 @@ class PromptLimits:
     """Image area after resizing; the model's own processor settings when left out."""
 
 
-Placement = Literal["hybrid", "disaggregated"]
-
-
 class RolloutEngine:
     """A vLLM engine that lives in this process; also the `SyncClient` of itself."""
 
@@ -47,7 +45,7 @@ class RolloutEngine:
         self._backend = backend
         self._limits = limits
         self._max_response_tokens = settings.max_response_tokens
-        self._rules = backend.VocabularyRules(tuple(sorted(end_token_ids(model_path))), forbidden_token_ids(model_path))
+        self._processor = Processor.load(model_path, min_pixels=limits.min_pixels, max_pixels=limits.max_pixels)
         self._sleeps = has_gpu() and placement == "hybrid"
         self._llm = backend.start(
             model_path,
@@ -57,7 +55,7 @@ class RolloutEngine:
             dtype=vllm_dtype(precision),
             max_model_len=limits.max_tokens + settings.max_response_tokens,
             limit_mm_per_prompt={"image": max(limits.max_images, 1), "video": 0},
-            mm_processor_kwargs=_pixel_range(limits),
+            mm_processor_kwargs={"size": _image_size(self._processor)},
             enable_sleep_mode=self._sleeps,
         )
         self._version = 0
@@ -67,11 +65,6 @@ class RolloutEngine:
     def weight_version(self) -> int:
         """Of the weights that the next completion comes from."""
         return self._version
-
-    @property
-    def forbidden_ids(self) -> tuple[int, ...]:
-        """Token ids that no response holds; the log-probabilities are of the distribution over the others."""
-        return self._rules.forbidden_ids
 
     def generate(self, prompts: list[Prompt], *, samples: int, sampling: Sampling, seed: int) -> list[list[Completion]]:
         """`samples` completions of every prompt, in the order of the prompts.
@@ -89,11 +82,12 @@ class RolloutEngine:
         for prompt in prompts:
             _check_prompt(prompt, self._limits)
         params = [
-            self._backend.sampling_params(sampling, samples=samples, seed=request_seed(seed, prompt.id), rules=self._rules)
+            self._backend.sampling_params(sampling, samples=samples, seed=request_seed(seed, prompt.id), processor=self._processor)
             for prompt in prompts
         ]
+        self._backend.set_temperature(self._llm, sampling.temperature)
         outputs = self._backend.generate(self._llm, [self._backend.request(prompt) for prompt in prompts], params)
-        groups = [self._backend.completions(self._llm, output, weight_version=self._version) for output in outputs]
+        groups = [self._backend.completions(output, processor=self._processor, weight_version=self._version) for output in outputs]
         for prompt, group in zip(prompts, groups, strict=True):
             _check_expansion(prompt, group)
         return groups
@@ -146,16 +140,10 @@ class RolloutEngine:
             )
 
 
-def transfer_backend(placement: Placement) -> Literal["shm", "ipc", "nccl"]:
-    """How weights travel: shared memory on a host, CUDA IPC between processes on the same GPU, NCCL between GPUs."""
-    if not has_gpu():
-        return "shm"
-    return "ipc" if placement == "hybrid" else "nccl"
-
-
-def _pixel_range(limits: PromptLimits) -> dict[str, int]:
-    bounds = {"min_pixels": limits.min_pixels, "max_pixels": limits.max_pixels}
-    return {name: pixels for name, pixels in bounds.items() if pixels is not None}
+def _image_size(processor: Processor) -> dict[str, int]:
+    """Bounds of an image's area by the names of transformers' `size`."""
+    bounds = processor.image_settings
+    return {"shortest_edge": bounds["min_pixels"], "longest_edge": bounds["max_pixels"]}
 
 
 def _check_prompt(prompt: Prompt, limits: PromptLimits) -> None:

@@ -25,6 +25,16 @@ class SyncClient(Protocol):
         """Serve the new weights under this version, if all of them have come."""
 
 
+def init_info_of_engine(init_info: dict[str, Any], *, index: int, workers: int) -> dict[str, Any]:
+    """What a client of several engines tells engine `index`: with NCCL the `workers` processes of each have ranks of their own.
+
+    Example: {"rank_offset": 1}, index 2, workers 4 -> {"rank_offset": 9}; infos without ranks stay as they are.
+    """
+    if "rank_offset" not in init_info:
+        return init_info
+    return {**init_info, "rank_offset": init_info["rank_offset"] + index * workers}
+
+
 class WeightSyncError(RuntimeError):
     """A weight update failed; the engine serves nothing until a complete one."""
 

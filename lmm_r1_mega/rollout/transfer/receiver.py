@@ -10,9 +10,10 @@ from vllm.distributed.weight_transfer.base import WeightTransferEngine, WeightTr
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 
+from lmm_r1_mega.convert.hf_folder import HFReader
 from lmm_r1_mega.rollout.transfer.bucket import Attached, Bucket
 from lmm_r1_mega.rollout.transfer.client import WeightSyncError
-from lmm_r1_mega.rollout.transfer.manifest import Ledger, Shapes, read_shapes
+from lmm_r1_mega.rollout.transfer.ledger import Ledger
 
 
 @dataclass
@@ -36,11 +37,12 @@ class SharedMemoryReceiver(WeightTransferEngine[NothingToAgree, BucketInfo]):
     init_info_cls = NothingToAgree
     update_info_cls = BucketInfo
 
-    _shapes: Shapes | None = None
+    _shapes: dict[str, tuple[int, ...]] | None = None
     _ledger: Ledger | None = None
 
     def init_transfer_engine(self, init_info: NothingToAgree) -> None:
-        self._shapes = read_shapes(Path(self.model_config.model))
+        with HFReader(Path(self.model_config.model)) as folder:
+            self._shapes = folder.contents.shapes()
         self._attached: dict[tuple[str, int], Attached] = {}
 
     def start_weight_update(self) -> None:

@@ -1,4 +1,4 @@
-"""The trainer's side of a weight update."""
+"""The trainer's side of weight updates."""
 
 from __future__ import annotations
 
@@ -6,87 +6,114 @@ import queue
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Literal, Protocol
 
 from torch import Tensor
 
 from lmm_r1_mega.config import RolloutSettings
-from lmm_r1_mega.rollout.environment import has_gpu
+from lmm_r1_mega.rollout.environment import Placement, transfer_backend
 from lmm_r1_mega.rollout.transfer.bucket import Segment
 from lmm_r1_mega.rollout.transfer.client import SyncClient, SyncDeadlineError
 
 DEADLINE_S = 600.0
-LARGEST_BUCKET_BYTES = 64 * 2**20  # two of them stay mapped and warm; larger ones only touch more fresh pages
+LARGEST_BUCKET_BYTES = 64 * 2**20  # two of them stay mapped and warm; larger ones would only touch more fresh pages
 
 NamedTensors = Iterable[tuple[str, Tensor]]
+Export = Callable[[], NamedTensors]
+"""A pass over all weights under Hugging Face names; collective, every rank of the trainer iterates to the end."""
 
 
-def send_weights(stream: NamedTensors, client: SyncClient, *, settings: RolloutSettings, version: int, rank: int) -> None:
-    """Give the engines a complete set of weights under Hugging Face names; collective over the trainer's ranks.
+class WeightSender(Protocol):
+    """Gives the rollout engines new weights; every rank of the trainer holds one and makes the same calls."""
 
-    Every rank iterates the stream, rank 0 sends it. Raises `WeightSyncError` when an engine refuses or does not answer; the
-    engines then serve nothing until a complete update.
-    """
+    def send(self, version: int) -> None:
+        """Send the weights as they are; the engines serve them under this version when it returns.
+
+        Raises `WeightSyncError`, or the client's own error, when an engine refuses, dies or does not answer; the engines that
+        live then serve nothing until a complete update.
+        """
+
+    def close(self) -> None:
+        """Give back memory and connections."""
+
+
+def open_sender(export: Export, client: SyncClient, *, settings: RolloutSettings, placement: Placement, rank: int) -> WeightSender:
+    """The sender that fits the devices and the placement; collective on GPUs. Rank 0 drives the engines."""
+    backend = transfer_backend(placement)
+    if backend != "shm":
+        from lmm_r1_mega.rollout.transfer.accelerator import AcceleratorSender  # needs CUDA
+
+        return AcceleratorSender(export, client, settings=settings, backend=backend, rank=rank)
     if rank != 0:
-        for _ in stream:
-            pass
-        return
-    verify = settings.verify_weights == "always" or (settings.verify_weights == "auto" and not has_gpu())
+        return Follower(export)
     bucket_bytes = min(settings.bucket_mib * 2**20, LARGEST_BUCKET_BYTES)
-    send_through_shared_memory(stream, client, bucket_bytes=bucket_bytes, version=version, digests=verify)
+    return SharedMemorySender(export, client, bucket_bytes=bucket_bytes, digests=settings.verify_weights != "never")
 
 
-def send_through_shared_memory(
-    stream: NamedTensors, client: SyncClient, *, bucket_bytes: int, version: int, digests: bool = True, deadline_s: float = DEADLINE_S
-) -> None:
-    """Copy the stream into two segments in turn: one is filled while the engines load the other.
+class Follower:
+    """A rank that only takes part in the collective export."""
 
-    A tensor larger than `bucket_bytes` gets a segment of its own size. `deadline_s` bounds every call.
-    """
-    tensors = iter(stream)
-    sender = _Sender(client, bucket_bytes=bucket_bytes, digests=digests, deadline_s=deadline_s)
-    try:
-        sender.call("init_weight_transfer_engine", {})
-        sender.call("start_weight_update")
-        for name, tensor in tensors:
-            sender.put(name, tensor)
-        sender.flush()
-        sender.call("finish_weight_update", version)
-    finally:
-        sender.close()
-        for _ in tensors:  # after an error here the other ranks are still inside the collective export
+    def __init__(self, export: Export) -> None:
+        self._export = export
+
+    def send(self, version: int) -> None:
+        for _ in self._export():
             pass
 
+    def close(self) -> None:
+        pass
 
-class _Sender:
-    """Two segments and the one call that is under way."""
 
-    def __init__(self, client: SyncClient, *, bucket_bytes: int, digests: bool, deadline_s: float) -> None:
+class SharedMemorySender:
+    """Copies the weights into two segments in turn: one is filled while the engines load the other."""
+
+    def __init__(
+        self, export: Export, client: SyncClient, *, bucket_bytes: int, digests: bool = True, deadline_s: float = DEADLINE_S
+    ) -> None:
+        """A tensor larger than `bucket_bytes` gets a segment of its own size. `deadline_s` bounds every call to the engines."""
+        self._export = export
         self._client = client
+        self._bucket_bytes = bucket_bytes
         self._digests = digests
         self._deadline_s = deadline_s
         self._filling, self._loading = Segment(bucket_bytes), Segment(bucket_bytes)
         self._call: _Call | None = None
 
-    def put(self, name: str, tensor: Tensor) -> None:
+    def send(self, version: int) -> None:
+        """See `WeightSender.send`."""
+        tensors = iter(self._export())
+        try:
+            self._do("init_weight_transfer_engine", {})
+            self._do("start_weight_update")
+            for name, tensor in tensors:
+                self._put(name, tensor)
+            self._send_bucket()
+            self._wait()
+            self._do("finish_weight_update", version)
+        except BaseException:
+            self._start_afresh()
+            raise
+        finally:
+            for _ in tensors:  # after an error the other ranks are still inside the collective export
+                pass
+
+    def close(self) -> None:
+        self._filling.close()
+        self._loading.close()
+
+    def _start_afresh(self) -> None:
+        """An engine may still read what was sent: leave it that memory."""
+        self.close()
+        self._filling, self._loading = Segment(self._bucket_bytes), Segment(self._bucket_bytes)
+        self._call = None
+
+    def _put(self, name: str, tensor: Tensor) -> None:
         if not self._filling.has_room(tensor):
             self._send_bucket()
         if not self._filling.has_room(tensor):
             self._filling.close()
             self._filling = Segment(tensor.nbytes)
         self._filling.put(name, tensor, with_digest=self._digests)
-
-    def flush(self) -> None:
-        """Send what is left."""
-        self._send_bucket()
-        self._wait()
-
-    def call(self, method: str, *arguments: object) -> None:
-        self._begin(method, *arguments)
-        self._wait()
-
-    def close(self) -> None:
-        self._filling.close()
-        self._loading.close()
 
     def _send_bucket(self) -> None:
         if self._filling.is_empty:
@@ -96,13 +123,20 @@ class _Sender:
         self._begin("update_weights", bucket.to_dict())
         self._filling, self._loading = self._loading, self._filling
 
-    def _begin(self, method: str, *arguments: object) -> None:
+    def _do(self, method: _Method, *arguments: object) -> None:
+        self._begin(method, *arguments)
+        self._wait()
+
+    def _begin(self, method: _Method, *arguments: object) -> None:
         self._call = _Call(method, partial(getattr(self._client, method), *arguments))
 
     def _wait(self) -> None:
         if self._call is not None:
             call, self._call = self._call, None
             call.wait(self._deadline_s)
+
+
+_Method = Literal["init_weight_transfer_engine", "start_weight_update", "update_weights", "finish_weight_update"]
 
 
 class _Call:
@@ -117,7 +151,7 @@ class _Call:
         try:
             error = self._outcome.get(timeout=deadline_s)
         except queue.Empty:
-            raise SyncDeadlineError(f"no rollout engine answered {self._name} within {deadline_s:g} s: see the engines' logs") from None
+            raise SyncDeadlineError(f"a rollout engine did not answer {self._name} within {deadline_s:g} s: see its log") from None
         if error is not None:
             raise error
 
