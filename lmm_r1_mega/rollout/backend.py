@@ -6,7 +6,6 @@ Imported only after `environment.prepare_process`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import torch
 from vllm import LLM, RequestOutput, SamplingParams
 from vllm.config import WeightTransferConfig
 from vllm.logprobs import FlatLogprobs
-from vllm.model_executor.layers.logits_processor import LogitsProcessor
 from vllm.sampling_params import RequestOutputKind
 
 from lmm_r1_mega.config import RolloutSettings
@@ -36,7 +34,7 @@ def start(model_path: Path, *, settings: RolloutSettings, seed: int, transfer: s
         tensor_parallel_size=settings.tensor,
         max_num_seqs=settings.max_sequences,
         enable_prefix_caching=settings.prefix_caching,
-        logprobs_mode="raw_logprobs",  # see set_temperature
+        logprobs_mode="processed_logprobs",
         weight_transfer_config=WeightTransferConfig(backend=transfer),
         use_tqdm_on_load=False,
         **(_gpu_arguments(settings) if has_gpu() else _host_arguments(settings)),
@@ -67,27 +65,12 @@ def request(prompt: Prompt) -> dict[str, Any]:
     return {"prompt_token_ids": list(prompt.token_ids), **images}
 
 
-def set_temperature(llm: LLM, temperature: float) -> None:
-    """Divide the model's own logits by the temperature of sampling.
-
-    vLLM then samples at temperature 1, and its raw log-probabilities are the policy's at this temperature over the whole
-    vocabulary, which is what the trainer computes; its processed ones would leave the forbidden tokens out of the sum.
-    """
-    llm.apply_model(partial(_scale_logits, scale=1 / temperature if temperature else 1.0))
-
-
-def _scale_logits(model: torch.nn.Module, scale: float) -> None:
-    for module in model.modules():
-        if isinstance(module, LogitsProcessor):
-            module.scale = scale
-
-
 def sampling_params(sampling: Sampling, *, samples: int, seed: int, processor: Processor) -> SamplingParams:
-    """`samples` responses of one prompt, sample i with random numbers of `seed` + i; temperature is `set_temperature`'s."""
+    """`samples` responses of one prompt, sample i with random numbers of `seed` + i."""
     return SamplingParams(
         n=samples,
         seed=seed,
-        temperature=1.0 if sampling.temperature else 0.0,
+        temperature=sampling.temperature,
         top_p=sampling.top_p,
         top_k=sampling.top_k,
         max_tokens=sampling.max_response_tokens,

@@ -85,7 +85,6 @@ class RolloutEngine:
             self._backend.sampling_params(sampling, samples=samples, seed=request_seed(seed, prompt.id), processor=self._processor)
             for prompt in prompts
         ]
-        self._backend.set_temperature(self._llm, sampling.temperature)
         outputs = self._backend.generate(self._llm, [self._backend.request(prompt) for prompt in prompts], params)
         groups = [self._backend.completions(output, processor=self._processor, weight_version=self._version) for output in outputs]
         for prompt, group in zip(prompts, groups, strict=True):
