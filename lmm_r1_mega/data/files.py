@@ -84,6 +84,11 @@ class _RowFile(Generic[Item]):
         """Rows that passed the check."""
         return len(self._entries)
 
+    @property
+    def max_images(self) -> int:
+        """Images of the row that has most; 0 without rows."""
+        return max((len(entry.sources) for entry in self._entries), default=0)
+
     def __iter__(self) -> Iterator[Item]:
         """Every row; one whose image turns out to be unreadable is left out and joins `bad_rows`."""
         for entry in self._entries:

@@ -50,6 +50,11 @@ class _RowStream(Generic[Item]):
         """Rows of one epoch."""
         return sum(len(pool) for pool in self._pools)
 
+    @property
+    def max_images(self) -> int:
+        """Images of the row that has most."""
+        return max(len(entry.sources) for pool in self._pools for entry in pool)
+
     def take(self, count: int) -> list[Item]:
         """The next rows. One whose image turns out to be unreadable is left out and joins `bad_rows`.
 

@@ -43,10 +43,15 @@ def model_folder(tmp_path_factory) -> Path:
     tokenizer.save_pretrained(folder)
     names = {"image_token_id": 5, "video_token_id": 6, "vision_start_token_id": 3, "vision_end_token_id": 4}
     ids = {name: tokenizer.convert_tokens_to_ids(SPECIAL[number]) for name, number in names.items()}
-    config = ids | {"vision_config": {"spatial_merge_size": 2}, "text_config": {"vocab_size": 300}}
+    config = ids | {"model_type": "qwen2_5_vl", "vision_config": {"spatial_merge_size": 2}, "text_config": {"vocab_size": 300}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": tokenizer.convert_tokens_to_ids(list(SPECIAL[:2]))}))
-    processing = {"image_processor_type": "Qwen2VLImageProcessor", "min_pixels": 56 * 56, "max_pixels": 112 * 112}
+    processing = {
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "processor_class": "Qwen2_5_VLProcessor",
+        "min_pixels": 56 * 56,
+        "max_pixels": 112 * 112,
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(processing))
     return folder
 

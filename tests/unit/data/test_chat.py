@@ -1,0 +1,79 @@
+import json
+
+import pytest
+
+from lmm_r1_mega.data.chat import Chat, Turn, parse_chat
+from lmm_r1_mega.data.rows import RowRefused
+
+
+def user(*parts: object) -> list[dict]:
+    return [{"role": "user", "content": list(parts)}]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image", "image": "a.png"},
+        {"type": "image", "image": {"url": "a.png"}},
+        {"type": "image_url", "image_url": {"url": "a.png", "detail": "low"}},
+        {"type": "image_url", "image_url": "a.png"},
+        {"type": "image", "image": "a.png", "text": None},
+    ],
+    ids=["image", "image with url", "openai", "image_url as string", "null columns of Parquet"],
+)
+def test_every_spelling_of_an_image(part):
+    assert parse_chat(user(part, {"type": "text", "text": "Why?"})) == Chat((Turn("user", (None, "Why?")),), ("a.png",))
+
+
+def test_string_content_is_one_text():
+    assert parse_chat([{"role": "user", "content": "Why?"}]) == Chat((Turn("user", ("Why?",)),), ())
+
+
+def test_a_json_string_is_the_list_that_it_spells():
+    message = [{"role": "system", "content": "Be brief."}, *user({"type": "image", "image": "a.png"}, "Why?")]
+    assert parse_chat(json.dumps(message)) == parse_chat(message)
+
+
+def test_images_keep_their_order_over_turns_and_neighbouring_texts_join():
+    chat = parse_chat(
+        [
+            *user("a", {"type": "text", "text": "b"}, {"type": "image", "image": "1"}, {"type": "image", "image": "2"}, "c"),
+            {"role": "assistant", "content": "d"},
+            *user({"type": "image", "image": "3"}),
+        ]
+    )
+    assert [turn.parts for turn in chat.turns] == [("ab", None, None, "c"), ("d",), (None,)]
+    assert chat.images == ("1", "2", "3")
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("Why?", "a string that is not JSON"),
+        ("[" * 100_000, "a string that is not JSON"),
+        ([], "must be a list of turns, got list"),
+        ({"role": "user"}, "must be a list of turns, got dict"),
+        (7, "must be a list of turns, got int 7"),
+        (["Why?"], "turn 1 must be an object with role and content, got str 'Why"),
+        ([{"role": "human", "content": "Why?"}], "turn 1 has the role 'human': use one of system, user, assistant"),
+        ([{"content": "Why?"}], "turn 1 has the role None"),
+        ([{"role": "user"}], "turn 1, part 1 must be a text or an object with type, got NoneType"),
+        ([{"role": "user", "content": " \n"}], "turn 1 \\(user\\) is empty"),
+        ([{"role": "user", "content": []}], "turn 1 \\(user\\) is empty"),
+        (user({"text": "Why?"}), "turn 1, part 1 has the type None: use text, image or image_url"),
+        (user({"type": "video", "video": "a.mp4"}), "has the type 'video'"),
+        (user("x", {"type": "text", "text": 3}), "turn 1, part 2 must be a text, got int 3"),
+        (user({"type": "image", "image": None}), "part 1 has no image: give a path"),
+        (user({"type": "image", "image": {"bytes": b"x"}}), "part 1 has no image: give a path"),
+        (user("half \ud83d"), "half of a surrogate pair"),
+        ([*user("Why?"), {"role": "system", "content": "Be brief."}], "turn 2 is the system's: only the first may be"),
+        (
+            [*user("Why?"), {"role": "assistant", "content": [{"type": "image", "image": "a"}]}],
+            "turn 2 is the assistant's and has",
+        ),
+    ],
+)
+def test_other_messages_are_refused_with_their_place(message, reason):
+    with pytest.raises(RowRefused, match=reason) as refusal:
+        parse_chat(message)
+    assert refusal.value.kind == "message"
