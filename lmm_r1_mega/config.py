@@ -58,7 +58,7 @@ class LayoutSettings(Section):
     """Split norms and residuals along the sequence where `tensor` is above 1."""
     distributed_optimizer: bool = True
     """Split optimizer state over the data-parallel ranks."""
-    row_tokens: Count = 4096
+    row_tokens: Count = 8192
     """Token budget of a packed row; a row is a micro-batch."""
 
     @property
@@ -319,6 +319,6 @@ class Config(Section):
             )
         if self.data.probabilities and len(self.data.probabilities) != len(self.data.train):
             raise ValueError(
-                f"data.probabilities has {len(self.data.probabilities)} entries and data.train {len(self.data.train)} files: give one for each"
+                f"data.probabilities has {len(self.data.probabilities)} entries, data.train has {len(self.data.train)}: give one a file"
             )
         return self

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
 from lmm_r1_mega.cluster.engines import Engines
-from lmm_r1_mega.config import RolloutSettings
+from lmm_r1_mega.cluster.placement import num_bundles, place
+from lmm_r1_mega.cluster.session import ray_session
+from lmm_r1_mega.config import Config, RolloutSettings
+from lmm_r1_mega.data.files import PromptFile
+from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Prompt, Sample, Scored
@@ -41,15 +46,9 @@ class Evaluation:
     greedy: list[Scored]
 
 
-def sampling_of(settings: RolloutSettings, *, greedy: bool = False) -> Sampling:
-    """The settings as one request has them; greedy is temperature 0."""
-    return Sampling(
-        temperature=0.0 if greedy else settings.temperature,
-        top_p=1.0 if greedy else settings.top_p,
-        top_k=-1 if greedy else settings.top_k,
-        max_response_tokens=settings.max_response_tokens,
-        stop=settings.stop,
-    )
+def greedy_sampling(settings: RolloutSettings) -> Sampling:
+    """One request with the likeliest token each time."""
+    return Sampling(max_response_tokens=settings.max_response_tokens, temperature=0.0, stop=settings.stop)
 
 
 def score(rewards: RewardPool, samples: list[Sample]) -> list[Scored]:
@@ -62,8 +61,8 @@ def evaluate(
     engines: Engines, rewards: RewardPool, prompts: list[Prompt], settings: RolloutSettings, *, samples: int, seed: int
 ) -> Evaluation:
     """Generate and score `samples` answers a prompt, and one greedy answer."""
-    sampled = score(rewards, engines.generate(prompts, samples=samples, sampling=sampling_of(settings), seed=seed))
-    greedy = score(rewards, engines.generate(prompts, samples=1, sampling=sampling_of(settings, greedy=True), seed=seed))
+    sampled = score(rewards, engines.generate(prompts, samples=samples, sampling=Sampling.of(settings), seed=seed))
+    greedy = score(rewards, engines.generate(prompts, samples=1, sampling=greedy_sampling(settings), seed=seed))
     return Evaluation(summarize(sampled, greedy, samples=samples), greedy)
 
 
@@ -90,3 +89,13 @@ def _mean_accuracy(scored: list[Scored]) -> float:
 
 def _right(one: Scored) -> float:
     return one.score.parts[ACCURACY]
+
+
+def evaluate_file(model_path: Path, data: Path, config: Config) -> Evaluation:
+    """Start the rollout engines on a Hugging Face folder and evaluate it on one data file."""
+    processor = Processor.load(model_path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
+    prompts = PromptFile(data, config.data, processor)
+    with ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=0)), RewardPool(config.reward) as rewards:
+        engines = Engines(config, place(config, num_trainers=0), model_path, max_images=prompts.max_images)
+        engines.wait_until_ready()
+        return evaluate(engines, rewards, list(prompts), config.rollout, samples=config.run.eval_samples, seed=config.run.seed)

@@ -7,7 +7,7 @@ computed for each mini-batch by itself, hence with the same packed rows as its u
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -18,6 +18,7 @@ from lmm_r1_mega.algorithms.table import ALGORITHMS, aggregation_of, prepare
 from lmm_r1_mega.algorithms.trajectories import Advantages, Trajectories, cut_responses, pad_responses, response_mask
 from lmm_r1_mega.algorithms.weights import token_weights
 from lmm_r1_mega.cluster.trainers import Trainers
+from lmm_r1_mega.cluster.workers import PolicyView
 from lmm_r1_mega.config import AlgorithmSettings, Config
 from lmm_r1_mega.schema import PolicyTarget, Sample, Scored, Sequence, UpdateReport, ValueTarget
 from lmm_r1_mega.training.objectives import PolicyLoss
@@ -45,13 +46,17 @@ class Annotated:
         return torch.tensor([one.score.invalid is None for one in self.scored])
 
 
-def annotate(trainers: Trainers, scored: list[Scored], config: Config) -> Annotated:
-    """Ask the policy, and where the algorithm has them the reference and the critic, about every sampled token."""
-    sequences = [as_sequence(one.sample) for one in scored]
-    temperature = config.rollout.temperature
+def annotate(trainers: Trainers, scored: list[Scored], config: Config, *, forbidden_ids: tuple[int, ...]) -> Annotated:
+    """Ask the policy, and where the algorithm has them the reference and the critic, about every sampled token.
 
-    def logprobs(weights: str | None) -> Callable[[list[Sequence]], list[Tensor]]:
-        return lambda batch: [stats.response_logprobs for stats in trainers.logprobs(batch, temperature=temperature, weights=weights)]
+    `forbidden_ids` are the tokens that the sampler could not draw: the policy is the distribution over the others.
+    """
+    sequences = [as_sequence(one.sample) for one in scored]
+    policy = PolicyView(config.rollout.temperature, forbidden_ids)
+    reference = replace(policy, snapshot=REFERENCE)
+
+    def logprobs(view: PolicyView) -> Callable[[list[Sequence]], list[Tensor]]:
+        return lambda batch: [stats.response_logprobs for stats in trainers.logprobs(batch, view)]
 
     def by_batch(ask: Callable[[list[Sequence]], list[Tensor]]) -> list[Tensor]:
         return [answer for batch in mini_batches(sequences, config.algorithm.optimizer_steps) for answer in ask(batch)]
@@ -59,8 +64,8 @@ def annotate(trainers: Trainers, scored: list[Scored], config: Config) -> Annota
     return Annotated(
         scored=scored,
         sequences=sequences,
-        old_logprobs=by_batch(logprobs(None)),
-        reference_logprobs=by_batch(logprobs(REFERENCE)) if needs_reference(config.algorithm) else None,
+        old_logprobs=by_batch(logprobs(policy)),
+        reference_logprobs=by_batch(logprobs(reference)) if needs_reference(config.algorithm) else None,
         values=by_batch(trainers.values) if ALGORITHMS[config.algorithm.name].needs_critic else None,
     )
 
@@ -111,7 +116,7 @@ def update(trainers: Trainers, annotated: Annotated, advantages: Advantages, con
     return updates
 
 
-def policy_loss(config: Config, *, kl_coefficient: float, step: int) -> PolicyLoss | None:
+def policy_loss(config: Config, *, forbidden_ids: tuple[int, ...], kl_coefficient: float, step: int) -> PolicyLoss | None:
     """The policy's loss at a step; None while only the critic warms up."""
     algorithm = config.algorithm
     if ALGORITHMS[algorithm.name].needs_critic and step < config.critic.warmup_steps:
@@ -120,6 +125,7 @@ def policy_loss(config: Config, *, kl_coefficient: float, step: int) -> PolicyLo
         clip_low=algorithm.clip_low,
         clip_high=algorithm.clip_high,
         temperature=config.rollout.temperature,
+        forbidden_ids=forbidden_ids,
         dual_clip=algorithm.dual_clip,
         kl_coefficient=kl_coefficient if algorithm.kl.place == "loss" else 0.0,
         kl_estimator=algorithm.kl.estimator,

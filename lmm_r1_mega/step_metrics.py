@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from statistics import fmean
+from typing import Any
 
 from lmm_r1_mega.schema import Scored, UpdateReport
 
@@ -45,3 +46,23 @@ def _means(pairs: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
     for name, value in pairs:
         groups.setdefault(name, []).append(value)
     return [(name, fmean(values)) for name, values in groups.items()]
+
+
+def rollout_rows(step: int, scored: list[Scored]) -> list[dict[str, Any]]:
+    """Samples as rows of rollouts.jsonl."""
+    return [
+        {
+            "step": step,
+            "prompt_id": one.sample.prompt.id,
+            "source": one.sample.prompt.source,
+            "prompt": one.sample.prompt.text,
+            "answer": one.sample.prompt.answer,
+            "response": one.sample.completion.text,
+            "finish_reason": one.sample.completion.finish_reason,
+            "num_tokens": len(one.sample.completion.response_ids),
+            "reward": one.score.reward,
+            "parts": one.score.parts,
+            "invalid": one.score.invalid,
+        }
+        for one in scored
+    ]

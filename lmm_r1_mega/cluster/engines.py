@@ -26,8 +26,12 @@ class Engines:
         self._timeout_s = config.cluster.step_timeout_s
         self._sleeps = config.cluster.placement == "hybrid" and placement.has_gpus and bool(placement.trainers)
         self.actors = [_start(config, placement, slot, model_path, max_images=max_images) for slot in placement.engines]
+        self._start_timeout_s = config.cluster.start_timeout_s
+
+    def wait_until_ready(self) -> None:
+        """Return when every engine has loaded its model; until then the trainer can load its own."""
         ready = self._calls(lambda engine: engine.__ray_ready__.remote())
-        wait_all(ready, doing="loading the model", timeout_s=config.cluster.start_timeout_s)
+        wait_all(ready, doing="loading the model", timeout_s=self._start_timeout_s)
 
     def generate(self, prompts: list[Prompt], *, samples: int, sampling: Sampling, seed: int) -> list[Sample]:
         """`samples` answers to every prompt, those of a prompt as neighbours, in the order of `prompts`.

@@ -39,13 +39,13 @@ class Placement:
         return PlacementGroupSchedulingStrategy(self.group, placement_group_bundle_index=slot.bundle)
 
 
-def num_bundles(config: Config, *, num_trainers: int) -> int:
+def num_bundles(config: Config, *, num_trainers: int, engines: bool = True) -> int:
     """Bundles that a run reserves: one a trainer rank, and where engines are apart one for each of their GPUs.
 
     Raises:
         ValueError: hybrid engines need more GPUs than the trainer has ranks.
     """
-    wanted = config.rollout.engines * config.rollout.tensor
+    wanted = config.rollout.engines * config.rollout.tensor if engines else 0
     if config.cluster.placement == "disaggregated" or num_trainers == 0:
         return num_trainers + wanted
     if wanted > num_trainers:
@@ -61,14 +61,14 @@ def _where() -> tuple[str, tuple[str, ...]]:
     return ray.util.get_node_ip_address(), tuple(str(gpu) for gpu in ray.get_gpu_ids())
 
 
-def place(config: Config, *, num_trainers: int) -> Placement:
+def place(config: Config, *, num_trainers: int, engines: bool = True) -> Placement:
     """Reserve the bundles of a run and give every process its slot, neighbours in rank on one machine.
 
     Raises:
         ProcessLost: the cluster does not have the resources within `cluster.start_timeout_s`.
     """
     has_gpus = ray.cluster_resources().get("GPU", 0) > 0
-    count = num_bundles(config, num_trainers=num_trainers)
+    count = num_bundles(config, num_trainers=num_trainers, engines=engines)
     bundle = {"CPU": 1, "GPU": 1} if has_gpus else {"CPU": 1}
     group = placement_group([bundle] * count, strategy="PACK")
     if not group.wait(config.cluster.start_timeout_s):
@@ -77,7 +77,7 @@ def place(config: Config, *, num_trainers: int) -> Placement:
     slots = _slots(group, count, has_gpus=has_gpus)
     trainers = slots[:num_trainers]
     shared = slots if config.cluster.placement == "hybrid" or num_trainers == 0 else slots[num_trainers:]
-    return Placement(group, tuple(trainers), tuple(_engine_slots(config, shared)), has_gpus)
+    return Placement(group, tuple(trainers), tuple(_engine_slots(config, shared) if engines else ()), has_gpus)
 
 
 def _slots(group: PlacementGroup, count: int, *, has_gpus: bool) -> list[Slot]:

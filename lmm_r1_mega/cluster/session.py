@@ -18,8 +18,9 @@ LOOPBACK = "127.0.0.1"
 def ray_session(settings: ClusterSettings, *, num_processes: int) -> Iterator[None]:
     """Ray for the length of a run: the cluster at `settings.address`, or a private one on this machine.
 
-    A private cluster listens for token holders only, has no dashboard and keeps its files in a folder that goes with it. It offers as many CPU slots as there are processes to start, since ranks
-    and engines wait for each other more than they compute at the same time.
+    A private cluster listens for token holders only, has no dashboard and keeps its files in a folder that goes with it. It
+    offers as many CPU slots as there are processes, since ranks and engines wait for each other more than they compute at
+    the same time.
     """
     if settings.address is not None:
         ray.init(address=settings.address, log_to_driver=False, logging_level="error")

@@ -39,4 +39,4 @@ def _result(ref: ray.ObjectRef, *, name: str, doing: str) -> Any:
     except GetTimeoutError as error:
         raise ProcessLost(f"the answer of {name} to {doing} could not be fetched within 60 s") from error
     except RayActorError as error:
-        raise ProcessLost(f"{name} died while {doing}: go on from the last checkpoint with `lmm-r1-mega resume RUN`") from error
+        raise ProcessLost(f"{name} died during {doing}: go on from the last checkpoint with `lmm-r1-mega resume RUN`\n{error}") from None

@@ -14,7 +14,7 @@ from torch import Tensor
 from lmm_r1_mega.cluster.environment import trainer_environment
 from lmm_r1_mega.cluster.placement import Placement
 from lmm_r1_mega.cluster.supervise import wait_all
-from lmm_r1_mega.cluster.workers import Coordinates, Role, TrainWorker
+from lmm_r1_mega.cluster.workers import Coordinates, PolicyView, Role, TrainWorker
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.flops import sequence_flops
 from lmm_r1_mega.convert.shape import read_shape
@@ -65,11 +65,9 @@ class Trainers:
         """Keep the policy's present weights in host memory under a name."""
         self._everywhere(lambda worker: worker.take_snapshot.remote(name), "taking a snapshot")
 
-    def logprobs(self, sequences: list[Sequence], *, temperature: float, weights: str | None = None) -> list[TokenStats]:
+    def logprobs(self, sequences: list[Sequence], view: PolicyView) -> list[TokenStats]:
         """Log-probability and entropy of every response token, by the policy or by one of its snapshots."""
-        return self._per_sequence(
-            sequences, lambda worker, rows: worker.logprobs.remote(rows, temperature=temperature, weights=weights), "log-probabilities"
-        )
+        return self._per_sequence(sequences, lambda worker, rows: worker.logprobs.remote(rows, view), "log-probabilities")
 
     def values(self, sequences: list[Sequence]) -> list[Tensor]:
         """The critic's value before every response token, one [response] tensor a sequence."""

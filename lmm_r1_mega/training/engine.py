@@ -19,7 +19,7 @@ from lmm_r1_mega.schema import PolicyTarget, Row, Sequence, SFTTarget, TokenStat
 from lmm_r1_mega.training import optimizer as adamw
 from lmm_r1_mega.training import parallel, pipeline
 from lmm_r1_mega.training.checkpoint import Trained, load_checkpoint, save_checkpoint
-from lmm_r1_mega.training.export import export_weights
+from lmm_r1_mega.training.export import export_weights, write_hf
 from lmm_r1_mega.training.objectives import Objective, PolicyLoss, means, policy_objective, sft_objective, value_objective
 from lmm_r1_mega.training.row_targets import by_sequence, on_device, policy_tokens, sft_weights, trained_places, value_tokens
 from lmm_r1_mega.training.schedule import learning_rate_share
@@ -58,14 +58,16 @@ class Engine:
         """Whether the driver reads this rank's results."""
         return parallel.is_reporter()
 
-    def logprobs(self, rows: list[list[Sequence]], *, temperature: float) -> list[list[TokenStats]] | None:
-        """Log-probability and entropy of every response token at a temperature.
+    def logprobs(
+        self, rows: list[list[Sequence]], *, temperature: float, forbidden_ids: tuple[int, ...] = ()
+    ) -> list[list[TokenStats]] | None:
+        """Log-probability and entropy of every response token at a temperature, among the tokens that are not forbidden.
 
         The numbers of a row are bitwise those that `update_policy` computes for the same sequences in a row.
         """
 
         def read(row: Row, sequences: list[Sequence], output: Tensor) -> list[TokenStats]:
-            scores = self._scores(row, output, temperature)
+            scores = self._scores(row, output, temperature, forbidden_ids)
             pairs = zip(by_sequence(row, sequences, scores.logprobs), by_sequence(row, sequences, scores.entropy), strict=True)
             return [TokenStats(response_logprobs=logprobs, response_entropy=entropy) for logprobs, entropy in pairs]
 
@@ -79,7 +81,7 @@ class Engine:
         """One optimizer step of the policy; the report is the same on every rank."""
 
         def objective(row: Row, targets: list[PolicyTarget], output: Tensor) -> Objective:
-            return policy_objective(self._scores(row, output, loss.temperature), policy_tokens(row, targets), loss)
+            return policy_objective(self._scores(row, output, loss.temperature, loss.forbidden_ids), policy_tokens(row, targets), loss)
 
         return self._update(rows, objective)
 
@@ -115,17 +117,21 @@ class Engine:
         """Inverse of `save`, at this or another layout. Snapshots stay as they are."""
         self._steps_done = load_checkpoint(folder, Trained(self._module, self._optimizer))
 
-    def export(self) -> Iterator[tuple[str, Tensor]]:
-        """Hugging Face names and whole tensors, one at a time; every rank iterates, global rank 0 gets what it may use."""
-        return export_weights(self._module, self._hf_path, everywhere=False)
+    def export(self, *, everywhere: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """Hugging Face names and whole tensors, one at a time, in the trainer's precision.
+
+        Every rank iterates to the end. Global rank 0 gets the tensors, the others too with `everywhere`, else only their shapes
+        on the meta device. A tensor may share memory with the model: use it before the next update.
+        """
+        return export_weights(self._module, self._hf_path, everywhere=everywhere)
 
     def export_hf(self, folder: Path) -> None:
         """Write a Hugging Face folder: weights with index, config, tokenizer, processor, chat template."""
-        write_hf(folder, self.export(), source=self._hf_path)
+        write_hf(folder, self.export(), source=self._hf_path, dtype=self._module.config.params_dtype)
 
-    def _scores(self, row: Row, logits: Tensor, temperature: float) -> TokenScores:
+    def _scores(self, row: Row, logits: Tensor, temperature: float, forbidden_ids: tuple[int, ...] = ()) -> TokenScores:
         places = trained_places(row)
-        shard = parallel.vocab_shard_of(logits.shape[1], vocab_size=self._vocab_size)
+        shard = parallel.vocab_shard_of(logits.shape[1], vocab_size=self._vocab_size, forbidden_ids=forbidden_ids)
         return token_scores(logits, row.labels[places], places, shard=shard, temperature=temperature)
 
     def _ask(self, rows: list[list[Sequence]], read: Callable[[Row, list[Sequence], Tensor], T]) -> list[T] | None:

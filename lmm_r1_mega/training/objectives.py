@@ -26,6 +26,8 @@ class PolicyLoss:
     clip_low: float
     clip_high: float
     temperature: float
+    forbidden_ids: tuple[int, ...] = ()
+    """Tokens that the sampler may not draw; the policy is the distribution over the others."""
     dual_clip: float | None = None
     kl_coefficient: float = 0.0
     """Weight of the KL term in the loss; 0 where KL is part of the reward, or there is none."""

@@ -64,10 +64,11 @@ def is_first_stage() -> bool:
     return parallel_state.is_pipeline_first_stage()
 
 
-def vocab_shard_of(width: int, *, vocab_size: int) -> VocabShard:
+def vocab_shard_of(width: int, *, vocab_size: int, forbidden_ids: tuple[int, ...] = ()) -> VocabShard:
     """This rank's shard of a vocabulary when each tensor rank holds `width` columns."""
     group = parallel_state.get_tensor_model_parallel_group() if parallel_state.get_tensor_model_parallel_world_size() > 1 else None
-    return vocab_shard(rank=parallel_state.get_tensor_model_parallel_rank(), width=width, vocab_size=vocab_size, group=group)
+    rank = parallel_state.get_tensor_model_parallel_rank()
+    return vocab_shard(rank=rank, width=width, vocab_size=vocab_size, group=group, forbidden_ids=forbidden_ids)
 
 
 def largest_over_data_ranks(value: int) -> int:

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from jaxtyping import Float, Int
 from torch import Tensor
 
+OUT_OF_REACH = -1e30  # its exponential is 0, and 0 x it is still 0
 CHUNK_ELEMENTS = 2**20  # 4 MiB of float32: a chunk and its exponentials stay in a core's cache
 
 
@@ -27,6 +28,8 @@ class VocabShard:
     """Columns that are real tokens; the rest of the shard is padding and never gets probability."""
     group: dist.ProcessGroup | None
     """Ranks that hold the other columns; None where the vocabulary is whole."""
+    forbidden: tuple[int, ...] = ()
+    """Columns of tokens that may not be sampled: they get no probability either."""
 
 
 class TokenScores(NamedTuple):
@@ -36,13 +39,19 @@ class TokenScores(NamedTuple):
     entropy: Float[Tensor, "tokens"]
 
 
-def vocab_shard(*, rank: int, width: int, vocab_size: int, group: dist.ProcessGroup | None) -> VocabShard:
+def vocab_shard(
+    *, rank: int, width: int, vocab_size: int, group: dist.ProcessGroup | None, forbidden_ids: tuple[int, ...] = ()
+) -> VocabShard:
     """The shard of `rank` when each rank holds `width` columns and the first `vocab_size` columns of all are real tokens.
+
+    `forbidden_ids` are tokens of the whole vocabulary that the policy may not sample.
 
     Example: width 384, vocab_size 512 -> rank 0 holds tokens 0..383, rank 1 tokens 384..511 and 256 columns of padding.
     """
     start = rank * width
-    return VocabShard(start=start, size=min(max(vocab_size - start, 0), width), group=group)
+    size = min(max(vocab_size - start, 0), width)
+    forbidden = tuple(token - start for token in forbidden_ids if start <= token < start + size)
+    return VocabShard(start=start, size=size, group=group, forbidden=forbidden)
 
 
 def token_scores(
@@ -67,7 +76,7 @@ class _TokenScores(torch.autograd.Function):
         logprobs = logits.new_empty(len(places), dtype=torch.float32)
         entropy, log_total = torch.empty_like(logprobs), torch.empty_like(logprobs)
         for part in _chunks(len(places), shard.size):
-            scaled = _scaled(logits, places[part], shard.size, temperature)
+            scaled = _scaled(logits, places[part], shard, temperature)
             logprobs[part], entropy[part], log_total[part] = _chunk_scores(scaled, labels[part], shard)
         ctx.save_for_backward(logits, labels, places, entropy, log_total)
         ctx.shard, ctx.temperature = shard, temperature
@@ -79,7 +88,7 @@ class _TokenScores(torch.autograd.Function):
         logits, labels, places, entropy, log_total = ctx.saved_tensors
         gradient = torch.zeros_like(logits)
         for part in _chunks(len(places), ctx.shard.size):
-            log_p = _scaled(logits, places[part], ctx.shard.size, ctx.temperature).sub_(log_total[part, None])
+            log_p = _scaled(logits, places[part], ctx.shard, ctx.temperature).sub_(log_total[part, None])
             chunk = torch.zeros_like(log_p)
             if entropy_grad is not None:
                 chunk = (log_p + entropy[part, None]).mul_(-entropy_grad[part, None])
@@ -97,9 +106,12 @@ def _chunks(num_tokens: int, columns: int) -> list[slice]:
     return [slice(start, min(start + step, num_tokens)) for start in range(0, num_tokens, step)]
 
 
-def _scaled(logits: Tensor, places: Tensor, columns: int, temperature: float) -> Tensor:
-    """The real columns of the rows at `places`, float32, divided by the temperature."""
-    return logits[places, :columns].float().div_(temperature)
+def _scaled(logits: Tensor, places: Tensor, shard: VocabShard, temperature: float) -> Tensor:
+    """The real columns of the rows at `places`, float32, divided by the temperature; those of forbidden tokens out of reach."""
+    scaled = logits[places, : shard.size].float().div_(temperature)
+    if shard.forbidden:
+        scaled[:, list(shard.forbidden)] = OUT_OF_REACH
+    return scaled
 
 
 def _chunk_scores(scaled: Tensor, labels: Tensor, shard: VocabShard) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,42 @@
+"""Options that belong to a verb and not to the settings."""
+
+from __future__ import annotations
+
+from lmm_r1_mega.config import Config
+from lmm_r1_mega.settings import read_config
+
+
+def take_flag(arguments: list[str], name: str) -> tuple[bool, list[str]]:
+    """Whether a flag is among the arguments, and the others."""
+    return name in arguments, [argument for argument in arguments if argument != name]
+
+
+def take_value(arguments: list[str], name: str) -> tuple[str | None, list[str]]:
+    """The value after an option, None where the option is absent, and the other arguments.
+
+    Raises:
+        ValueError: nothing follows the option.
+    """
+    if name not in arguments:
+        return None, arguments
+    at = arguments.index(name)
+    if at + 1 == len(arguments):
+        raise ValueError(f"{name} needs a value")
+    return arguments[at + 1], arguments[:at] + arguments[at + 2 :]
+
+
+def take_positional(arguments: list[str], *names: str, usage: str) -> tuple[list[str], list[str]]:
+    """The leading arguments, one for each name, and the rest.
+
+    Raises:
+        ValueError: one is missing.
+    """
+    found = arguments[: len(names)]
+    if len(found) < len(names) or any(argument.startswith("-") for argument in found):
+        raise ValueError(f"usage: lmm-r1-mega {usage}")
+    return found, arguments[len(names) :]
+
+
+def config_of(arguments: list[str], *, verb: str) -> Config:
+    """Settings from the remaining arguments of a verb."""
+    return read_config(arguments, prog=f"lmm-r1-mega {verb}")

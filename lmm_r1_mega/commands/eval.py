@@ -1,0 +1,52 @@
+"""`lmm-r1-mega eval MODEL_OR_RUN DATA [CONFIG.yaml ...] [--section.field VALUE ...] [--json]`"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from lmm_r1_mega.commands.arguments import config_of, take_flag, take_positional
+
+USAGE = "eval MODEL_OR_RUN DATA [CONFIG.yaml ...] [--section.field VALUE ...] [--json]"
+
+
+def run(arguments: list[str]) -> int:
+    """Print accuracy on a data file (mean of `run.eval_samples` answers a prompt, pass@n, greedy)."""
+    json_wanted, rest = take_flag(arguments, "--json")
+    (name, data), rest = take_positional(rest, "MODEL_OR_RUN", "DATA", usage=USAGE)
+    model = model_folder(Path(name))
+    options = [*_run_settings(Path(name)), *rest, "--model.path", str(model)]
+    config = config_of(options, verb="eval")
+    from lmm_r1_mega.evaluate import evaluate_file  # torch and Ray take seconds that a wrong option need not
+
+    found = asdict(evaluate_file(model, Path(data), config).accuracy)
+    if json_wanted:
+        print(json.dumps(found))
+        return 0
+    table = Table("figure", "value", box=None)
+    for label, value in found.items():
+        table.add_row(label, f"{value:.4f}" if isinstance(value, float) else str(value))
+    Console().print(table)
+    return 0
+
+
+def model_folder(path: Path) -> Path:
+    """The Hugging Face folder itself, or the exported model of a run's folder.
+
+    Raises:
+        ValueError: the folder is neither.
+    """
+    for folder in (path, path / "hf"):
+        if (folder / "config.json").is_file():
+            return folder
+    raise ValueError(f"{path} holds neither a config.json nor an exported model (hf/): give a Hugging Face folder or a finished run")
+
+
+def _run_settings(path: Path) -> list[str]:
+    """The settings that a run was made with, where the path is a run."""
+    file = path / "config.yaml"
+    return [str(file)] if file.is_file() else []

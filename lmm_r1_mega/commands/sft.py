@@ -1,0 +1,18 @@
+"""`lmm-r1-mega sft [CONFIG.yaml ...] [--section.field VALUE ...] [--dry-run]`"""
+
+from __future__ import annotations
+
+from lmm_r1_mega.commands.arguments import config_of, take_flag
+from lmm_r1_mega.commands.plan import show_plan
+
+
+def run(arguments: list[str]) -> int:
+    """Train on demonstrations, or with --dry-run print the plan alone."""
+    dry_run, rest = take_flag(arguments, "--dry-run")
+    config = config_of(rest, verb="sft")
+    if dry_run:
+        return show_plan(config)
+    from lmm_r1_mega.sft import train_supervised  # see train.py
+
+    train_supervised(config)
+    return 0

@@ -1,0 +1,18 @@
+"""`lmm-r1-mega train [CONFIG.yaml ...] [--section.field VALUE ...] [--dry-run]`"""
+
+from __future__ import annotations
+
+from lmm_r1_mega.commands.arguments import config_of, take_flag
+from lmm_r1_mega.commands.plan import show_plan
+
+
+def run(arguments: list[str]) -> int:
+    """Train, or with --dry-run print the plan alone; 2 where the plan finds what cannot work."""
+    dry_run, rest = take_flag(arguments, "--dry-run")
+    config = config_of(rest, verb="train")
+    if dry_run:
+        return show_plan(config)
+    from lmm_r1_mega.train import train  # torch, Megatron and Ray take seconds that --help and --dry-run need not
+
+    train(config)
+    return 0

@@ -1,0 +1,154 @@
+"""Everything a training run holds: processes, data position, folder; opened together and closed together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lmm_r1_mega.algorithms.kl import AdaptiveKL, FixedKL, kl_controller
+from lmm_r1_mega.algorithms.table import ALGORITHMS
+from lmm_r1_mega.algorithms.trajectories import Advantages
+from lmm_r1_mega.cluster.engines import Engines
+from lmm_r1_mega.cluster.placement import num_bundles, place
+from lmm_r1_mega.cluster.session import ray_session
+from lmm_r1_mega.cluster.trainers import Trainers
+from lmm_r1_mega.cluster.workers import Role
+from lmm_r1_mega.config import Config
+from lmm_r1_mega.data.files import PromptFile
+from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.stream import PromptStream, StreamPosition
+from lmm_r1_mega.evaluate import SetAccuracy, evaluate
+from lmm_r1_mega.learning import REFERENCE, Annotated, Updates, mismatch_metrics, needs_reference
+from lmm_r1_mega.record.book import Book, open_book
+from lmm_r1_mega.record.folder import Checkpoint
+from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.settings import to_yaml
+from lmm_r1_mega.step_metrics import rollout_rows, sample_metrics, update_metrics
+
+STATE_FILE = "state.json"
+
+
+@dataclass
+class Run:
+    """A run in progress."""
+
+    config: Config
+    book: Book
+    prompts: PromptStream
+    held_out: Mapping[str, PromptFile]
+    rewards: RewardPool
+    trainers: Trainers
+    engines: Engines
+    kl: FixedKL | AdaptiveKL
+    forbidden_ids: tuple[int, ...]
+    """Tokens that are never sampled."""
+    first_step: int = 0
+
+    def seed(self, step: int) -> int:
+        """Seed of a step's sampling: the same in a resumed run."""
+        return self.config.run.seed * 1_000_003 + step
+
+    def record(self, step: int, annotated: Annotated, advantages: Advantages, updates: Updates) -> None:
+        """Write the row and the samples of a finished step."""
+        row = sample_metrics(annotated.scored) | mismatch_metrics(annotated) | advantages.metrics
+        row |= update_metrics(updates.policy, updates.critic) | {
+            "kl_coefficient": self.kl.coefficient,
+            "epoch": self.prompts.position().epoch,
+        }
+        self.book.samples(rollout_rows(step, annotated.scored[: self.config.run.record_samples]))
+        self.book.step(step, row, num_tokens=int(annotated.lengths.sum()))
+
+    def save_if_due(self, done: int) -> None:
+        """A checkpoint after every `run.save_every` steps, and after the last."""
+        if is_due(done, self.config.run.save_every, last=self.config.run.steps):
+            state = {"step": done, "position": asdict(self.prompts.position()), "kl": self.kl.state()}
+            save(self.book, self.trainers, state, roles=roles(self.config), keep=self.config.run.keep_checkpoints)
+
+    def evaluate_if_due(self, done: int) -> None:
+        """Held-out accuracy before the first step, after every `run.eval_every` steps and after the last."""
+        if self.config.run.eval_every and (done == 0 or is_due(done, self.config.run.eval_every, last=self.config.run.steps)):
+            self.book.evaluation(done, self._evaluate())
+
+    def _evaluate(self) -> dict[str, SetAccuracy]:
+        settings = self.config.run
+        with self.book.phase("evaluate"), self.engines.awake():
+            return {
+                name: evaluate(
+                    self.engines, self.rewards, list(prompts), self.config.rollout, samples=settings.eval_samples, seed=settings.seed
+                ).accuracy
+                for name, prompts in self.held_out.items()
+            }
+
+
+@contextmanager
+def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Run]:
+    """Check the data, start the processes, and go on from a checkpoint where one is given.
+
+    Raises:
+        ValueError: settings, data or model that cannot work, found before any process starts where possible.
+        ProcessLost: a process did not start.
+    """
+    with ExitStack() as stack:
+        processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
+        prompts = PromptStream(config.data, processor, seed=config.run.seed)
+        held_out = {name: PromptFile(path, config.data, processor) for name, path in config.data.eval.items()}
+        book = stack.enter_context(open_book(config, to_yaml(config), resume_after=resume.step if resume else None))
+        rewards = stack.enter_context(RewardPool(config.reward))
+        stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)))
+        with book.phase("start"):
+            placement = place(config, num_trainers=config.layout.num_ranks)
+            max_images = max(rows.max_images for rows in (prompts, *held_out.values()))
+            engines = Engines(config, placement, config.model.path, max_images=max_images)
+            trainers = Trainers(config, placement)
+            load_models(config, trainers)
+            run = Run(
+                config, book, prompts, held_out, rewards, trainers, engines, kl_controller(config.algorithm.kl), processor.forbidden_ids
+            )
+            if resume:
+                _restore(run, resume)
+            engines.wait_until_ready()
+            trainers.publish(engines.actors, version=run.first_step)
+        yield run
+
+
+def load_models(config: Config, trainers: Trainers) -> None:
+    """The policy, its reference snapshot and the critic, as far as the algorithm has them."""
+    optimizer_steps = config.run.steps * config.algorithm.epochs * config.algorithm.optimizer_steps
+    trainers.load("policy", config.model.path, total_steps=optimizer_steps)
+    if needs_reference(config.algorithm):
+        trainers.take_snapshot(REFERENCE)
+    if "critic" in roles(config):
+        trainers.load("critic", config.critic.path or config.model.path, total_steps=optimizer_steps)
+
+
+def roles(config: Config) -> tuple[Role, ...]:
+    """Models that are trained."""
+    return ("policy", "critic") if ALGORITHMS[config.algorithm.name].needs_critic else ("policy",)
+
+
+def is_due(done: int, every: int, *, last: int) -> bool:
+    """Whether something that happens every so many steps, and after the last, happens now."""
+    return done == last or bool(every and done % every == 0)
+
+
+def save(book: Book, trainers: Trainers, state: dict[str, Any], *, roles: tuple[Role, ...], keep: int) -> None:
+    """Write a complete checkpoint aside and put it in place."""
+    with book.phase("save"), book.folder.checkpoint(state["step"], keep=keep) as folder:
+        trainers.save({role: folder / role for role in roles})
+        (folder / STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
+
+
+def _restore(run: Run, checkpoint: Checkpoint) -> None:
+    state = read_state(checkpoint)
+    run.trainers.restore({role: checkpoint.path / role for role in roles(run.config)})
+    run.prompts.restore(StreamPosition(**state["position"]))
+    run.kl.restore(state["kl"])
+    run.first_step = state["step"]
+
+
+def read_state(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The driver's part of a checkpoint."""
+    return json.loads((checkpoint.path / STATE_FILE).read_text(encoding="utf-8"))

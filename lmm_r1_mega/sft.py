@@ -1,0 +1,90 @@
+"""Supervised cold start: the trainer of reinforcement learning, fed with demonstrations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+
+import torch
+
+from lmm_r1_mega.algorithms.weights import token_weights
+from lmm_r1_mega.cluster.placement import num_bundles, place
+from lmm_r1_mega.cluster.session import ray_session
+from lmm_r1_mega.cluster.trainers import Trainers
+from lmm_r1_mega.config import Config
+from lmm_r1_mega.data.build import Demonstration
+from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.stream import DemonstrationStream, StreamPosition
+from lmm_r1_mega.record.book import Book, open_book
+from lmm_r1_mega.record.folder import Checkpoint
+from lmm_r1_mega.run import is_due, read_state, save
+from lmm_r1_mega.schema import Sequence, SFTTarget
+from lmm_r1_mega.settings import to_yaml
+from lmm_r1_mega.step_metrics import update_metrics
+
+
+@dataclass
+class SupervisedRun:
+    """A cold start in progress."""
+
+    config: Config
+    book: Book
+    demonstrations: DemonstrationStream
+    trainers: Trainers
+    first_step: int = 0
+
+    def save_if_due(self, done: int) -> None:
+        """A checkpoint after every `run.save_every` steps, and after the last."""
+        if is_due(done, self.config.run.save_every, last=self.config.run.steps):
+            state = {"step": done, "position": asdict(self.demonstrations.position())}
+            save(self.book, self.trainers, state, roles=("policy",), keep=self.config.run.keep_checkpoints)
+
+
+def train_supervised(config: Config, *, resume: Checkpoint | None = None) -> None:
+    """Imitate the demonstrations of `data.train` for `run.steps` optimizer steps."""
+    with _open(config, resume=resume) as run:
+        for step in range(run.first_step, config.run.steps):
+            with run.book.phase("demonstrations"):
+                targets = as_targets(run.demonstrations.take(config.sft.batch_size))
+            with run.book.phase("update"):
+                report = run.trainers.update_sft(targets)
+            num_tokens = sum(target.sequence.response_length for target in targets)
+            run.book.step(step, update_metrics([report], []), num_tokens=num_tokens)
+            run.save_if_due(step + 1)
+        if config.run.export_hf:
+            run.trainers.export_hf(run.book.folder.hf)
+        run.book.finish()
+
+
+def as_targets(demonstrations: list[Demonstration]) -> list[SFTTarget]:
+    """Demonstrations of one optimizer step; every answer token counts the same."""
+    lengths = torch.tensor([len(one.response_ids) for one in demonstrations])
+    valid = torch.ones(len(demonstrations), dtype=torch.bool)
+    weights = token_weights(lengths, valid, "token", max_response_tokens=int(lengths.max()))
+    return [SFTTarget(_sequence(one), weight.expand(len(one.response_ids))) for one, weight in zip(demonstrations, weights, strict=True)]
+
+
+def _sequence(one: Demonstration) -> Sequence:
+    token_ids = torch.tensor([*one.prompt.expanded_ids, *one.response_ids])
+    return Sequence(token_ids, len(one.prompt.expanded_ids), one.prompt.vision)
+
+
+@contextmanager
+def _open(config: Config, *, resume: Checkpoint | None) -> Iterator[SupervisedRun]:
+    with ExitStack() as stack:
+        processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
+        demonstrations = DemonstrationStream(config.data, processor, seed=config.run.seed, max_tokens=config.layout.row_tokens)
+        book = stack.enter_context(open_book(config, to_yaml(config), resume_after=resume.step if resume else None))
+        trainers_only = num_bundles(config, num_trainers=config.layout.num_ranks, engines=False)
+        stack.enter_context(ray_session(config.cluster, num_processes=trainers_only))
+        with book.phase("start"):
+            trainers = Trainers(config, place(config, num_trainers=config.layout.num_ranks, engines=False))
+            trainers.load("policy", config.model.path, total_steps=config.run.steps)
+            run = SupervisedRun(config, book, demonstrations, trainers)
+            if resume:
+                state = read_state(resume)
+                trainers.restore({"policy": resume.path / "policy"})
+                demonstrations.restore(StreamPosition(**state["position"]))
+                run.first_step = state["step"]
+        yield run

@@ -1,0 +1,45 @@
+"""Reinforcement learning: the loop of `run_steps` is the algorithm."""
+
+from __future__ import annotations
+
+from lmm_r1_mega.config import Config
+from lmm_r1_mega.evaluate import score
+from lmm_r1_mega.learning import annotate, estimate, policy_loss, update
+from lmm_r1_mega.record.folder import Checkpoint
+from lmm_r1_mega.rollout.engine import Sampling
+from lmm_r1_mega.run import Run, open_run
+
+
+def train(config: Config, *, resume: Checkpoint | None = None) -> None:
+    """Train from the model's weights, or go on from a checkpoint of the same run; everything it writes is in `run.folder`."""
+    with open_run(config, resume=resume) as run:
+        run_steps(run)
+        if config.run.export_hf:
+            run.trainers.export_hf(run.book.folder.hf)
+        run.book.finish()
+
+
+def run_steps(run: Run) -> None:
+    """Generate, score, learn, publish: once a step until the run has its steps."""
+    config, phase, sampling = run.config, run.book.phase, Sampling.of(run.config.rollout)
+    if run.first_step == 0:
+        run.evaluate_if_due(0)
+    for step in range(run.first_step, config.run.steps):
+        with phase("prompts"):
+            prompts = run.prompts.take(config.algorithm.prompts_per_step)
+        with phase("generate"), run.engines.awake():
+            samples = run.engines.generate(prompts, samples=config.algorithm.samples_per_prompt, sampling=sampling, seed=run.seed(step))
+        with phase("score"):
+            scored = score(run.rewards, samples)
+        with phase("annotate"):
+            annotated = annotate(run.trainers, scored, config, forbidden_ids=run.forbidden_ids)
+            advantages = estimate(annotated, config.algorithm, kl_coefficient=run.kl.coefficient)
+        with phase("update"):
+            loss = policy_loss(config, forbidden_ids=run.forbidden_ids, kl_coefficient=run.kl.coefficient, step=step)
+            updates = update(run.trainers, annotated, advantages, config, loss=loss)
+            run.kl.update(advantages.metrics["kl"], len(samples))
+        with phase("publish"):
+            run.trainers.publish(run.engines.actors, version=step + 1)
+        run.record(step, annotated, advantages, updates)
+        run.save_if_due(step + 1)
+        run.evaluate_if_due(step + 1)
