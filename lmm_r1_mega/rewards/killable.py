@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing.connection
 import os
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-from lmm_r1_mega.rewards.messages import Job, Outcome, Plan, Ready, Verdict
+from lmm_r1_mega.rewards.messages import Begun, Job, Outcome, Plan, Ready, Verdict
 
 START_LIMIT_S = 120.0
 STOP_LIMIT_S = 5.0
@@ -33,6 +34,8 @@ class Lane:
     deadline: float
     pid: int | None = None
     job: Job | None = None
+    has_begun: bool = False
+    """The worker has read `job`: its answers are on the way, and if it dies the job dies with it."""
     reason: str = LOST
     """Why the worker goes, when it goes."""
 
@@ -52,6 +55,7 @@ class KillableWorkers:
         self._num_workers = workers
         self._timeout_s = timeout_s
         self._has_shown_trace = False
+        self._num_jobs = 0
         self._queue: deque[Job] = deque()
         self._verdicts: dict[tuple[str, int], Verdict] = {}
         self._lanes: list[Lane] = []
@@ -80,7 +84,7 @@ class KillableWorkers:
         for lane in self._lanes:
             lane.connection.close()
             if lane.pid and lane.job:
-                os.kill(lane.pid, signal.SIGKILL)
+                _end(lane.pid)
         self._lanes = []
         try:
             self._nurse.wait(timeout=STOP_LIMIT_S)
@@ -100,10 +104,13 @@ class KillableWorkers:
 
     def _restart(self) -> None:
         """All processes are gone: blames what was being judged, and starts anew unless that would never end."""
-        if not any(lane.job for lane in self._lanes) and any(lane.pid is None for lane in self._lanes):
+        if any(lane.pid is None and lane.reason != TIMEOUT for lane in self._lanes):
             raise RuntimeError("the reward workers end before they are ready: their own message stands above")
         for lane in self._lanes:
-            self._blame(lane)
+            if lane.job and not lane.has_begun:
+                self._queue.appendleft(lane.job)
+            else:
+                self._blame(lane)
         self.close()
         self._start()
 
@@ -112,13 +119,13 @@ class KillableWorkers:
             if not self._queue:
                 return
             if lane.is_idle:
-                job = self._queue.popleft()
+                self._num_jobs += 1
+                lane.job, lane.has_begun = replace(self._queue.popleft(), number=self._num_jobs), False
+                lane.deadline = time.monotonic() + self._limit(lane.job)
                 try:
-                    lane.connection.send(job)
+                    lane.connection.send(lane.job)
                 except OSError:
-                    self._queue.appendleft(job)
                     return self._restart()
-                lane.job, lane.deadline = job, time.monotonic() + self._limit(job)
 
     def _limit(self, job: Job) -> float:
         """Seconds until the next answer is due; a user's function answers once for all its responses."""
@@ -143,20 +150,29 @@ class KillableWorkers:
         if isinstance(message, Ready):
             if message.problem:
                 raise ValueError(message.problem)
-            self._blame(lane)
-            lane.pid = message.pid
-        elif lane.job and isinstance(message, Outcome):
+            self._replace(lane, message.pid)
+        elif isinstance(message, Begun):
+            lane.has_begun = lane.job is not None and lane.job.number == message.number
+        elif lane.job and lane.has_begun and isinstance(message, Outcome):
             self._settle_call(lane.job, message)
             lane.job = None
-        elif lane.job:
+        elif lane.job and lane.has_begun:
             self._verdicts[lane.job.kind, lane.job.items[0][0]] = message
             rest = replace(lane.job, items=lane.job.items[1:])
             lane.job, lane.deadline = rest if rest.items else None, time.monotonic() + self._limit(rest)
 
+    def _replace(self, lane: Lane, pid: int) -> None:
+        """A new worker: it finds a job that its predecessor had not read; one that had begun is settled here."""
+        if lane.job and not lane.has_begun and lane.reason != TIMEOUT:
+            lane.deadline = time.monotonic() + self._limit(lane.job)
+        else:
+            self._blame(lane)
+        lane.pid = pid
+
     def _kill(self, lane: Lane) -> None:
         if lane.pid is None:
             raise RuntimeError(f"a reward worker is not ready after {START_LIMIT_S:.0f} s: look at what reward.function does at import")
-        os.kill(lane.pid, signal.SIGKILL)
+        _end(lane.pid)
         lane.pid, lane.reason, lane.deadline = None, TIMEOUT, time.monotonic() + START_LIMIT_S
 
     def _blame(self, lane: Lane) -> None:
@@ -182,3 +198,8 @@ class KillableWorkers:
         verdicts = [Verdict({}, outcome.failure)] if outcome.failure else outcome.verdicts
         for (place, _), verdict in zip(job.items, verdicts, strict=True):
             self._verdicts[job.kind, place] = verdict
+
+
+def _end(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

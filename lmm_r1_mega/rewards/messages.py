@@ -63,6 +63,8 @@ class Job:
     kind: JobKind
     items: tuple[tuple[int, RewardInput], ...]
     """Places in the caller's list, and what stands there."""
+    number: int = 0
+    """Tells the jobs of one parent apart."""
 
 
 @dataclass(frozen=True)
@@ -71,3 +73,10 @@ class Ready:
 
     pid: int
     problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The worker has read this job; its answers follow."""
+
+    number: int

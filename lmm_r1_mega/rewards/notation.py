@@ -33,7 +33,7 @@ ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]*\}")
 
 NUMBER = re.compile(r"([-+]?)\s*(\d+\.?\d*|\.\d+)(?:\s*/\s*(\d+))?\s*(%?)")
 FRACTION = re.compile(r"([-+]?)\s*\\frac\s*(?:\{\s*(-?\d+)\s*\}|(\d))\s*(?:\{\s*(-?\d+)\s*\}|(\d))\s*(%?)")
-THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])|(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d,])")
+THOUSANDS = re.compile(r"(?<![\d.,(\[])(?<!\\\{)\d{1,3}(?:,\d{3})+(?![\d,])|(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d,])")
 
 EQUALS = re.compile(r"(?<![\\<>!:=])=(?!=)|\\in(?![a-zA-Z])")
 LIST_MARK = re.compile(r"[,;]|\\?\b(?:and|or)\b")

@@ -46,7 +46,7 @@ def split_unit(text: str) -> tuple[str, str]:
 def canonical_unit(unit: str) -> str:
     """One spelling of a unit: `square centimeters` -> `cm^2`, `miles per hour` -> `mi/h`, `square units` -> `unit`."""
     unit = unit.replace("\\degree", "degree")
-    unit = re.sub(r"[{}\s]+", " ", re.sub(r"\s*([\^/])\s*", r"\1", unit)).strip()
+    unit = re.sub(r"\s*([\^/])\s*", r"\1", re.sub(r"[{}\s]+", " ", unit)).strip()
     unit = re.sub(r"\s+per\s+", "/", unit)
     unit = re.sub(r"\b(?:square|sq)\s+([a-zA-Z]+)", r"\1^2", unit)
     unit = re.sub(r"\bcubic\s+([a-zA-Z]+)", r"\1^3", unit)

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from lmm_r1_mega.rewards import user_function
 from lmm_r1_mega.rewards.equality import is_correct
-from lmm_r1_mega.rewards.messages import Job, Plan, Ready, RewardInput, Verdict
+from lmm_r1_mega.rewards.messages import Begun, Job, Plan, Ready, RewardInput, Verdict
 from lmm_r1_mega.rewards.rules import gold_verdict, judge
 
 PR_SET_PDEATHSIG = 1
@@ -57,6 +57,7 @@ def _work(plan: Plan, descriptor: int, nurse: int) -> NoReturn:
         connection.send(Ready(os.getpid()))
         while True:
             job: Job = connection.recv()
+            connection.send(Begun(job.number))
             if job.kind == "function" and function and path:
                 connection.send(user_function.call(function, [given for _, given in job.items], path))
                 continue

@@ -1,0 +1,117 @@
+"""The reward contract's table, line by line, and math-verify as the independent judge of our shortcuts."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from math_verify import parse, verify
+
+from lmm_r1_mega.rewards.equality import Unscorable, gold_problem, gold_text, is_correct
+
+EQUAL = [
+    # gold, answer
+    ("1/2", r"\frac12"), (r"\frac{1}{2}", r"\dfrac{1}{2}"), ("0.5", "1/2"), ("1/3", "0.333333"), ("1.50", "3/2"), ("-3", "\u22123"),
+    ("3", "3 cm"), ("3", r"3\text{ cm}"), ("3", r"3\,\mathrm{cm}^2"), ("3", "3cm"), ("3 centimeters", "3 cm"), ("3", "3 square units"),
+    ("9 cm^2", "9 square centimeters"), ("60 miles per hour", "60"), ("3 apples", "3"), ("5", r"\$5"),
+    ("3", "x=3"), ("x=3", "3"), ("x=3", "x = 3"), ("30", r"\angle ABC = 30^\circ"), ("x=1,x=2", "1,2"), ("1,2", "x=1 or x=2"),
+    ("x=1,y=2", "y=2,x=1"), ("y=2x+1", "2x+1"), ("f(x)=x^2", "x^2"), ("y=2x+1", "2x-y+1=0"), ("2x+1=0", "2x=-1"),
+    ("A", "A"), ("A", "(A)"), ("A", r"\text{A}"), ("A", "a"), ("A", "A. 5"), ("A", r"\textbf{(A)}\ 5"), ("A", "option (A)"), ("$A$", "A)"),
+    ("(A)", "A"), ("A. 5", "A"), ("A", "[A]"),
+    ("(1,2)", "1<x<2"), ("1<x<2", "(1,2)"), ("(1,2)", r"x\in(1,2)"), (r"(2,\infty)", "x>2"), ("x>2", r"(2,\infty)"), ("x>2", "2<x"),
+    ("(1,2]", "(1, 2]"), ("(1,234)", "(1, 234)"),
+    ("10000", "10{,}000"), ("10{,}000", "10,000"), ("10000", "10 000"), ("1234567.5", "1,234,567.5"),
+    (r"50\%", "0.5"), ("0.5", r"50\%"), ("50%", "50"), ("50", "50 percent"), ("3", r"3^\circ"), (r"3^{\circ}", "3 degrees"),
+    ("2,3", "3, 2"), ("2,3", r"2 \text{ and } 3"), ("2,3", r"\{2,3\}"), ("$5$ and $6$", "5,6"),
+    (r"\sqrt{2}", "\u221a2"), (r"\frac{\sqrt2}{2}", r"\frac{1}{\sqrt{2}}"), ("x^2+2x+1", "(x+1)^2"), (r"2\pi", "2\u03c0"), ("6", "3!"),
+    (r"5\times10^3", "5000"), ("3:4", "3/4"), (r"1\frac{1}{2}", "3/2"), (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{bmatrix}1\\2\end{bmatrix}"),
+    (r"\text{Monday}", "monday"), ("yes", "Yes."), ("Yes", r"\text{yes}"), (r"\text{no solution}", r"\text{No solution}"),
+    (r"\boxed{7}", "7"),
+]  # fmt: skip
+
+DIFFERENT = [
+    ("3", "3=3"), ("3", "1=2=3"), ("3", "1+2=3"), ("3", "x+y=3"), ("3", "x=1+2=3"), ("x=3", "3=3"), ("x=3", "y=3"),
+    ("3", "no idea"), ("3", ""), ("3", "4"), ("3", "-3"), ("3", r"\text{three}"), ("3 m", "3 cm"), ("2", "2 or 3"), ("2,3", "2"),
+    ("A", "B"), ("A", "AB"), ("A", "A and B"), ("A", "5"), ("A", "(A, B)"),
+    ("[1,2]", "(1,2)"), ("1<x<2", "1<x<3"), ("0.5", "0.5%"), ("1/3", "0.33"), ("0.0000001", "0.0000002"), ("1", "1.0001"),
+    (r"\sqrt{2}", r"\sqrt{3}"), ("3m", "3"), ("3", "3x"), ("2a", "2b"), ("x", "y"), ("yes", "no"), (r"\text{Monday}", "Tuesday"),
+    ("3", "The sum of the parts"), ("12", "1/0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("gold", "answer"), EQUAL)
+def test_equal(gold, answer):
+    assert gold_problem(gold) is None
+    assert is_correct(gold_text(gold), answer)
+
+
+@pytest.mark.parametrize(("gold", "answer"), DIFFERENT)
+def test_different(gold, answer):
+    assert gold_problem(gold) is None
+    assert not is_correct(gold_text(gold), answer)
+
+
+@pytest.mark.parametrize("gold", [3, -3, 0, 0.5, 1e-7, 1e22, "A", "$x$", r"\frac12", r"\text{no solution}", "(1,2)", "3 cm", "yes"])
+def test_gold_answers_without_a_problem(gold):
+    assert gold_problem(gold) is None
+    assert is_correct(gold_text(gold), gold_text(gold))
+
+
+@pytest.mark.parametrize(
+    ("gold", "problem"),
+    [
+        (None, "missing"),
+        ("", "empty"),
+        ("  ", "empty"),
+        ("$$", "empty"),
+        (r"\boxed{}", "empty"),
+        ("see figure", "unparsable"),
+        ("See the picture above.", "unparsable"),
+        (r"\frac{1", "unparsable"),
+        ("1=2=3", "unparsable"),
+        (float("nan"), "unparsable"),
+        (float("inf"), "unparsable"),
+        (True, "unparsable"),
+        ("1+" * 2000 + "1", "unparsable"),
+    ],
+)
+def test_gold_answers_with_a_problem(gold, problem):
+    assert gold_problem(gold) == f"{problem} gold answer"
+
+
+@pytest.mark.parametrize(("gold", "text"), [(3, "3"), (1e-7, "0.0000001"), (1e22, "10000000000000000000000"), (2.50, "2.5")])
+def test_numbers_become_text_without_exponent(gold, text):
+    assert gold_text(gold).rstrip("0").rstrip(".") in {text, text.rstrip("0")}
+    assert is_correct(gold_text(gold), text)
+
+
+def test_an_endless_answer_is_refused_before_it_is_parsed():
+    with pytest.raises(Unscorable, match="answer too long"):
+        is_correct("3", "{" * 20_000 + "3" + "}" * 20_000)
+
+
+def _math_verify(gold: str, answer: str) -> bool:
+    return verify(parse(f"${gold}$", parsing_timeout=None), parse(f"${answer}$", parsing_timeout=None), timeout_seconds=None)
+
+
+NUMBERS = st.one_of(
+    st.integers(-9999, 9999).map(str),
+    st.fractions(-50, 50, max_denominator=40).map(lambda f: rf"\frac{{{f.numerator}}}{{{f.denominator}}}"),
+    st.integers(-9999, 9999).map(lambda n: str(n / 8)),
+)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(gold=NUMBERS, answer=NUMBERS)
+def test_plain_numbers_are_judged_as_math_verify_judges_them(gold, answer):
+    assert is_correct(gold, answer) == _math_verify(gold, answer)
+    assert is_correct(gold, gold) and _math_verify(gold, gold)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(value=st.fractions(-20, 20, max_denominator=9), root=st.sampled_from([2, 3, 5]), change=st.sampled_from([0, 1, Fraction(1, 3)]))
+def test_surds_are_judged_as_math_verify_judges_them(value, root, change):
+    gold = rf"\frac{{{value.numerator}\sqrt{{{root}}}}}{{{value.denominator}}}"
+    other = value + change
+    answer = rf"\frac{{{other.numerator * root}}}{{{other.denominator}\sqrt{{{root}}}}}"
+    assert is_correct(gold, answer) == (change == 0) == _math_verify(gold, answer)

@@ -1,0 +1,47 @@
+"""`reward try` over a file of responses."""
+
+import json
+
+import pytest
+
+from lmm_r1_mega.config import RewardSettings
+from lmm_r1_mega.rewards.try_file import try_file
+
+RIGHT = r"<think> 1 + 2 </think> <answer> $\boxed{3}$ </answer>"
+
+
+def test_a_line_out_for_a_line_in(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    rows = [
+        {"response": RIGHT, "answer": "3"},
+        {"response": RIGHT, "answer": 4},
+        {"response": RIGHT, "answer": None},
+        {"response": "", "answer": "3"},
+    ]
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n")
+    assert list(try_file(path, RewardSettings())) == [
+        {"reward": 1.5, "parts": {"format": 1.0, "accuracy": 1.0}, "invalid": None},
+        {"reward": 0.5, "parts": {"format": 1.0, "accuracy": 0.0}, "invalid": None},
+        {"reward": None, "parts": {"format": 1.0}, "invalid": "missing gold answer"},
+        {"reward": 0.0, "parts": {"format": 0.0, "accuracy": 0.0}, "invalid": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"response": "a"}\n{"answer": 3}', r"rows.jsonl:2 has no text `response`"),
+        ("{", r"rows.jsonl:1 is not JSON"),
+        ("[1]", "rows.jsonl:1 has no text"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_named(tmp_path, text, message):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        list(try_file(path, RewardSettings()))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match="absent.jsonl cannot be read"):
+        list(try_file(tmp_path / "absent.jsonl", RewardSettings()))

@@ -1,0 +1,90 @@
+"""The user's own reward file, loaded and called in this process."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from lmm_r1_mega.rewards.messages import RewardInput, Verdict
+from lmm_r1_mega.rewards.user_function import call, load
+
+INPUTS = [RewardInput("ab", "x", "P:"), RewardInput("c", "y", "Q:")]
+
+
+def written(folder: Path, source: str) -> Path:
+    path = folder / "mine.py"
+    path.write_text(source)
+    return path
+
+
+def outcome(folder: Path, body: str):
+    path = written(folder, f"def reward_func(queries, prompts, labels):\n    {body}\n")
+    return call(load(path), INPUTS, path)
+
+
+def test_it_reads_queries_prompts_and_labels_and_gives_a_part(tmp_path):
+    given = outcome(tmp_path, "return [len(q) + 10 * len(p) + (100 if l == 'y' else 0) for q, p, l in zip(queries, prompts, labels)]")
+    assert given.verdicts == [Verdict({"function": 24.0}), Verdict({"function": 123.0})]
+
+
+def test_named_lists_are_further_parts(tmp_path):
+    given = outcome(tmp_path, "return {'rewards': [1, 2], 'brevity': [0.5, 0.25]}")
+    assert given.verdicts == [Verdict({"function": 1.0, "function/brevity": 0.5}), Verdict({"function": 2.0, "function/brevity": 0.25})]
+
+
+def test_a_value_that_is_not_finite_is_invalid_alone(tmp_path):
+    given = outcome(tmp_path, "return [1.0, float('nan')]")
+    assert given.verdicts == [Verdict({"function": 1.0}), Verdict({}, "function: not a finite number")]
+    assert not math.isnan(sum(given.verdicts[1].parts.values()))
+
+
+@pytest.mark.parametrize(
+    ("body", "failure"),
+    [
+        ("return [1.0]", "function: wrong length: `rewards` has 1 entries for 2 responses"),
+        ("return {'rewards': [1, 2], 'x': [1, 2, 3]}", "function: wrong length: `x` has 3 entries for 2 responses"),
+        ("return {'score': [1, 2]}", "function: no `rewards` in the returned dict"),
+        ("return None", "function: `rewards` is not a list of numbers"),
+        ("return ['a', 'b']", "function: `rewards` is not a list of numbers"),
+        ("raise KeyError('gone')", "function: raised KeyError"),
+        ("exit(3)", "function: raised SystemExit"),
+    ],
+)
+def test_whatever_goes_wrong_has_a_name(tmp_path, body, failure):
+    assert outcome(tmp_path, body).failure == failure
+
+
+def test_the_traceback_is_the_users_own(tmp_path):
+    trace = outcome(tmp_path, "raise KeyError('gone')").trace
+    assert "mine.py" in trace and "KeyError: 'gone'" in trace
+    assert "user_function.py" not in trace
+
+
+def test_a_neighbour_file_can_be_imported(tmp_path):
+    (tmp_path / "reward_neighbour.py").write_text("BONUS = 7")
+    path = written(
+        tmp_path, "from reward_neighbour import BONUS\ndef reward_func(queries, prompts, labels):\n    return [BONUS] * len(queries)\n"
+    )
+    assert call(load(path), INPUTS, path).verdicts[0].parts == {"function": 7.0}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import no_such_package_anywhere", "cannot be imported:(.|\n)*no_such_package_anywhere"),
+        ("def reward_func(:", "cannot be imported:(.|\n)*SyntaxError"),
+        ("x = 1", "has no function reward_func"),
+        ("reward_func = 3", "has no function reward_func"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_why(tmp_path, source, message):
+    with pytest.raises(ValueError, match=message):
+        load(written(tmp_path, source))
+
+
+def test_a_missing_file_and_a_wrong_ending_are_named(tmp_path):
+    with pytest.raises(ValueError, match="is not a file"):
+        load(tmp_path / "absent.py")
+    (tmp_path / "mine.txt").write_text("")
+    with pytest.raises(ValueError, match=r"must end in \.py"):
+        load(tmp_path / "mine.txt")
