@@ -10,7 +10,7 @@ import torch.distributed as dist
 from megatron.core import parallel_state
 from torch import Tensor
 
-from lmm_r1_mega.convert.hf_folder import HFReader
+from lmm_r1_mega.convert.hf_folder import HFReader, HFWriter
 from lmm_r1_mega.convert.plan import Transfer
 from lmm_r1_mega.models.load import canonical_parameters, plan_of
 from lmm_r1_mega.models.qwen2_5_vl import Qwen2_5_VL
@@ -26,7 +26,7 @@ def export_weights(model: Qwen2_5_VL, hf_path: Path, *, everywhere: bool) -> Ite
     same shape on the meta device. A tensor may share memory with the model.
     """
     with HFReader(hf_path) as hf:
-        plan, shapes = plan_of(hf, model), hf.shapes()
+        plan, shapes = plan_of(hf, model), hf.contents.shapes()
     held = {name: parameter.detach() for name, parameter in canonical_parameters(model).items()}
     owners = _owning_ranks(list(held))
     for transfer in plan.transfers:
@@ -73,3 +73,20 @@ def _delivered(part: Tensor | None, blank: Tensor, *, owner: int, everywhere: bo
             dist.broadcast(received, src=READER)
         return received
     return blank
+
+
+def write_hf(folder: Path, weights: Iterator[tuple[str, Tensor]], *, source: Path, dtype: torch.dtype) -> None:
+    """Write `weights` as a Hugging Face folder with the names, files and side files of `source`; collective.
+
+    Global rank 0 writes, into a folder aside that gets its name when it is complete.
+    """
+    if dist.get_rank() == READER:
+        with HFReader(source) as hf:
+            contents = hf.contents.cast(dtype)
+        with HFWriter(folder, contents, source=source) as writer:
+            for name, tensor in weights:
+                writer.write(name, tensor.cpu())
+    else:
+        for _ in weights:
+            pass
+    dist.barrier()

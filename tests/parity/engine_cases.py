@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from lmm_r1_mega.algorithms.weights import token_weights
 from lmm_r1_mega.config import Config, LayoutSettings, ModelSettings, OptimizerSettings
 from lmm_r1_mega.data.packing import num_places
 from lmm_r1_mega.data.rope import VisionSpec
 from lmm_r1_mega.schema import PolicyTarget, Sequence, SFTTarget, TokenStats, ValueTarget, Vision
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 from lmm_r1_mega.training import parallel
 from lmm_r1_mega.training.engine import Engine
 from lmm_r1_mega.training.objectives import PolicyLoss
@@ -20,28 +21,15 @@ from lmm_r1_mega.training.objectives import PolicyLoss
 VOCAB = 300  # padded to 384 and 512 at tensor 1 and 2: every layout has padding to mask
 
 
-def make_model(folder: Path, *, tied: bool = False, layers: int = 2) -> Path:
-    """Write a random Qwen2.5-VL of 0.2M parameters as transformers does."""
-    make_torchvision_importable()
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
-
-    config = Qwen2_5_VLConfig(
-        text_config=dict(
-            vocab_size=VOCAB, hidden_size=64, intermediate_size=128, num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2,
-            max_position_embeddings=512, rope_parameters={"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 1e4},
-            tie_word_embeddings=tied,
-        ),
-        vision_config=dict(
-            depth=2, hidden_size=32, intermediate_size=64, num_heads=2, out_hidden_size=64, fullatt_block_indexes=[1], window_size=56, patch_size=14
-        ),
-        tie_word_embeddings=tied, image_token_id=290, video_token_id=291, vision_start_token_id=292, vision_end_token_id=293,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    model = Qwen2_5_VLForConditionalGeneration(config).float()
-    with torch.no_grad():  # biases and norms that are not the identity show where one is lost
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.05)
-    model.save_pretrained(folder)
+def make_model(folder: Path, *, tied: bool = False) -> Path:
+    """Write a random Qwen2.5-VL of 0.6M parameters in which no two tensors are alike: norms and biases are random too."""
+    make_tiny_model(folder, TinyShape(layers=2, vocab=VOCAB, kv=2, vision_depth=2, vision_hidden=64, init_range=0.06, tied=tied))
+    weights = load_file(folder / "model.safetensors")
+    noise = torch.Generator().manual_seed(0)
+    for tensor in weights.values():
+        if tensor.dim() == 1:
+            tensor += 0.1 * torch.randn(tensor.shape, generator=noise)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
 
 
@@ -54,7 +42,7 @@ def make_sequences(model: Path, *, images: bool = True) -> list[Sequence]:
 
 
 def _sequence(tokens: int, prompt: int, num_images: int, spec: VisionSpec, generator: torch.Generator) -> Sequence:
-    ids = torch.randint(0, 280, (tokens,), generator=generator)
+    ids = torch.randint(10, 250, (tokens,), generator=generator)
     if not num_images:
         return Sequence(ids, prompt, None)
     grids = torch.tensor([[1, 4, 4], [1, 4, 8]])[:num_images]
@@ -128,7 +116,7 @@ def policy_targets(sequences: list[Sequence]) -> list[PolicyTarget]:
                 old,
                 old + random(length, 0.1),
                 response_reference_logprobs=old + random(length, 0.2),
-            )  # fmt: skip
+            )
         )
     return targets
 

@@ -123,3 +123,23 @@ def test_export_is_the_folder(tmp_path: Path, case: Case, tied: bool) -> None:
         assert torch.equal(first[name], tensor), name
         for other in others:
             assert other[name].is_meta and other[name].shape == tensor.shape
+
+
+def export_folder(model: Path, case: Case, folder: Path) -> list[UpdateReport]:
+    engine = start_engine(model, case)
+    updates(engine, model, case, 2)
+    engine.export_hf(folder)
+    return updates(engine, model, case, 1)
+
+
+def go_on_from_folder(folder: Path, model: Path) -> float:
+    engine = start_engine(folder, Case())
+    return updates(engine, model, Case(), 1)[0].loss
+
+
+def test_an_exported_folder_is_the_trained_model(model: Path, tmp_path: Path) -> None:
+    case = Case(tensor=2, pipeline=2)
+    reports = spawn(export_folder, case.num_ranks, model, case, tmp_path / "hf")[0]
+    names = {path.name for path in (tmp_path / "hf").iterdir()}
+    assert names == {path.name for path in model.iterdir() if path.is_file()}
+    assert spawn(go_on_from_folder, 1, tmp_path / "hf", model) == [pytest.approx(reports[0].loss, rel=1e-5)]

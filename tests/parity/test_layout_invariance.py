@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from engine_cases import POLICY_LOSS, Case, make_model, make_sequences, ordered, policy_targets, sft_targets, start_engine, value_targets
+from engine_cases import POLICY_LOSS, Case, make_model, make_sequences, ordered, policy_targets, start_engine
 from spawn import spawn
 
 ONE = Case()

@@ -1,0 +1,183 @@
+"""What the driver relies on: exact identities before the first update, snapshots, critics, frozen towers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from engine_cases import (
+    POLICY_LOSS,
+    Case,
+    make_model,
+    make_sequences,
+    ordered,
+    policy_targets,
+    sft_targets,
+    start_engine,
+    value_targets,
+)
+from spawn import spawn
+
+from lmm_r1_mega.schema import PolicyTarget, TokenStats, UpdateReport
+from lmm_r1_mega.training.engine import Engine
+
+SPREAD = {"one rank": Case(), "tensor and pipeline": Case(tensor=2, pipeline=2), "data": Case(data=2)}
+spread = pytest.mark.parametrize("case", SPREAD.values(), ids=SPREAD.keys())
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("model"))
+
+
+def first_update(model: Path, case: Case) -> UpdateReport:
+    """The first step with old, reference and rollout log-probabilities by the engine itself, in the same rows."""
+    engine = start_engine(model, case)
+    sequences = make_sequences(model)
+    rows = [[sequences[i] for i in row] for row in case.own_rows()]
+    engine.take_snapshot("reference")
+    stats = engine.logprobs(rows, temperature=POLICY_LOSS.temperature)
+    with engine.weights("reference"):
+        reference = engine.logprobs(rows, temperature=POLICY_LOSS.temperature)
+    if not engine.is_reporter:  # other ranks only need targets of the right shape
+        blank = [[TokenStats(torch.zeros(s.response_length), torch.zeros(s.response_length)) for s in row] for row in rows]
+        stats = reference = blank
+    targets = [
+        [
+            PolicyTarget(s, torch.full((s.response_length,), 0.01), torch.ones(s.response_length), own.response_logprobs,
+                         own.response_logprobs, other.response_logprobs)
+            for s, own, other in zip(row, owns, others, strict=True)
+        ]
+        for row, owns, others in zip(rows, stats, reference, strict=True)
+    ]  # fmt: skip
+    return engine.update_policy(targets, POLICY_LOSS)
+
+
+@pytest.mark.parametrize(
+    "case", [Case(), Case(pipeline=2), Case(recompute="full"), Case(data=2)], ids=["one", "pipeline", "recompute", "data"]
+)
+def test_before_an_update_the_ratio_is_one_and_the_kl_zero(model: Path, case: Case) -> None:
+    for report in spawn(first_update, case.num_ranks, model, case):
+        assert report.metrics["ratio/mean"] == 1.0
+        assert report.metrics["kl"] == 0.0
+        assert report.metrics["approx_kl"] == 0.0
+        assert report.metrics["clip_ratio/region_mean"] == 0.0
+
+
+def all_logprobs(engine: Engine, model: Path, case: Case) -> list[list[TokenStats]] | None:
+    sequences = make_sequences(model)
+    return engine.logprobs([[sequences[i] for i in row] for row in case.own_rows()], temperature=1.0)
+
+
+def train(engine: Engine, model: Path, case: Case, count: int) -> list[UpdateReport]:
+    targets = policy_targets(make_sequences(model))
+    return [engine.update_policy([[targets[i] for i in row] for row in case.own_rows()], POLICY_LOSS) for _ in range(count)]
+
+
+def visit_snapshot(model: Path, case: Case) -> tuple[Any, ...]:
+    engine = start_engine(model, case)
+    before = all_logprobs(engine, model, case)
+    engine.take_snapshot("reference")
+    train(engine, model, case, 2)
+    trained = all_logprobs(engine, model, case)
+    with engine.weights("reference"):
+        in_reference = all_logprobs(engine, model, case)
+    back = all_logprobs(engine, model, case)
+    return [ordered(case, stats) for stats in (before, trained, in_reference, back)], train(engine, model, case, 1)
+
+
+def no_visit(model: Path, case: Case) -> list[UpdateReport]:
+    return train(start_engine(model, case), model, case, 3)
+
+
+@spread
+def test_a_snapshot_is_visited_and_left_without_trace(model: Path, case: Case) -> None:
+    results = spawn(visit_snapshot, case.num_ranks, model, case)
+    undisturbed = spawn(no_visit, case.num_ranks, model, case)
+    for ((before, trained, in_reference, back), last), reports in zip(results, undisturbed, strict=True):
+        for index, stat in before.items():
+            assert torch.equal(stat.response_logprobs, in_reference[index].response_logprobs)
+            assert torch.equal(trained[index].response_logprobs, back[index].response_logprobs)
+            assert not torch.equal(stat.response_logprobs, trained[index].response_logprobs)
+        assert last == reports[2:]
+
+
+def unknown_snapshot(model: Path) -> str:
+    engine = start_engine(model, Case())
+    engine.take_snapshot("reference")
+    with pytest.raises(ValueError) as caught, engine.weights("refrence"):
+        pass
+    return str(caught.value)
+
+
+def test_an_unknown_snapshot_is_named(model: Path) -> None:
+    [message] = spawn(unknown_snapshot, 1, model)
+    assert "'refrence'" in message and "['reference']" in message
+
+
+def actor_and_critic(model: Path, case: Case) -> tuple[Any, ...]:
+    """Both roles in one process, in turn."""
+    policy = start_engine(model, case)
+    critic = Engine(model, role="critic", config=case.config(model), total_steps=8)
+    sequences = make_sequences(model)
+    targets = value_targets(sequences)
+    rows = [[sequences[i] for i in row] for row in case.own_rows()]
+    value_rows = [[targets[i] for i in row] for row in case.own_rows()]
+    first = critic.values(rows)
+    reports = []
+    for _ in range(3):
+        reports.append(critic.update_values(value_rows, value_clip=0.2))
+        reports.extend(train(policy, model, case, 1))
+    return ordered(case, first), reports, ordered(case, critic.values(rows))
+
+
+@spread
+def test_the_critic_starts_at_zero_and_learns_the_same_everywhere(model: Path, case: Case) -> None:
+    [(_, expected, expected_values)] = spawn(actor_and_critic, 1, model, Case())
+    assert expected[4].loss < expected[2].loss < expected[0].loss
+    results = spawn(actor_and_critic, case.num_ranks, model, case)
+    for first, reports, values in results:
+        assert all(not value.any() for value in first.values())
+        assert [report.loss for report in reports] == pytest.approx([report.loss for report in expected], rel=1e-5)
+        assert [report.grad_norm for report in reports] == pytest.approx([report.grad_norm for report in expected], rel=1e-5)
+        for index, value in values.items():
+            torch.testing.assert_close(value, expected_values[index], rtol=1e-4, atol=1e-5)
+
+
+def supervised(model: Path, case: Case, images: bool) -> tuple[Any, ...]:
+    engine = start_engine(model, case)
+    targets = sft_targets(make_sequences(model, images=images))
+    before = {name: tensor.clone() for name, tensor in engine.export(everywhere=True)}
+    reports = [engine.update_sft([[targets[i] for i in row] for row in case.own_rows()]) for _ in range(4)]
+    after = {name: tensor.clone() for name, tensor in engine.export(everywhere=True)}
+    return reports, {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+
+
+@pytest.mark.parametrize("images", [True, False], ids=["images", "text only"])
+@pytest.mark.parametrize("freeze", [(), ("visual.*",)], ids=["trainable tower", "frozen tower"])
+def test_text_and_images_with_a_trainable_or_frozen_tower(model: Path, images: bool, freeze: tuple[str, ...]) -> None:
+    [(expected, changed)] = spawn(supervised, 1, model, Case(freeze=freeze), images)
+    assert expected[3].loss < expected[0].loss
+    assert expected[0].loss == pytest.approx(-expected[0].metrics["logprob"], rel=1e-6)
+    biases = {name for name in changed if "visual." in name and name.endswith("bias")}  # without weight decay
+    assert bool(biases) == (images and not freeze)
+    spreading = Case(tensor=2, pipeline=2, freeze=freeze)
+    for reports, moved in spawn(supervised, 4, model, spreading, images):
+        assert [report.loss for report in reports] == pytest.approx([report.loss for report in expected], rel=1e-5)
+        assert moved == changed
+
+
+def absurd_update(model: Path) -> bool:
+    engine = start_engine(model, Case())
+    before = {name: tensor.clone() for name, tensor in engine.export()}
+    targets = policy_targets(make_sequences(model))
+    targets[0].response_advantages.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="weights were not updated"):
+        engine.update_policy([targets], POLICY_LOSS)
+    return all(torch.equal(tensor, before[name]) for name, tensor in engine.export())
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing(model: Path) -> None:
+    assert spawn(absurd_update, 1, model) == [True]

@@ -1,0 +1,89 @@
+"""What a row adds to a step, by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import exp, log
+
+import pytest
+import torch
+
+from lmm_r1_mega.training.objectives import (
+    PolicyLoss,
+    PolicyTokens,
+    ValueTokens,
+    means,
+    policy_objective,
+    sft_objective,
+    value_objective,
+)
+from lmm_r1_mega.training.vocab_parallel import TokenScores
+
+LOSS = PolicyLoss(clip_low=0.2, clip_high=0.3, temperature=1.0)
+SCORES = TokenScores(logprobs=torch.tensor([-1.0, -2.0, -3.0]), entropy=torch.tensor([1.0, 2.0, 4.0]))
+"""With the old log-probabilities below the ratios are 1, 2 and 1/2."""
+TOKENS = PolicyTokens(
+    weights=torch.tensor([0.5, 0.25, 0.25]),
+    advantages=torch.tensor([2.0, 1.0, -1.0]),
+    old_logprobs=torch.tensor([-1.0, -2.0 - log(2), -3.0 + log(2)]),
+    rollout_logprobs=torch.tensor([-1.0, -2.0 - log(2), -3.0 + log(2) - log(4)]),
+    reference_logprobs=torch.tensor([-1.0, -2.0, -4.0]),
+)
+
+
+def test_clipped_loss_and_metrics() -> None:
+    loss, sums = policy_objective(SCORES, TOKENS, LOSS)
+    assert loss.item() == pytest.approx(0.5 * -2 + 0.25 * -1.3 + 0.25 * 0.8)
+    assert means({name: value.item() for name, value in sums.items()}) == pytest.approx(
+        {
+            "entropy": 7 / 3,
+            "ratio/mean": 3.5 / 3,
+            "approx_kl": (0 + (2 - 1 - log(2)) + (0.5 - 1 + log(2))) / 3,
+            "clip_ratio/low_mean": 1 / 3,
+            "clip_ratio/high_mean": 1 / 3,
+            "clip_ratio/region_mean": 2 / 3,
+            "kl": (exp(-1) - 1 + 1) / 3,
+        }
+    )
+
+
+def test_further_terms() -> None:
+    plain = policy_objective(SCORES, TOKENS, LOSS).loss.item()
+    with_entropy = policy_objective(SCORES, TOKENS, replace(LOSS, entropy_coefficient=0.1)).loss.item()
+    assert with_entropy - plain == pytest.approx(-0.1 * (0.5 * 1 + 0.25 * 2 + 0.25 * 4))
+    with_kl = policy_objective(SCORES, TOKENS, replace(LOSS, kl_coefficient=0.2, kl_estimator="k1")).loss.item()
+    assert with_kl - plain == pytest.approx(0.2 * 0.25 * 1)
+    capped = policy_objective(SCORES, TOKENS, replace(LOSS, importance_cap=3.0)).loss.item()
+    assert capped - plain == pytest.approx(0.25 * 0.8 * 2)
+
+
+def test_a_token_without_weight_is_not_there() -> None:
+    weightless = replace(TOKENS, weights=torch.tensor([0.5, 0.0, 0.25]))
+    loss, sums = policy_objective(SCORES, weightless, LOSS)
+    assert loss.item() == pytest.approx(0.5 * -2 + 0.25 * 0.8)
+    assert sums["num_tokens"] == 2
+    assert sums["entropy"] == 5
+
+
+def test_without_reference_there_is_no_kl() -> None:
+    bare = replace(TOKENS, reference_logprobs=None)
+    sums = policy_objective(SCORES, bare, LOSS).sums
+    assert "kl" not in means({name: value.item() for name, value in sums.items()})
+    with pytest.raises(ValueError, match=r"algorithm\.kl\.coefficient"):
+        policy_objective(SCORES, bare, replace(LOSS, kl_coefficient=0.1))
+
+
+def test_value_loss() -> None:
+    values = torch.tensor([1.0, 2.0], requires_grad=True)
+    tokens = ValueTokens(weights=torch.tensor([0.5, 0.5]), returns=torch.tensor([0.0, 3.0]), old_values=torch.tensor([1.0, 1.0]))
+    loss, sums = value_objective(values, tokens, clip=0.5)
+    assert loss.item() == pytest.approx(0.5 * 0.5 + 0.5 * 1.125)
+    loss.backward()
+    assert values.grad.tolist() == [0.5, 0.0]
+    assert (sums["value/mean"], sums["value/error"], sums["value/clip_ratio"]) == (3, 2, 1)
+
+
+def test_sft_loss() -> None:
+    loss, sums = sft_objective(SCORES, torch.tensor([0.5, 0.5, 0.0]))
+    assert loss.item() == 1.5
+    assert (sums["logprob"], sums["num_tokens"]) == (-3, 2)
