@@ -17,16 +17,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import torch  # noqa: E402
+import torch
 
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable  # noqa: E402
+from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 
 make_torchvision_importable()
 
-from datasets import Dataset  # noqa: E402
-from PIL import Image  # noqa: E402
-from transformers import AutoImageProcessor, AutoTokenizer, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor, Qwen2VLVideoProcessor, TrainerCallback  # noqa: E402
-from trl import GRPOConfig, GRPOTrainer  # noqa: E402
+from datasets import Dataset
+from PIL import Image
+from transformers import (
+    AutoImageProcessor,
+    AutoTokenizer,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+    Qwen2VLVideoProcessor,
+    TrainerCallback,
+)
+from trl import GRPOConfig, GRPOTrainer
 
 
 class Clock(TrainerCallback):
@@ -35,10 +42,10 @@ class Clock(TrainerCallback):
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    def on_step_begin(self, args, state, control, **_):  # noqa: ANN001, ANN201
+    def on_step_begin(self, *_: object, **__: object) -> None:
         self._start = time.perf_counter()
 
-    def on_step_end(self, args, state, control, **_):  # noqa: ANN001, ANN201
+    def on_step_end(self, *_: object, **__: object) -> None:
         self.seconds.append(time.perf_counter() - self._start)
 
 
@@ -60,7 +67,7 @@ def main() -> None:
     ]
     lengths: list[int] = []
 
-    def reward(completion_ids, **_):  # noqa: ANN001, ANN202
+    def reward(completion_ids: list[list[int]], **_: object) -> list[float]:
         lengths.extend(len(ids) for ids in completion_ids)
         return [float(sum(ids) % 2) for ids in completion_ids]
 
