@@ -10,26 +10,19 @@ from typing import Literal, TypeVar
 from torch import Tensor
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.convert.shape import read_shape
-from lmm_r1_mega.data.packing import pack
-from lmm_r1_mega.data.rope import VisionSpec
 from lmm_r1_mega.models.build import build_model
-from lmm_r1_mega.models.device import resolve_precision, training_device
 from lmm_r1_mega.schema import PolicyTarget, Row, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
 from lmm_r1_mega.training import optimizer as adamw
 from lmm_r1_mega.training import parallel, pipeline
 from lmm_r1_mega.training.checkpoint import Trained, load_checkpoint, save_checkpoint
 from lmm_r1_mega.training.export import export_weights, write_hf
+from lmm_r1_mega.training.inference import Inference, same_number
 from lmm_r1_mega.training.objectives import Objective, PolicyLoss, means, policy_objective, sft_objective, value_objective
-from lmm_r1_mega.training.row_targets import by_sequence, on_device, policy_tokens, sft_weights, trained_places, value_tokens
+from lmm_r1_mega.training.row_targets import policy_tokens, sft_weights, trained_places, value_tokens
 from lmm_r1_mega.training.schedule import learning_rate_share
 from lmm_r1_mega.training.snapshots import Snapshots
-from lmm_r1_mega.training.vocab_parallel import TokenScores, token_scores
 
-T = TypeVar("T")
 Target = TypeVar("Target", PolicyTarget, ValueTarget, SFTTarget)
-
-FP8_TOKENS = 16  # Transformer Engine's FP8 products need dimensions that are multiples of it
 
 
 class Engine:
@@ -42,14 +35,13 @@ class Engine:
 
     def __init__(self, hf_path: Path, *, role: Literal["policy", "critic"], config: Config, total_steps: int) -> None:
         """Build the model from a Hugging Face folder; `total_steps` optimizer steps are the length of the schedule."""
-        self._hf_path, self._layout, self._total_steps = Path(hf_path), config.layout, total_steps
+        self._hf_path, self._total_steps = Path(hf_path), total_steps
         rate = {"learning_rate": config.critic.learning_rate} if role == "critic" else {}
         self._settings = config.optimizer.model_copy(update=rate)
-        self._spec, self._vocab_size = VisionSpec.load(hf_path), read_shape(hf_path).vocab_size
-        self._row_multiple = _row_multiple(config)
         self._module = build_model(self._hf_path, model=config.model, layout=config.layout, role=role)
         self._model = pipeline.wrap_for_sums(self._module, config.layout)
         self._optimizer = adamw.build_optimizer(self._model, self._settings, params_dtype=self._module.config.params_dtype)
+        self._inference = Inference(self._model, self._hf_path, config)
         self._snapshots = Snapshots(self._module)
         self._steps_done = 0
 
@@ -65,23 +57,18 @@ class Engine:
 
         The numbers of a row are bitwise those that `update_policy` computes for the same sequences in a row.
         """
-
-        def read(row: Row, sequences: list[Sequence], output: Tensor) -> list[TokenStats]:
-            scores = self._scores(row, output, temperature, forbidden_ids)
-            pairs = zip(by_sequence(row, sequences, scores.logprobs), by_sequence(row, sequences, scores.entropy), strict=True)
-            return [TokenStats(response_logprobs=logprobs, response_entropy=entropy) for logprobs, entropy in pairs]
-
-        return self._ask(rows, read)
+        return self._inference.logprobs(rows, temperature=temperature, forbidden_ids=forbidden_ids)
 
     def values(self, rows: list[list[Sequence]]) -> list[list[Tensor]] | None:
         """The critic's value before every response token, one [response] tensor a sequence."""
-        return self._ask(rows, lambda row, sequences, output: by_sequence(row, sequences, output[trained_places(row)].float()))
+        return self._inference.values(rows)
 
     def update_policy(self, rows: list[list[PolicyTarget]], loss: PolicyLoss) -> UpdateReport:
         """One optimizer step of the policy; the report is the same on every rank."""
 
         def objective(row: Row, targets: list[PolicyTarget], output: Tensor) -> Objective:
-            return policy_objective(self._scores(row, output, loss.temperature, loss.forbidden_ids), policy_tokens(row, targets), loss)
+            scores = self._inference.scores(row, output, temperature=loss.temperature, forbidden_ids=loss.forbidden_ids)
+            return policy_objective(scores, policy_tokens(row, targets), loss)
 
         return self._update(rows, objective)
 
@@ -97,7 +84,7 @@ class Engine:
         """One optimizer step on demonstrations; the report is the same on every rank."""
 
         def objective(row: Row, targets: list[SFTTarget], output: Tensor) -> Objective:
-            return sft_objective(self._scores(row, output, 1.0), sft_weights(row, targets))
+            return sft_objective(self._inference.scores(row, output, temperature=1.0), sft_weights(row, targets))
 
         return self._update(rows, objective)
 
@@ -129,28 +116,13 @@ class Engine:
         """Write a Hugging Face folder: weights with index, config, tokenizer, processor, chat template."""
         write_hf(folder, self.export(), source=self._hf_path, dtype=self._module.config.params_dtype)
 
-    def _scores(self, row: Row, logits: Tensor, temperature: float, forbidden_ids: tuple[int, ...] = ()) -> TokenScores:
-        places = trained_places(row)
-        shard = parallel.vocab_shard_of(logits.shape[1], vocab_size=self._vocab_size, forbidden_ids=forbidden_ids)
-        return token_scores(logits, row.labels[places], places, shard=shard, temperature=temperature)
-
-    def _ask(self, rows: list[list[Sequence]], read: Callable[[Row, list[Sequence], Tensor], T]) -> list[T] | None:
-        sequences = self._same_number(rows)
-        answers = pipeline.forward(
-            self._model,
-            self._packed(sequences),
-            num_rows=len(sequences),
-            read=lambda index, row, output: read(row, sequences[index], output),
-        )
-        return answers[: len(rows)] if self.is_reporter else None
-
     def _update(self, rows: list[list[Target]], objective: Callable[[Row, list[Target], Tensor], Objective]) -> UpdateReport:
-        targets = self._same_number(rows)
+        targets = same_number(rows)
         self._model.zero_grad_buffer()
         self._optimizer.zero_grad()
         objectives = pipeline.forward_backward(
             self._model,
-            self._packed([[target.sequence for target in row] for row in targets]),
+            self._inference.packed([[target.sequence for target in row] for row in targets]),
             num_rows=len(targets),
             objective=lambda index, row, output: objective(row, targets[index], output),
         )
@@ -161,22 +133,3 @@ class Engine:
         self._steps_done += 1
         sums = parallel.sums_from_last_stage([{"loss": loss, **counted} for loss, counted in objectives])
         return UpdateReport(loss=sums.pop("loss"), grad_norm=grad_norm, learning_rate=learning_rate, metrics=means(sums))
-
-    def _same_number(self, rows: list[list[T]]) -> list[list[T]]:
-        """This rank's rows and as many empty ones as it takes for every data rank to run the same number of micro-batches."""
-        num_rows = parallel.largest_over_data_ranks(len(rows))
-        if not num_rows:
-            raise ValueError("no data rank has a row: give at least one")
-        return rows + [[]] * (num_rows - len(rows))
-
-    def _packed(self, rows: list[list[Sequence]]) -> Iterator[Row]:
-        with_images = parallel.is_first_stage()
-        for sequences in rows:
-            row = pack(sequences, spec=self._spec, multiple_of=self._row_multiple)
-            yield on_device(row, training_device(), with_images=with_images)
-
-
-def _row_multiple(config: Config) -> int:
-    """What a row's length must be a multiple of: sequence parallelism cuts it into equal parts."""
-    parts = config.layout.tensor if config.layout.sequence_parallel else 1
-    return parts * (FP8_TOKENS if resolve_precision(config.model.precision) == "fp8" else 1)

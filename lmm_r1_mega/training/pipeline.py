@@ -56,7 +56,7 @@ def forward_backward(
 
 
 @torch.no_grad()
-def forward(model: DistributedDataParallel, rows: Iterable[Row], *, num_rows: int, read: Callable[[int, Row, Tensor], T]) -> list[T]:
+def forward(model: MegatronModule, rows: Iterable[Row], *, num_rows: int, read: Callable[[int, Row, Tensor], T]) -> list[T]:
     """What `read` makes of the index, the row and the model's output for it, for every row on the last stage, else nothing."""
 
     def finish(index: int, row: Row, output: Tensor, *, non_loss_data: bool) -> T:
@@ -65,10 +65,8 @@ def forward(model: DistributedDataParallel, rows: Iterable[Row], *, num_rows: in
     return _run(model, rows, num_rows=num_rows, finish=finish, forward_only=True)
 
 
-def _run(
-    model: DistributedDataParallel, rows: Iterable[Row], *, num_rows: int, finish: Callable[..., Any], forward_only: bool
-) -> list[Any]:
-    def step(numbered: Iterator[tuple[int, Row]], model: DistributedDataParallel) -> tuple[Tensor, Callable[..., Any]]:
+def _run(model: MegatronModule, rows: Iterable[Row], *, num_rows: int, finish: Callable[..., Any], forward_only: bool) -> list[Any]:
+    def step(numbered: Iterator[tuple[int, Row]], model: MegatronModule) -> tuple[Tensor, Callable[..., Any]]:
         index, row = next(numbered)
         return model(row), partial(finish, index, row)
 

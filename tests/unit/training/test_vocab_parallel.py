@@ -72,3 +72,22 @@ def test_no_token_at_all() -> None:
 @pytest.mark.parametrize(("rank", "start", "size"), [(0, 0, 128), (1, 128, 72), (2, 256, 0)])
 def test_padding_is_cut_from_the_last_shards(rank: int, start: int, size: int) -> None:
     assert vocab_shard(rank=rank, width=128, vocab_size=200, group=None) == VocabShard(start, size, None)
+
+
+def test_forbidden_tokens_are_no_part_of_the_distribution(case: tuple) -> None:
+    logits, labels, places = case
+    labels = labels.clamp(min=2)
+    shard = vocab_shard(rank=0, width=40, vocab_size=37, group=None, forbidden_ids=(0, 1, 39))
+    assert shard.forbidden == (0, 1)
+    without = logits.clone()
+    without[:, :2] = -torch.inf
+    expected_logits = without[:, 2:].clone().requires_grad_()
+    expected = torch.log_softmax(expected_logits[places, :35], dim=1)
+    logits.requires_grad_()
+    scores = token_scores(logits, labels, places, shard=shard, temperature=1.0)
+    torch.testing.assert_close(scores.logprobs, expected.gather(1, labels[:, None] - 2).squeeze(1))
+    torch.testing.assert_close(scores.entropy, -(expected.exp() * expected).sum(dim=1))
+    (scores.logprobs.sum() + scores.entropy.sum()).backward()
+    (expected.gather(1, labels[:, None] - 2).sum() - (expected.exp() * expected).sum()).backward()
+    torch.testing.assert_close(logits.grad[:, 2:], expected_logits.grad)
+    assert not logits.grad[:, :2].any()
