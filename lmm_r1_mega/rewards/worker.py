@@ -24,7 +24,7 @@ PR_SET_PDEATHSIG = 1
 WARM_UP = (r"\frac{\sqrt{3}}{2}", r"2\pi r^2+1", "1<x<2", "(1,2]", r"\{1,2\}", "x=3", r"5\times 10^{3}", "-3.5")
 
 
-def main(plan: Plan) -> None:
+def main(plan: Plan) -> NoReturn:
     """The nurse: forks a worker for each connection and again for each that is killed; ends when all ended by themselves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with(plan.parent)
@@ -36,6 +36,7 @@ def main(plan: Plan) -> None:
         connection = workers.pop(pid)
         if status != 0:
             workers[_fork(plan, connection)] = connection
+    os._exit(0)
 
 
 def _fork(plan: Plan, connection: int) -> int:

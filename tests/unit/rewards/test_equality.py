@@ -24,7 +24,8 @@ EQUAL = [
     (r"50\%", "0.5"), ("0.5", r"50\%"), ("50%", "50"), ("50", "50 percent"), ("3", r"3^\circ"), (r"3^{\circ}", "3 degrees"),
     ("2,3", "3, 2"), ("2,3", r"2 \text{ and } 3"), ("2,3", r"\{2,3\}"), ("$5$ and $6$", "5,6"),
     (r"\sqrt{2}", "\u221a2"), (r"\frac{\sqrt2}{2}", r"\frac{1}{\sqrt{2}}"), ("x^2+2x+1", "(x+1)^2"), (r"2\pi", "2\u03c0"), ("6", "3!"),
-    (r"5\times10^3", "5000"), ("3:4", "3/4"), (r"1\frac{1}{2}", "3/2"), (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{bmatrix}1\\2\end{bmatrix}"),
+    (r"5\times10^3", "5000"), ("3:4", "3/4"), (r"1\frac{1}{2}", "3/2"),
+    (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{bmatrix}1\\2\end{bmatrix}"),
     (r"\text{Monday}", "monday"), ("yes", "Yes."), ("Yes", r"\text{yes}"), (r"\text{no solution}", r"\text{No solution}"),
     (r"\boxed{7}", "7"),
 ]  # fmt: skip

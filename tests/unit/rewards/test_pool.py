@@ -1,8 +1,6 @@
 """The pool with its real processes: bombs, losses, the user's function, and what is left when it ends."""
 
 import logging
-import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -72,10 +70,15 @@ def test_gold_answers_are_looked_at_under_the_same_limits(pool):
     ]
 
 
-def test_workers_killed_from_outside_are_replaced(pool):
-    for pid in processes():
-        os.kill(pid, signal.SIGKILL)
-    assert [score.reward for score in pool.score([answered("3"), answered("4")])] == [1.5, 0.5]
+@pytest.mark.parametrize("generation", ["nurse", "workers"])
+def test_idle_processes_killed_from_outside_are_replaced(pool, generation):
+    nurse = psutil.Process().children()
+    victims = nurse if generation == "nurse" else nurse[0].children()
+    witnesses = [*nurse, *nurse[0].children()] if generation == "nurse" else victims
+    for victim in victims:
+        victim.kill()
+    psutil.wait_procs(witnesses, timeout=20)
+    assert [(score.reward, score.invalid) for score in pool.score([answered("3"), answered("4")])] == [(1.5, None), (0.5, None)]
 
 
 def test_closing_leaves_no_process():

@@ -30,9 +30,9 @@ def test_a_line_out_for_a_line_in(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"response": "a"}\n{"answer": 3}', r"rows.jsonl:2 has no text `response`"),
-        ("{", r"rows.jsonl:1 is not JSON"),
-        ("[1]", "rows.jsonl:1 has no text"),
+        ('{"response": "a"}\n{"answer": 3}', r"rows\.jsonl:2 has no text `response`"),
+        ("{", r"rows\.jsonl:1 is not JSON"),
+        ("[1]", r"rows\.jsonl:1 has no text"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_named(tmp_path, text, message):
@@ -43,5 +43,5 @@ def test_a_row_that_cannot_be_read_is_named(tmp_path, text, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match="absent.jsonl cannot be read"):
+    with pytest.raises(ValueError, match=r"absent\.jsonl cannot be read"):
         list(try_file(tmp_path / "absent.jsonl", RewardSettings()))
