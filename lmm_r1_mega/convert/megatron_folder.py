@@ -12,7 +12,7 @@ import pickle
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ SIDE_FILES = "hf_files"
 """Folder inside a checkpoint with config, tokenizer, processor and chat template of the Hugging Face source."""
 _FORMAT = {"sharded_backend": "torch_dist", "sharded_backend_version": 1, "common_backend": "torch", "common_backend_version": 1}
 _LAYER = re.compile(r"decoder\.layers\.(\d+)\.(.*)")
+_PIECE_BYTES = 32 * 2**20
+"""Tensors are stored in pieces of about this size, because writing a piece copies it."""
 _LINEAR_LAYERS = ("self_attention.linear_qkv", "self_attention.linear_proj", "mlp.linear_fc1", "mlp.linear_fc2")
 
 
@@ -93,14 +95,14 @@ def _stored_name(name: str) -> tuple[str, int | None]:
 
 
 class _OneAtATime(DefaultSavePlanner):
-    """Announces every tensor by its size and reads it when the writer comes to it."""
+    """Announces every tensor by its size, in pieces that are cheap to hold, and reads it when the writer comes to it."""
 
     def __init__(self, specs: Mapping[str, TensorSpec], read: Callable[[str], Tensor], *, num_layers: int) -> None:
         super().__init__(flatten_state_dict=False)
         self._read = read
-        tensors = {name: _write_item(name, spec, num_layers) for name, spec in specs.items()}
-        self._names = {item.index: name for name, item in tensors.items()}
-        self._items = [*tensors.values()]
+        self._current: tuple[str, Tensor] | None = None
+        self._pieces = {item.index: (name, start) for name, spec in specs.items() for start, item in _write_items(name, spec, num_layers)}
+        self._items = [item for name, spec in specs.items() for _, item in _write_items(name, spec, num_layers)]
         self._items += [_extra_state(layer, num_layers, linear) for linear in _LINEAR_LAYERS for layer in range(num_layers)]
 
     def create_local_plan(self) -> SavePlan:
@@ -112,8 +114,12 @@ class _OneAtATime(DefaultSavePlanner):
             empty = io.BytesIO()
             torch.save([None], empty)
             return empty
-        tensor = self._read(self._names[write_item.index])
-        return tensor.reshape(write_item.tensor_data.chunk.sizes)
+        name, start = self._pieces[write_item.index]
+        if self._current is None or self._current[0] != name:
+            self._current = None  # frees the one before
+            self._current = (name, self._read(name))
+        sizes = write_item.tensor_data.chunk.sizes
+        return self._current[1].reshape(-1)[start : start + sizes.numel()].reshape(sizes)
 
 
 class _IntoTensor(DefaultLoadPlanner):
@@ -133,13 +139,19 @@ class _IntoTensor(DefaultLoadPlanner):
         """Nothing to do: the target itself was written."""
 
 
-def _write_item(name: str, spec: TensorSpec, num_layers: int) -> WriteItem:
+def _write_items(name: str, spec: TensorSpec, num_layers: int) -> Iterator[tuple[int, WriteItem]]:
+    """The pieces along the first dimension in which a parameter is stored, each with its place in the flat tensor."""
     key, layer = _stored_name(name)
-    offsets = [0] * len(spec.shape) if layer is None else [layer] + [0] * len(spec.shape)
-    sizes, whole = (spec.shape, spec.shape) if layer is None else ((1, *spec.shape), (num_layers, *spec.shape))
-    chunk = ChunkStorageMetadata(offsets=torch.Size(offsets), sizes=torch.Size(sizes))
-    data = TensorWriteData(chunk=chunk, properties=TensorProperties(dtype=spec.dtype), size=torch.Size(whole))
-    return WriteItem(index=MetadataIndex(key, chunk.offsets), type=WriteItemType.SHARD, tensor_data=data)
+    stacked, depth = ((), ()) if layer is None else ((layer,), (num_layers,))
+    row_bytes = spec.num_bytes // spec.shape[0]
+    rows = max(1, _PIECE_BYTES // max(1, row_bytes))
+    for first in range(0, spec.shape[0], rows):
+        part = (min(rows, spec.shape[0] - first), *spec.shape[1:])
+        offsets = torch.Size((*stacked, first, *[0] * (len(spec.shape) - 1)))
+        chunk = ChunkStorageMetadata(offsets=offsets, sizes=torch.Size((*(1 for _ in stacked), *part)))
+        data = TensorWriteData(chunk=chunk, properties=TensorProperties(dtype=spec.dtype), size=torch.Size((*depth, *spec.shape)))
+        place = first * (row_bytes // spec.dtype.itemsize)
+        yield place, WriteItem(index=MetadataIndex(key, offsets), type=WriteItemType.SHARD, tensor_data=data)
 
 
 def _extra_state(layer: int, num_layers: int, linear: str) -> WriteItem:

@@ -1,0 +1,47 @@
+"""Packed attention against plain attention on each sequence alone."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from lmm_r1_mega.models.attention import PackedAttention, describe_row, group_by_length
+
+HOST = torch.device("cpu")
+
+
+def alone(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Causal softmax attention of one sequence, written out."""
+    repeats = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
+    scores = torch.einsum("qhd,khd->hqk", query, key) / query.shape[-1] ** 0.5
+    scores = scores.masked_fill(torch.ones_like(scores[0]).triu(1).bool(), float("-inf"))
+    return torch.einsum("hqk,khd->qhd", scores.softmax(-1), value).flatten(1)
+
+
+@pytest.mark.parametrize("lengths", [[7], [1, 1, 1], [3, 90, 5, 41, 60, 1], [200, 199, 30]])
+@pytest.mark.parametrize("groups", [4, 2, 1])
+def test_every_sequence_is_as_if_alone(lengths, groups):
+    starts = torch.tensor([0, *torch.tensor(lengths).cumsum(0).tolist()], dtype=torch.int32)
+    noise = torch.Generator().manual_seed(0)
+    parts = [torch.randn(sum(lengths), heads, 8, generator=noise, dtype=torch.float64, requires_grad=True) for heads in (4, groups, groups)]
+    weight = torch.randn(sum(lengths), 32, generator=noise, dtype=torch.float64)
+
+    wanted = torch.cat([alone(*sequence) for sequence in zip(*(part.split(lengths) for part in parts), strict=True)])
+    wanted_gradients = torch.autograd.grad((wanted * weight).sum(), parts)
+    attention = PackedAttention(SimpleNamespace(softmax_scale=None))
+    found = attention(*(part[:, None] for part in parts), None, packed_seq_params=describe_row(starts, HOST))[:, 0]
+    gradients = torch.autograd.grad((found * weight).sum(), parts)
+
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+    for gradient, target in zip(gradients, wanted_gradients, strict=True):
+        torch.testing.assert_close(gradient, target, rtol=0, atol=1e-12)
+
+
+def test_sequences_are_grouped_while_padding_is_cheap():
+    assert group_by_length([0, 60, 110, 1110]) == [[2], [0, 1]]
+    assert group_by_length([0, 100, 900, 1650, 1680]) == [[1, 2], [0], [3]]
+    lengths = [29 + index % 41 for index in range(60)]
+    assert len(group_by_length([0, *torch.tensor(lengths).cumsum(0).tolist()])) == 2
