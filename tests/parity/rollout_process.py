@@ -1,0 +1,90 @@
+"""A rollout engine in a process of its own, as in a run, and the same model in transformers to compare it with."""
+
+from __future__ import annotations
+
+import multiprocessing
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lmm_r1_mega.config import RolloutSettings
+from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.schema import Completion, Prompt
+
+SETTINGS = RolloutSettings(max_response_tokens=32, kv_cache_gib=0.1, max_sequences=64)
+MAX_PROMPT_TOKENS = 96
+
+
+class EngineProcess:
+    """Calls on a `RolloutEngine` in a child process; an error there is raised here."""
+
+    def __init__(self, model: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(model, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._answer()
+
+    def __getattr__(self, method: str) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            self._connection.send((method, arguments, named))
+            return self._answer()
+
+        return call
+
+    def end(self) -> int | None:
+        """Exit code of the process after an orderly end."""
+        self._connection.send(None)
+        self._process.join(30)
+        code = self._process.exitcode
+        self._process.kill()
+        return code
+
+    def _answer(self) -> Any:
+        result, error = self._connection.recv()
+        if error is not None:
+            raise error
+        return result
+
+
+def _serve(model: Path, connection: Connection) -> None:
+    from lmm_r1_mega.rollout.engine import PromptLimits, RolloutEngine
+
+    limits = PromptLimits(max_tokens=MAX_PROMPT_TOKENS, max_images=2)
+    engine = RolloutEngine(model, settings=SETTINGS, precision="fp32", limits=limits, placement="hybrid", seed=0)
+    connection.send((None, None))
+    while (message := connection.recv()) is not None:
+        method, arguments, named = message
+        try:
+            connection.send((getattr(engine, method)(*arguments, **named), None))
+        except (RuntimeError, ValueError) as error:
+            connection.send((None, error))
+    engine.close()
+
+
+class Transformers:
+    """Log-probabilities of completions by transformers."""
+
+    def __init__(self, model: Path, processor: Processor) -> None:
+        from transformers import Qwen2_5_VLForConditionalGeneration
+
+        self.model = Qwen2_5_VLForConditionalGeneration.from_pretrained(model, dtype=torch.float32).eval()
+        self._forbidden = list(processor.forbidden_ids)
+
+    @torch.no_grad()
+    def logits(self, prompt: Prompt, completion: Completion) -> Tensor:
+        """[response, vocabulary], of every response token's place."""
+        ids = torch.tensor([prompt.expanded_ids + completion.response_ids])
+        images = {} if prompt.vision is None else {"pixel_values": prompt.vision.pixel_values, "image_grid_thw": prompt.vision.grid_thw}
+        kinds = (ids == self.model.config.image_token_id).int()
+        return self.model(input_ids=ids, mm_token_type_ids=kinds, **images).logits[0, len(prompt.expanded_ids) - 1 : -1]
+
+    def logprobs(self, prompt: Prompt, completion: Completion, *, temperature: float = 1.0) -> Tensor:
+        """Of the response tokens among those that may be sampled."""
+        logits = self.logits(prompt, completion) / temperature
+        logits[:, self._forbidden] = -torch.inf
+        return logits.log_softmax(-1).gather(1, torch.tensor(completion.response_ids)[:, None])[:, 0]
