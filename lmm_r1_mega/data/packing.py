@@ -40,6 +40,8 @@ def pack(sequences: list[Sequence], *, spec: VisionSpec, multiple_of: int = 1) -
     filling = max(-sum(lengths) % multiple_of, 0 if sequences else multiple_of)
     masks = [torch.arange(length) >= sequence.prompt_length - 1 for length, sequence in zip(lengths, sequences, strict=True)]
     positions = [_positions(sequence, spec) for sequence in sequences]
+    visions = [sequence.vision for sequence in sequences if sequence.vision is not None]
+    distinct = list({id(vision): vision for vision in visions}.values())
     blank = torch.full((filling,), spec.fill_token_id)
     pieces = [*lengths, filling] if filling else lengths
     return Row(
@@ -48,7 +50,8 @@ def pack(sequences: list[Sequence], *, spec: VisionSpec, multiple_of: int = 1) -
         position_ids=torch.cat([*positions, torch.arange(filling).expand(3, -1)], dim=1),
         loss_mask=torch.cat([*masks, torch.zeros(filling, dtype=torch.bool)]),
         sequence_starts=torch.tensor([0, *accumulate(pieces)], dtype=torch.int32),
-        vision=join_visions([sequence.vision for sequence in sequences]),
+        vision=join_visions(distinct),
+        image_features=_image_features(visions, distinct, spec) if visions else None,
     )
 
 
@@ -79,14 +82,13 @@ def take(sequences: list[Sequence], per_token: Shaped[Tensor, "tokens"]) -> list
     return [per_token[part] for part in _response_slices(sequences, len(per_token))]
 
 
-def join_visions(visions: list[Vision | None]) -> Vision | None:
-    """Images of several sequences, or of one prompt, as one; in the order of their tokens."""
-    present = [vision for vision in visions if vision is not None]
-    if len(present) < 2:
-        return present[0] if present else None
+def join_visions(visions: list[Vision]) -> Vision | None:
+    """Images of several sequences, or of one prompt, as one; in their order. None where there are none."""
+    if len(visions) < 2:
+        return visions[0] if visions else None
     return Vision(
-        pixel_values=torch.cat([vision.pixel_values for vision in present]),
-        grid_thw=torch.cat([vision.grid_thw for vision in present]),
+        pixel_values=torch.cat([vision.pixel_values for vision in visions]),
+        grid_thw=torch.cat([vision.grid_thw for vision in visions]),
     )
 
 
@@ -96,6 +98,16 @@ def _response_slices(sequences: list[Sequence], row_length: int) -> list[slice]:
     if ends and ends[-1] > row_length:
         raise ValueError(f"{ends[-1]} places do not fit into a row of {row_length}: these are not the sequences of that row")
     return [slice(end - sequence.response_length, end) for end, sequence in zip(ends, sequences, strict=True)]
+
+
+def _image_features(visions: list[Vision], distinct: list[Vision], spec: VisionSpec) -> Tensor:
+    """Features of `distinct` visions, counted end to end, in the order in which the sequences with `visions` take them.
+
+    Example: two sequences share a vision of 2 merged patches, a third has its own of 1 -> [0, 1, 0, 1, 2]
+    """
+    counts = {id(vision): sum(spec.num_tokens(vision.grid_thw)) for vision in distinct}
+    starts = dict(zip(counts, accumulate(counts.values(), initial=0), strict=False))
+    return torch.cat([torch.arange(counts[id(vision)]) + starts[id(vision)] for vision in visions])
 
 
 def _positions(sequence: Sequence, spec: VisionSpec) -> Tensor:

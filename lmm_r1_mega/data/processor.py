@@ -61,7 +61,7 @@ class Processor:
 
     @property
     def image_settings(self) -> dict[str, int]:
-        """Pixel bounds in force, by the names that vLLM's `mm_processor_kwargs` takes."""
+        """Pixel bounds in force; vLLM must get the same."""
         size = self._image_processor.size
         return {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
 

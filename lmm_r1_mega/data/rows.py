@@ -102,9 +102,8 @@ def _parquet_rows(path: Path) -> Iterator[RawRow | BadRow]:
     line = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=1024):
-                for value in batch.to_pylist():
-                    line += 1
-                    yield RawRow(line, value)
+            values = (value for batch in table.iter_batches(batch_size=1024) for value in batch.to_pylist())
+            for line, value in enumerate(values, start=1):
+                yield RawRow(line, value)
     except (ArrowException, OSError) as error:
         raise ValueError(f"data file {path} is not readable as Parquet after row {line} ({error}): write it again") from error
