@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from lmm_r1_mega.config import Config
@@ -54,14 +55,13 @@ def _layouts(config: Config, shape: ModelShape) -> Iterator[Config]:
     """Every layout whose tensor-parallel ranks stay on one machine, with and without recomputation."""
     longest = config.data.max_prompt_tokens + config.rollout.max_response_tokens - 1
     row_tokens = max(config.layout.row_tokens, longest)
-    for tensor in [size for size in tensor_sizes(shape) if _gpus_per_node(config) % size == 0]:
-        for pipeline in [size for size in divisors(shape.num_layers) if size <= LARGEST_PIPELINE]:
-            for data in DATA_SIZES:
-                sizes = {"tensor": tensor, "pipeline": pipeline, "data": data, "row_tokens": row_tokens}
-                layout = config.layout.model_copy(update=sizes)
-                for recompute in ("none", "full"):
-                    model = config.model.model_copy(update={"recompute": recompute})
-                    yield _with_machines(config.model_copy(update={"layout": layout, "model": model}))
+    tensors = [size for size in tensor_sizes(shape) if _gpus_per_node(config) % size == 0]
+    pipelines = [size for size in divisors(shape.num_layers) if size <= LARGEST_PIPELINE]
+    for tensor, pipeline, data, recompute in itertools.product(tensors, pipelines, DATA_SIZES, ("none", "full")):
+        sizes = {"tensor": tensor, "pipeline": pipeline, "data": data, "row_tokens": row_tokens}
+        layout = config.layout.model_copy(update=sizes)
+        model = config.model.model_copy(update={"recompute": recompute})
+        yield _with_machines(config.model_copy(update={"layout": layout, "model": model}))
 
 
 def _engines(config: Config, shape: ModelShape) -> Iterator[Config]:

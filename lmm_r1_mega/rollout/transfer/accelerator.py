@@ -16,8 +16,7 @@ from vllm.distributed.weight_transfer.ipc_engine import IPCTrainerInitInfo
 from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
 
 from lmm_r1_mega.config import RolloutSettings
-from lmm_r1_mega.rollout.transfer.client import SyncClient
-from lmm_r1_mega.rollout.transfer.sender import Export
+from lmm_r1_mega.rollout.transfer.client import Export, SyncClient
 
 
 class ExportSource(WeightSource):

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
+
+from torch import Tensor
+
+NamedTensors = Iterable[tuple[str, Tensor]]
+Export = Callable[[], NamedTensors]
+"""A pass over all weights under Hugging Face names; collective, every rank of the trainer iterates to the end."""
 
 
 class SyncClient(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Literal, Protocol
 
@@ -13,14 +13,10 @@ from torch import Tensor
 from lmm_r1_mega.config import RolloutSettings
 from lmm_r1_mega.rollout.environment import Placement, transfer_backend
 from lmm_r1_mega.rollout.transfer.bucket import Segment
-from lmm_r1_mega.rollout.transfer.client import SyncClient, SyncDeadlineError
+from lmm_r1_mega.rollout.transfer.client import Export, SyncClient, SyncDeadlineError
 
 DEADLINE_S = 600.0
 LARGEST_BUCKET_BYTES = 64 * 2**20  # two of them stay mapped and warm; larger ones would only touch more fresh pages
-
-NamedTensors = Iterable[tuple[str, Tensor]]
-Export = Callable[[], NamedTensors]
-"""A pass over all weights under Hugging Face names; collective, every rank of the trainer iterates to the end."""
 
 
 class WeightSender(Protocol):
