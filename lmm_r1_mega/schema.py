@@ -164,6 +164,9 @@ class Row:
     sequence_starts: Int[Tensor, "sequences+1"]
     """int32; first place of each sequence, then the row's length (`cu_seqlens`)."""
     vision: Vision | None
+    """The distinct images of the row: sequences that share a picture share its pass through the vision tower."""
+    image_features: Int[Tensor, "image_tokens"] | None
+    """For each image token of the row which of the vision tower's features it takes."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from megatron.core import parallel_state
 from megatron.core.models.gpt import GPTModel
 from megatron.core.tensor_parallel import scatter_to_sequence_parallel_region
@@ -14,7 +14,7 @@ from lmm_r1_mega.convert.shape import ModelShape
 from lmm_r1_mega.models.attention import describe_row
 from lmm_r1_mega.models.device import training_device
 from lmm_r1_mega.models.specs import decoder_spec
-from lmm_r1_mega.schema import Row, Vision
+from lmm_r1_mega.schema import Row
 
 
 class Qwen2_5_VL(GPTModel):
@@ -57,21 +57,23 @@ class Qwen2_5_VL(GPTModel):
         """Word embeddings of the whole row with image features at the image tokens; scattered under sequence parallelism."""
         ids = row.input_ids.to(device)
         embedded = self.embedding(input_ids=ids[None], position_ids=None)[:, 0]
-        embedded = self._touch_tower(embedded) if row.vision is None else self._place_images(embedded, ids, row.vision)
+        embedded = self._touch_tower(embedded) if row.vision is None else self._place_images(embedded, row)
         embedded = embedded[:, None]
         if self.config.sequence_parallel:
             embedded = scatter_to_sequence_parallel_region(embedded)
         return embedded
 
-    def _place_images(
-        self, embedded: Float[Tensor, "tokens hidden"], ids: Int[Tensor, "tokens"], vision: Vision
-    ) -> Float[Tensor, "tokens hidden"]:
-        places = (ids == self.shape.image_token_id).nonzero()[:, 0]
-        pixels = vision.pixel_values.to(device=ids.device, dtype=self.config.params_dtype)
-        features = self.visual(pixels, grid_thw=vision.grid_thw.to(ids.device)).pooler_output
-        if len(places) != len(features):
-            raise ValueError(f"a row has {len(places)} image tokens for {len(features)} image features: its ids and grid_thw disagree")
-        return embedded.index_copy(0, places, features.to(embedded.dtype))
+    def _place_images(self, embedded: Float[Tensor, "tokens hidden"], row: Row) -> Float[Tensor, "tokens hidden"]:
+        """The features of the row's images at its image tokens; the tower sees each distinct image once."""
+        device = embedded.device
+        places = (row.input_ids.to(device) == self.shape.image_token_id).nonzero()[:, 0]
+        pixels = row.vision.pixel_values.to(device=device, dtype=self.config.params_dtype)
+        features = self.visual(pixels, grid_thw=row.vision.grid_thw.to(device)).pooler_output
+        if len(places) != len(row.image_features):
+            raise ValueError(
+                f"a row has {len(places)} image tokens for {len(row.image_features)} image features: its ids and grids disagree"
+            )
+        return embedded.index_copy(0, places, features[row.image_features.to(device)].to(embedded.dtype))
 
     def _touch_tower(self, embedded: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens hidden"]:
         """Give a trainable tower zero gradients in a row without images, so that every rank has the same set of gradients."""

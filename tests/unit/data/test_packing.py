@@ -56,6 +56,14 @@ def test_images_of_all_sequences_in_the_order_of_their_tokens():
     assert torch.equal(row.vision.pixel_values, torch.cat([first.vision.pixel_values, second.vision.pixel_values]))
 
 
+def test_sequences_that_share_a_picture_share_its_features():
+    first, other = with_image([1], [1, 2, 4], [8, 9], 6), with_image([], [1, 2, 2], [7, 6], 4)
+    again = Sequence(token_ids=first.token_ids, prompt_length=6, vision=first.vision)
+    row = pack([first, other, again], spec=SPEC)
+    assert row.vision.grid_thw.tolist() == [[1, 2, 4], [1, 2, 2]]
+    assert row.image_features.tolist() == [0, 1, 2, 0, 1]
+
+
 def test_no_sequences_make_a_masked_row():
     row = pack([], spec=SPEC, multiple_of=4)
     assert row.input_ids.tolist() == [0, 0, 0, 0]
