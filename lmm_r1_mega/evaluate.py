@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -93,9 +94,19 @@ def _right(one: Scored) -> float:
 
 def evaluate_file(model_path: Path, data: Path, config: Config) -> Evaluation:
     """Start the rollout engines on a Hugging Face folder and evaluate it on one data file."""
+    return evaluate_files(model_path, {data.stem: data}, config)[data.stem]
+
+
+def evaluate_files(model_path: Path, files: Mapping[str, Path], config: Config) -> dict[str, Evaluation]:
+    """Start the rollout engines on a Hugging Face folder once and evaluate it on each data file."""
     processor = Processor.load(model_path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
-    prompts = PromptFile(data, config.data, processor)
+    held_out = {name: PromptFile(path, config.data, processor) for name, path in files.items()}
+    max_images = max(prompts.max_images for prompts in held_out.values())
+    samples, seed = config.run.eval_samples, config.run.seed
     with ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=0)), RewardPool(config.reward) as rewards:
-        engines = Engines(config, place(config, num_trainers=0), model_path, max_images=prompts.max_images)
+        engines = Engines(config, place(config, num_trainers=0), model_path, max_images=max_images)
         engines.wait_until_ready()
-        return evaluate(engines, rewards, list(prompts), config.rollout, samples=config.run.eval_samples, seed=config.run.seed)
+        return {
+            name: evaluate(engines, rewards, list(prompts), config.rollout, samples=samples, seed=seed)
+            for name, prompts in held_out.items()
+        }

@@ -10,6 +10,7 @@ import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 
 import tyro
@@ -65,10 +66,12 @@ def write_training_data(folder: Path = FOLDER, *, seed: int = 0) -> None:
     """
     texts = [_in_words(operands) for operands in _draw_operands(NUM_TEXTS, random.Random(f"{seed} fre"))]
     pictures = _in_pictures(folder, "mgt", _draw_operands(NUM_PICTURES, random.Random(f"{seed} mgt")), seed=seed)
-    held_out_pictures = _in_pictures(folder, "held_out", [HELD_OUT[i % len(HELD_OUT)] for i in range(NUM_HELD_OUT_PICTURES)], seed=seed)
+    held_out = random.Random(f"{seed} held out").sample(HELD_OUT, len(HELD_OUT))
+    repeated = islice(cycle(held_out), NUM_HELD_OUT_PICTURES)
+    held_out_pictures = _in_pictures(folder, "held_out", repeated, seed=seed)
     _write_rows(folder / "fre.jsonl", map(_question_row, texts))
     _write_rows(folder / "mgt.jsonl", map(_question_row, pictures))
-    _write_rows(folder / "held_out_text.jsonl", map(_question_row, map(_in_words, HELD_OUT)))
+    _write_rows(folder / "held_out_text.jsonl", map(_question_row, map(_in_words, held_out)))
     _write_rows(folder / "held_out_image.jsonl", map(_question_row, held_out_pictures))
 
 
@@ -96,7 +99,7 @@ def _in_words(operands: Operands) -> Problem:
     return Problem(operands, "sums", text_question(operands))
 
 
-def _in_pictures(folder: Path, name: str, all_operands: Sequence[Operands], *, seed: int) -> list[Problem]:
+def _in_pictures(folder: Path, name: str, all_operands: Iterable[Operands], *, seed: int) -> list[Problem]:
     """Draw one PNG file for each problem; rows name it relative to `folder`."""
     rng = random.Random(f"{seed} {name} pictures")
     (folder / "pictures" / name).mkdir(parents=True, exist_ok=True)
