@@ -213,7 +213,7 @@ class RewardSettings(Section):
     weights: dict[str, float] = {"format": 0.5, "accuracy": 1.0}
     """Named components and their weights in the sum."""
     function: Path | None = None
-    """A Python file with `reward_func(queries, prompts, labels)`; it joins as component `function`, with weight 1 unless `weights` names it."""
+    """A Python file with `reward_func(queries, prompts, labels)`: component `function`, of weight 1 unless `weights` names it."""
     workers: Count = 2
     """Processes that score responses."""
     timeout_s: Positive = 1.0
