@@ -1,0 +1,96 @@
+"""Log-probabilities of demonstrations by the Megatron engine, in any layout.
+
+python tools/logprobs.py MODEL DATA --tp 2 --pp 2 --out FILE
+
+Each row of DATA ends with an assistant turn. FILE gets a JSON line a row, in the order of the rows: `token_ids` (prompt with
+expanded images, then the response), `logprobs` of the response's tokens at temperature 1, `response_start`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import torch
+import torch.multiprocessing
+import tyro
+
+from lmm_r1_mega.config import Config, DataSettings, LayoutSettings, ModelSettings
+from lmm_r1_mega.data.balance import assign_rows
+from lmm_r1_mega.data.files import DemonstrationFile
+from lmm_r1_mega.data.packing import num_places
+from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.models.build import build_model
+from lmm_r1_mega.schema import Sequence, TokenStats
+from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.training import parallel
+from lmm_r1_mega.training.inference import Inference
+
+
+def main(
+    model: tyro.conf.Positional[Path],
+    data: tyro.conf.Positional[Path],
+    *,
+    out: Path,
+    tp: int = 1,
+    pp: int = 1,
+    row_tokens: int = 4096,
+) -> None:
+    """Log-probabilities of demonstrations by the Megatron engine.
+
+    Args:
+        model: Hugging Face folder.
+        data: File of rows with a final assistant turn.
+        out: JSON Lines file to write.
+        tp: Tensor-parallel size.
+        pp: Pipeline-parallel size.
+        row_tokens: Token budget of a packed row.
+    """
+    config = Config(model=ModelSettings(path=model), layout=LayoutSettings(tensor=tp, pipeline=pp, row_tokens=row_tokens))
+    sequences = read_demonstrations(model, data)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    torch.multiprocessing.spawn(score, args=(config, sequences, address, out), nprocs=config.layout.num_ranks)
+
+
+def read_demonstrations(model: Path, data: Path) -> list[Sequence]:
+    """Every row of the file; a bad one is an error that names it."""
+    make_torchvision_importable()
+    settings = DataSettings(bad_rows="refuse", max_prompt_tokens=2**30)
+    rows = list(DemonstrationFile(data, settings, Processor.load(model)))
+    return [
+        Sequence(torch.tensor([*row.prompt.expanded_ids, *row.response_ids]), len(row.prompt.expanded_ids), row.prompt.vision) for row in rows
+    ]
+
+
+def score(rank: int, config: Config, sequences: list[Sequence], address: str, out: Path) -> None:
+    """One rank's part; the reporter writes `out`."""
+    torch.set_num_threads(max((os.cpu_count() or 1) // config.layout.num_ranks, 1))
+    make_torchvision_importable()
+    parallel.initialize(config.layout, rank=rank, address=address)
+    model = build_model(config.model.path, model=config.model, layout=config.layout, role="policy")
+    lengths = [num_places(sequence) for sequence in sequences]
+    budget = max(config.layout.row_tokens, *lengths)
+    [rows] = assign_rows(lengths, lengths, budget=budget, num_ranks=1)
+    stats = Inference(model, config.model.path, config).logprobs([[sequences[i] for i in row] for row in rows], temperature=1.0)
+    if stats is not None:
+        scored = {index: one for row, found in zip(rows, stats, strict=True) for index, one in zip(row, found, strict=True)}
+        out.write_text("".join(line(sequence, scored[i]) for i, sequence in enumerate(sequences)), encoding="utf-8")
+    parallel.shutdown()
+
+
+def line(sequence: Sequence, stats: TokenStats) -> str:
+    """The row's JSON line."""
+    fields = {
+        "token_ids": sequence.token_ids.tolist(),
+        "logprobs": stats.response_logprobs.tolist(),
+        "response_start": sequence.prompt_length,
+    }
+    return json.dumps(fields) + "\n"
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
