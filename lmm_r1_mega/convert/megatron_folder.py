@@ -176,6 +176,8 @@ class _MetadataUnpickler(pickle.Unpickler):
 
 
 _INDEX_TYPES = frozenset(
-    [f"torch.distributed.checkpoint.metadata.{kind.__name__}" for kind in vars(checkpoint.metadata).values() if isinstance(kind, type)]
-    + ["torch.distributed.checkpoint.filesystem._StorageInfo", "torch.serialization._get_layout", "torch.Size", "pathlib.PosixPath"]
-)
+    f"{module.__name__}.{kind.__name__}"
+    for module in (checkpoint.metadata, checkpoint.planner)
+    for kind in vars(module).values()
+    if isinstance(kind, type)
+) | {"torch.distributed.checkpoint.filesystem._StorageInfo", "torch.serialization._get_layout", "torch.Size", "pathlib.PosixPath"}

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from megatron.core import parallel_state
+from megatron.core import dist_checkpointing, parallel_state
 from torch.nn import Parameter
 
 from lmm_r1_mega.convert.hf_folder import HFReader
@@ -60,6 +60,13 @@ def load_hf_weights(model: Qwen2_5_VL, hf_path: Path, *, fresh: frozenset[str] =
             raise ValueError(f"no rule of the conversion table fills {unknown}: {hf_path} is of another model family")
         for name, parameter in parameters.items():
             _fill(parameter, transfers[name], (hf.tensor(plan.source_name(part)) for part in transfers[name].hf))
+
+
+def load_megatron_weights(model: Qwen2_5_VL, folder: Path) -> None:
+    """Fill this rank's model from a Megatron checkpoint, converted or saved in training at any layout; collective over all ranks."""
+    metadata = {"dp_cp_group": parallel_state.get_data_parallel_group(with_context_parallel=True)}
+    wanted = model.sharded_state_dict(metadata=metadata)
+    model.load_state_dict(dist_checkpointing.load(wanted, str(folder)))
 
 
 @torch.no_grad()

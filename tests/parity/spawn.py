@@ -35,7 +35,7 @@ def spawn(function: Callable[..., Any], num_ranks: int, *args: Any, deadline_s: 
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_HERE, os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryDirectory() as folder:
         call = (function, num_ranks, folder, args)
-        ranks = [_CONTEXT.Process(target=_rank_main, args=(rank, *call), daemon=True) for rank in range(num_ranks)]
+        ranks = [_CONTEXT.Process(target=_rank_main, args=(rank, *call)) for rank in range(num_ranks)]
         try:
             for process in ranks:
                 process.start()

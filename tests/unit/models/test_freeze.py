@@ -8,12 +8,11 @@ from lmm_r1_mega.convert.plan import Plan, Transfer
 from lmm_r1_mega.convert.rules import QKV, Copy
 from lmm_r1_mega.models.freeze import frozen_parameters
 
+QKV_BIAS = tuple(f"model.layers.0.self_attn.{part}_proj.bias" for part in "qkv")
 PLAN = Plan(
     (
         Transfer("visual.merger.ln_q.weight", ("visual.merger.ln_q.weight",), Copy()),
-        Transfer(
-            "decoder.layers.0.self_attention.linear_qkv.bias", tuple(f"model.layers.0.self_attn.{x}_proj.bias" for x in "qkv"), QKV(2, 1, 4)
-        ),
+        Transfer("decoder.layers.0.self_attention.linear_qkv.bias", QKV_BIAS, QKV(2, 1, 4)),
         Transfer("output_layer.weight", ("lm_head.weight",), Copy(0)),
     ),
     long_names=True,
