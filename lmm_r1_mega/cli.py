@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lmm_r1_mega.errors import BadData, ProcessLost
+from lmm_r1_mega.errors import BadData, DiskFull, ProcessLost
 
 DONE, USAGE, BAD_DATA, INTERNAL, REQUEUE, INTERRUPTED = 0, 2, 65, 70, 75, 130
 
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _report(error: Exception) -> int:
     """Print an error for the one who can mend it and return its exit status."""
-    for kind, status in ((BadData, BAD_DATA), (ProcessLost, REQUEUE), (ValueError, USAGE)):
+    for kind, status in ((BadData, BAD_DATA), (ProcessLost, REQUEUE), (DiskFull, REQUEUE), (ValueError, USAGE)):
         if isinstance(error, kind):
             return _fail(str(error), status)
     traceback.print_exception(error)

@@ -7,5 +7,9 @@ class BadData(ValueError):
     """The user's data cannot be used: rows, images, checkpoints (exit status 65)."""
 
 
+class DiskFull(OSError):
+    """There is no room to write; with room the run goes on with `lmm-r1-mega resume` (exit status 75)."""
+
+
 class ProcessLost(RuntimeError):
     """A worker process died or did not answer in time; the run goes on with `lmm-r1-mega resume` (exit status 75)."""

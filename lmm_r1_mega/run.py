@@ -58,8 +58,8 @@ class Run:
             "kl_coefficient": self.kl.coefficient,
             "epoch": self.prompts.position().epoch,
         }
-        self.book.samples(rollout_rows(step, annotated.scored[: self.config.run.record_samples]))
-        self.book.step(step, row, num_tokens=int(annotated.lengths.sum()))
+        self.book.samples(rollout_rows(step + 1, annotated.scored[: self.config.run.record_samples]))
+        self.book.step(step + 1, row, num_tokens=int(annotated.lengths.sum()))
 
     def save_if_due(self, done: int) -> None:
         """A checkpoint after every `run.save_every` steps, and after the last."""
@@ -70,7 +70,7 @@ class Run:
     def evaluate_if_due(self, done: int) -> None:
         """Held-out accuracy before the first step, after every `run.eval_every` steps and after the last."""
         if self.config.run.eval_every and (done == 0 or is_due(done, self.config.run.eval_every, last=self.config.run.steps)):
-            self.book.evaluation(done, self._evaluate())
+            self.book.evaluation(done, {name: asdict(found) for name, found in self._evaluate().items()})
 
     def _evaluate(self) -> dict[str, SetAccuracy]:
         settings = self.config.run
@@ -95,7 +95,7 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
         processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
         prompts = PromptStream(config.data, processor, seed=config.run.seed)
         held_out = {name: PromptFile(path, config.data, processor) for name, path in config.data.eval.items()}
-        book = stack.enter_context(open_book(config, to_yaml(config), resume_after=resume.step if resume else None))
+        book = stack.enter_context(open_book(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None))
         rewards = stack.enter_context(RewardPool(config.reward))
         stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)))
         with book.phase("start"):

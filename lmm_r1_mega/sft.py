@@ -50,11 +50,11 @@ def train_supervised(config: Config, *, resume: Checkpoint | None = None) -> Non
             with run.book.phase("update"):
                 report = run.trainers.update_sft(targets)
             num_tokens = sum(target.sequence.response_length for target in targets)
-            run.book.step(step, update_metrics([report], []), num_tokens=num_tokens)
+            run.book.step(step + 1, update_metrics([report], []), num_tokens=num_tokens)
             run.save_if_due(step + 1)
         if config.run.export_hf:
             run.trainers.export_hf(run.book.folder.hf)
-        run.book.finish()
+        run.book.finish(steps=config.run.steps)
 
 
 def as_targets(demonstrations: list[Demonstration]) -> list[SFTTarget]:
@@ -75,7 +75,7 @@ def _open(config: Config, *, resume: Checkpoint | None) -> Iterator[SupervisedRu
     with ExitStack() as stack:
         processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
         demonstrations = DemonstrationStream(config.data, processor, seed=config.run.seed, max_tokens=config.layout.row_tokens)
-        book = stack.enter_context(open_book(config, to_yaml(config), resume_after=resume.step if resume else None))
+        book = stack.enter_context(open_book(config, to_yaml(config), verb="sft", resume_after=resume.step if resume else None))
         trainers_only = num_bundles(config, num_trainers=config.layout.num_ranks, engines=False)
         stack.enter_context(ray_session(config.cluster, num_processes=trainers_only))
         with book.phase("start"):

@@ -16,6 +16,8 @@ def run(arguments: list[str]) -> int:
     folder = RunFolder.open(Path(name))
     config = config_of([str(folder.config_file), *rest], verb="resume")
     checkpoint = folder.newest_checkpoint()
+    if checkpoint is None:
+        folder.start_over()
     if checkpoint and checkpoint.step >= config.run.steps:
         raise ValueError(f"{name} is at step {checkpoint.step} of run.steps {config.run.steps}: raise it with --run.steps to train on")
     from lmm_r1_mega.sft import train_supervised  # torch, Megatron and Ray take seconds that --help need not

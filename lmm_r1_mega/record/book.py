@@ -1,0 +1,81 @@
+"""The record of one run: what a loop says happens here, and reaches the files, the trackers and the console."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from lmm_r1_mega.config import Config
+from lmm_r1_mega.record.console import Console, open_console
+from lmm_r1_mega.record.folder import RunFolder, Verb
+from lmm_r1_mega.record.timing import PhaseTimer
+from lmm_r1_mega.record.trackers import Trackers
+
+Figures = Mapping[str, Mapping[str, float]]
+"""Figures of each held-out file by name."""
+
+
+@dataclass
+class Book:
+    """Open record of a run in progress. Steps count finished ones: the first row has step 1."""
+
+    folder: RunFolder
+    console: Console
+    trackers: Trackers
+    timer: PhaseTimer
+    started: float = field(default_factory=time.monotonic)
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Time a phase of the step, and name it to who watches while it lasts."""
+        return self.timer.phase(name)
+
+    def step(self, done: int, row: Mapping[str, float], *, num_tokens: int) -> None:
+        """A finished step: one row of metrics.jsonl, to the trackers and the console too."""
+        times = self.timer.take()
+        full = {**row, **times, "perf/tokens_per_s": num_tokens / times["time/step"]}
+        self.folder.append_metrics(done, full)
+        self.trackers.log(done, full)
+        self.console.step(done, full)
+
+    def samples(self, rows: list[dict[str, Any]]) -> None:
+        """Samples of a step, for rollouts.jsonl."""
+        self.folder.append_rollouts(rows)
+
+    def evaluation(self, done: int, found: Figures) -> None:
+        """Held-out figures after `done` steps."""
+        row = {f"eval/{name}/{figure}": value for name, figures in found.items() for figure, value in figures.items()}
+        self.folder.append_metrics(done, row)
+        self.trackers.log(done, row)
+        self.console.message(
+            f"held out after {done} steps: " + ", ".join(f"{name} {figures['accuracy']:.1%}" for name, figures in found.items())
+        )
+
+    def finish(self, *, steps: int) -> None:
+        """The summary of a run that has all its steps; `eval` holds the last figures of each held-out file."""
+        rows = self.folder.metrics()
+        last = {name: value for row in rows for name, value in row.items() if name.startswith("eval/")}
+        summary = {"steps": steps, "wall_s": round(time.monotonic() - self.started, 1), "eval": last}
+        self.folder.write_summary(summary | {"last_step": rows[-1] if rows else {}})
+
+
+@contextmanager
+def open_book(config: Config, config_yaml: str, *, verb: Verb, resume_after: int | None) -> Iterator[Book]:
+    """Open the record of a new run, or of one that goes on after a step; rows of later steps are cut then.
+
+    Raises:
+        ValueError: the folder of a new run is not empty, another process writes to it, or a tracker cannot be had.
+    """
+    with ExitStack() as stack:
+        make_new = resume_after is None
+        folder = RunFolder.create(config.run.folder, config_yaml, verb=verb) if make_new else RunFolder.open(config.run.folder)
+        stack.enter_context(folder.claim())
+        if resume_after is not None:
+            folder.cut_after(resume_after)
+            folder.write_config(config_yaml)
+        done = resume_after or 0
+        trackers = stack.enter_context(Trackers(config.run.trackers, folder, config.model_dump(mode="json"), first_step=done))
+        console = stack.enter_context(open_console(total_steps=config.run.steps, first_step=done))
+        yield Book(folder, console, trackers, PhaseTimer(console.phase))

@@ -1,0 +1,142 @@
+"""The folder of a run: settings, metrics, samples, checkpoints, model and summary, each safe against a crash at any moment.
+
+config.yaml  run.json  metrics.jsonl  rollouts.jsonl  checkpoints/step_000040/  hf/  summary.json
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from lmm_r1_mega.record.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
+from lmm_r1_mega.record.lines import append_rows, keep_rows, read_rows, write_whole
+
+__all__ = ["Checkpoint", "RunFolder", "Verb"]
+
+Verb = Literal["train", "sft"]
+RUN_FILE = "run.json"
+WRITTEN = ("config.yaml", "metrics.jsonl", "rollouts.jsonl", "summary.json", "checkpoints", "hf", "tensorboard", "wandb", RUN_FILE)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder; steps count finished steps, so the first row has step 1."""
+
+    path: Path
+    verb: Verb
+    """The command that made it, for `resume`."""
+    id: str
+    """Stays the same over every resume; trackers go on under it."""
+
+    @classmethod
+    def create(cls, path: Path, config_yaml: str, *, verb: Verb) -> RunFolder:
+        """A new folder. Errors: ValueError where something is there already or nothing can be."""
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            occupied = any(path.iterdir())
+        except OSError as error:
+            raise ValueError(f"run.folder {path} cannot be made: {error.strerror}") from None
+        if occupied:
+            way_out = f"go on with `lmm-r1-mega resume {path}`, or " if (path / RUN_FILE).exists() else ""
+            raise ValueError(f"run.folder {path} is not empty: {way_out}choose another with --run.folder")
+        folder = cls(path, verb, uuid.uuid4().hex[:8])
+        folder.write_config(config_yaml)
+        write_whole(path / RUN_FILE, json.dumps({"verb": verb, "id": folder.id}).encode())
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The folder of an earlier run. Errors: ValueError where it is none."""
+        try:
+            identity = json.loads((path / RUN_FILE).read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError):
+            raise ValueError(f"{path} is not the folder of a run: it has no readable {RUN_FILE}") from None
+        return cls(path, **identity)
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved settings."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics_file(self) -> Path:
+        """One row a step, and one an evaluation."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def rollouts_file(self) -> Path:
+        """Samples, as far as `run.record_samples` asks for them."""
+        return self.path / "rollouts.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the folders `step_000040`."""
+        return self.path / "checkpoints"
+
+    @property
+    def hf(self) -> Path:
+        """The final model as a Hugging Face folder."""
+        return self.path / "hf"
+
+    def claim(self) -> IO[bytes]:
+        """Keeps other processes from writing here until the returned file is closed or this process ends.
+
+        Errors: ValueError where another process is at work.
+        """
+        file = (self.path / RUN_FILE).open("rb")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise ValueError(f"another process is writing to {self.path}: wait for it, or stop it") from None
+        return file
+
+    def start_over(self) -> None:
+        """Deletes all that the run wrote, for a run that has no complete checkpoint to go on from."""
+        with self.claim():
+            for name in WRITTEN:
+                path = self.path / name
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+
+    def write_config(self, config_yaml: str) -> None:
+        """Replaces the settings."""
+        write_whole(self.config_file, config_yaml.encode())
+
+    def append_metrics(self, step: int, row: Mapping[str, float]) -> None:
+        """Adds a row, on the disk before this returns."""
+        append_rows(self.metrics_file, [{"step": step, **row}])
+
+    def append_rollouts(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Adds samples; each row has a `step`."""
+        append_rows(self.rollouts_file, rows)
+
+    def metrics(self) -> list[dict[str, float]]:
+        """All rows so far."""
+        return read_rows(self.metrics_file)
+
+    def cut_after(self, step: int) -> None:
+        """Forgets what was recorded after a step: a resumed run records it again."""
+        keep_rows(self.metrics_file, until_step=step)
+        keep_rows(self.rollouts_file, until_step=step)
+
+    def checkpoint(self, step: int, *, keep: int) -> AbstractContextManager[Path]:
+        """A folder to fill that becomes the checkpoint of `step` at the end of the block; the newest `keep` stay."""
+        return write_checkpoint(self.checkpoints, step, keep=keep)
+
+    def newest_checkpoint(self) -> Checkpoint | None:
+        """The newest complete one; None where there is none."""
+        return newest_checkpoint(self.checkpoints)
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Replaces `summary.json`."""
+        write_whole(self.path / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())

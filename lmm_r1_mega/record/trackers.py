@@ -1,0 +1,112 @@
+"""Where metrics go beside `metrics.jsonl`: TensorBoard and Weights & Biases, by name. Keys come from the environment only."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, Protocol, Self
+
+from lmm_r1_mega.record.folder import RunFolder
+
+WANDB_PROJECT = "lmm-r1-mega"
+
+
+class Tracker(Protocol):
+    """A place that takes one row of numbers a step."""
+
+    def log(self, step: int, row: Mapping[str, float]) -> None:
+        """Takes the row of a step."""
+
+    def close(self) -> None:
+        """Hands over what is still held back."""
+
+
+class TensorBoard:
+    """Event files in `tensorboard/` of the run's folder; points after the step that a run resumes from are hidden."""
+
+    def __init__(self, folder: RunFolder, settings: Mapping[str, Any], *, first_step: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise ValueError(_missing("tensorboard")) from None
+        self._writer = SummaryWriter(str(folder.path / "tensorboard"), purge_step=first_step + 1 if first_step else None)
+        self._writer.add_text("settings", "```\n" + "\n".join(f"{key}: {value}" for key, value in settings.items()) + "\n```")
+
+    def log(self, step: int, row: Mapping[str, float]) -> None:
+        """Adds a point to every curve."""
+        for name, value in row.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Ends the event file."""
+        self._writer.close()
+
+
+class WandB:
+    """A Weights & Biases run that a resumed run goes on with. `WANDB_MODE=offline` needs no key and writes into the run's folder."""
+
+    def __init__(self, folder: RunFolder, settings: Mapping[str, Any], *, first_step: int) -> None:
+        try:
+            import wandb
+        except ImportError:
+            raise ValueError(_missing("wandb")) from None
+        if not os.environ.get("WANDB_API_KEY") and os.environ.get("WANDB_MODE") not in ("offline", "disabled"):
+            raise ValueError("run.trackers has wandb, which needs a key: set WANDB_API_KEY in the environment, or WANDB_MODE=offline")
+        del first_step  # its server keeps the later of two points of one step
+        self._run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", WANDB_PROJECT),
+            name=folder.path.name,
+            id=folder.id,
+            resume="allow",
+            dir=str(folder.path),
+            config=dict(settings),
+        )
+
+    def log(self, step: int, row: Mapping[str, float]) -> None:
+        """Adds a point to every curve; values that are not finite are left out."""
+        self._run.log({name: value for name, value in row.items() if math.isfinite(value)}, step=step)
+
+    def close(self) -> None:
+        """Waits until everything is handed over."""
+        self._run.finish()
+
+
+TRACKERS: dict[str, Callable[..., Tracker]] = {"tensorboard": TensorBoard, "wandb": WandB}
+
+
+class Trackers:
+    """All trackers of a run as one, as a context manager.
+
+    Errors on opening: ValueError for an unknown name, a missing package (with the command that installs it) and a missing key.
+    """
+
+    def __init__(self, names: Sequence[str], folder: RunFolder, settings: Mapping[str, Any], *, first_step: int = 0) -> None:
+        unknown = [name for name in names if name not in TRACKERS]
+        if unknown:
+            raise ValueError(f"run.trackers has {unknown[0]!r}: use {', '.join(TRACKERS)}")
+        self._stack = ExitStack()
+        self._trackers: list[Tracker] = []
+        with self._stack:
+            for name in names:
+                tracker = TRACKERS[name](folder, settings, first_step=first_step)
+                self._stack.callback(tracker.close)
+                self._trackers.append(tracker)
+            self._stack = self._stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def log(self, step: int, row: Mapping[str, float]) -> None:
+        """Hands a row to every tracker."""
+        for tracker in self._trackers:
+            tracker.log(step, row)
+
+
+def _missing(package: str) -> str:
+    return f"run.trackers has {package}, which is not installed: pip install 'lmm-r1-mega[track]', or pip install {package}"
