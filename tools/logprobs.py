@@ -19,6 +19,7 @@ import tyro
 
 from lmm_r1_mega.config import Config, DataSettings, LayoutSettings, ModelSettings
 from lmm_r1_mega.data.balance import assign_rows
+from lmm_r1_mega.data.build import Demonstration
 from lmm_r1_mega.data.files import DemonstrationFile
 from lmm_r1_mega.data.packing import num_places
 from lmm_r1_mega.data.processor import Processor
@@ -60,10 +61,13 @@ def read_demonstrations(model: Path, data: Path) -> list[Sequence]:
     """Every row of the file; a bad one is an error that names it."""
     make_torchvision_importable()
     settings = DataSettings(bad_rows="refuse", max_prompt_tokens=2**30)
-    rows = list(DemonstrationFile(data, settings, Processor.load(model)))
-    return [
-        Sequence(torch.tensor([*row.prompt.expanded_ids, *row.response_ids]), len(row.prompt.expanded_ids), row.prompt.vision) for row in rows
-    ]
+    return [as_sequence(row) for row in DemonstrationFile(data, settings, Processor.load(model))]
+
+
+def as_sequence(row: Demonstration) -> Sequence:
+    """The tokens of a demonstration; its response is the final turn."""
+    prompt = row.prompt
+    return Sequence(torch.tensor([*prompt.expanded_ids, *row.response_ids]), len(prompt.expanded_ids), prompt.vision)
 
 
 def score(rank: int, config: Config, sequences: list[Sequence], address: str, out: Path) -> None:
