@@ -16,7 +16,7 @@ def train(config: Config, *, resume: Checkpoint | None = None) -> None:
         run_steps(run)
         if config.run.export_hf:
             run.trainers.export_hf(run.book.folder.hf)
-        run.book.finish()
+        run.book.finish(steps=config.run.steps)
 
 
 def run_steps(run: Run) -> None:

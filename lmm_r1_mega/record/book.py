@@ -58,7 +58,8 @@ class Book:
         rows = self.folder.metrics()
         last = {name: value for row in rows for name, value in row.items() if name.startswith("eval/")}
         summary = {"steps": steps, "wall_s": round(time.monotonic() - self.started, 1), "eval": last}
-        self.folder.write_summary(summary | {"last_step": rows[-1] if rows else {}})
+        trained = [row for row in rows if "time/step" in row]
+        self.folder.write_summary(summary | {"last_step": trained[-1] if trained else {}})
 
 
 @contextmanager
