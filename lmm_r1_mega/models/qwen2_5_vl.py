@@ -61,6 +61,8 @@ class Qwen2_5_VL(GPTModel):
         embedded = embedded[:, None]
         if self.config.sequence_parallel:
             embedded = scatter_to_sequence_parallel_region(embedded)
+        if torch.is_grad_enabled() and not embedded.requires_grad:
+            embedded.requires_grad_()  # with embedding and tower frozen, recomputed layers would give no gradients
         return embedded
 
     def _place_images(self, embedded: Float[Tensor, "tokens hidden"], row: Row) -> Float[Tensor, "tokens hidden"]:
@@ -73,7 +75,8 @@ class Qwen2_5_VL(GPTModel):
             raise ValueError(
                 f"a row has {len(places)} image tokens for {len(row.image_features)} image features: its ids and grids disagree"
             )
-        return embedded.index_copy(0, places, features[row.image_features.to(device)].to(embedded.dtype))
+        chosen = features.index_select(0, row.image_features.to(device))
+        return embedded.index_copy(0, places, chosen.to(embedded.dtype))
 
     def _touch_tower(self, embedded: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens hidden"]:
         """Give a trainable tower zero gradients in a row without images, so that every rank has the same set of gradients."""

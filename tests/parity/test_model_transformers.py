@@ -179,12 +179,14 @@ def test_critic_reads_the_last_hidden_state(untied):
     assert not any("word_embeddings" in name for result in results if result.outputs for name in result.gradients)
 
 
-def test_a_frozen_tower_has_no_gradients_and_the_rest_keeps_its_own(untied):
+@pytest.mark.parametrize("recompute", ["none", "full"])
+def test_frozen_inputs_have_no_gradients_and_the_layers_keep_theirs(untied, recompute):
     spec, layout = VisionSpec.load(untied), LayoutSettings(tensor=2)
     batches = [cases(spec)["mixed"]]
     rows = [pack(batch, spec=spec, multiple_of=2) for batch in batches]
     wanted = oracle(untied, batches)
-    results = spawn(run_stage, 2, untied, ModelSettings(freeze=("visual.*",)), layout, rows, row_gradients(wanted.logit_gradients, rows))
-    assert not any(name.startswith("visual.") for name in results[0].gradients)
-    embedding = torch.cat([result.gradients["embedding.word_embeddings.weight"] for result in results])
-    assert relative(embedding[:500], wanted.gradients["model.embed_tokens.weight"]) <= GRADIENT_BAR
+    model = ModelSettings(freeze=("visual.*", "model.embed_tokens.weight"), recompute=recompute)
+    results = spawn(run_stage, 2, untied, model, layout, rows, row_gradients(wanted.logit_gradients, rows))
+    assert not any(name.startswith(("visual.", "embedding.")) for name in results[0].gradients)
+    found = torch.cat([result.gradients["decoder.layers.0.mlp.linear_fc2.weight"] for result in results], dim=1)
+    assert relative(found, wanted.gradients["model.layers.0.mlp.down_proj.weight"]) <= GRADIENT_BAR
