@@ -1,0 +1,73 @@
+"""The book of a run, with its real folder."""
+
+import json
+
+import pytest
+
+from lmm_r1_mega.config import Config
+from lmm_r1_mega.record.book import open_book
+from lmm_r1_mega.record.folder import RunFolder
+
+
+def opened(folder, config_yaml="", *, verb="train", resume_after=None):
+    return open_book(Config(run={"folder": folder, "steps": 4}), config_yaml, verb=verb, resume_after=resume_after)
+
+
+def play(book, steps):
+    for step in steps:
+        with book.phase("update"):
+            pass
+        book.samples([{"step": step + 1, "response": f"r{step}"}])
+        book.step(step + 1, {"reward": step / 3}, num_tokens=12)
+
+
+def steady(folder):
+    """The rows without what a clock says."""
+    return [{k: v for k, v in row.items() if not k.startswith(("time/", "perf/"))} for row in RunFolder.open(folder).metrics()]
+
+
+def test_a_row_a_step_counted_by_the_steps_that_are_done(tmp_path, capsys):
+    with opened(tmp_path / "run", verb="sft") as book:
+        play(book, range(2))
+        book.evaluation(2, {"text": {"accuracy": 0.5, "num_prompts": 8.0}})
+        book.finish(steps=2)
+    assert steady(tmp_path / "run") == [
+        {"step": 1, "reward": 0.0},
+        {"step": 2, "reward": 1 / 3},
+        {"step": 2, "eval/text/accuracy": 0.5, "eval/text/num_prompts": 8.0},
+    ]
+    row = book.folder.metrics()[0]
+    assert row["perf/tokens_per_s"] == pytest.approx(12 / row["time/step"])
+    assert "held out after 2 steps: text 50.0%" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["steps"] == 2 and summary["last_step"]["reward"] == 1 / 3
+    assert summary["eval"] == {"eval/text/accuracy": 0.5, "eval/text/num_prompts": 8.0}
+    assert book.folder.verb == "sft"
+
+
+def test_broken_off_and_resumed_is_as_never_broken_off(tmp_path):
+    with opened(tmp_path / "whole") as book:
+        play(book, range(4))
+    with opened(tmp_path / "broken", "a: 1\n") as book:
+        play(book, range(3))
+    with opened(tmp_path / "broken", "a: 2\n", resume_after=2) as book:
+        play(book, range(2, 4))
+    assert steady(tmp_path / "broken") == steady(tmp_path / "whole")
+    assert (tmp_path / "broken" / "rollouts.jsonl").read_bytes() == (tmp_path / "whole" / "rollouts.jsonl").read_bytes()
+    assert (tmp_path / "broken" / "config.yaml").read_text() == "a: 2\n"
+
+
+def test_a_taken_folder_stops_the_run_before_it_starts(tmp_path):
+    with opened(tmp_path / "run"):
+        pass
+    with pytest.raises(ValueError, match="is not empty: go on with"), opened(tmp_path / "run"):
+        pass
+
+
+def test_only_one_process_at_a_time_resumes_a_run(tmp_path):
+    with (
+        opened(tmp_path / "run"),
+        pytest.raises(ValueError, match="another process is writing"),
+        opened(tmp_path / "run", resume_after=0),
+    ):
+        pass

@@ -1,0 +1,71 @@
+"""The run folder: made once, opened again, never overwritten."""
+
+import json
+
+import pytest
+
+from lmm_r1_mega.record.folder import RunFolder
+
+
+def test_a_new_folder_knows_what_made_it(tmp_path):
+    made = RunFolder.create(tmp_path / "runs" / "a", "run: {}\n", verb="sft")
+    assert made.config_file.read_text() == "run: {}\n"
+    assert RunFolder.open(made.path) == made
+    assert made.verb == "sft" and len(made.id) == 8
+
+
+def test_an_empty_folder_may_be_there_already(tmp_path):
+    RunFolder.create(tmp_path, "", verb="train")
+
+
+def test_a_run_is_not_overwritten(tmp_path):
+    RunFolder.create(tmp_path, "", verb="train")
+    with pytest.raises(ValueError, match=f"is not empty: go on with `lmm-r1-mega resume {tmp_path}`, or choose another with --run.folder"):
+        RunFolder.create(tmp_path, "", verb="train")
+
+
+def test_other_peoples_files_are_not_mixed_with(tmp_path):
+    (tmp_path / "thesis.txt").write_text("")
+    with pytest.raises(ValueError, match="is not empty: choose another"):
+        RunFolder.create(tmp_path, "", verb="train")
+    with pytest.raises(ValueError, match=r"is not the folder of a run: it has no readable run\.json"):
+        RunFolder.open(tmp_path)
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "a").write_text("")
+    with pytest.raises(ValueError, match="cannot be made"):
+        RunFolder.create(tmp_path / "a", "", verb="train")
+
+
+def test_two_writers_are_one_too_many(tmp_path):
+    folder = RunFolder.create(tmp_path, "", verb="train")
+    with folder.claim(), pytest.raises(ValueError, match="another process is writing"):
+        RunFolder.open(tmp_path).claim()
+    folder.claim().close()
+
+
+def test_a_resumed_run_forgets_what_came_after_its_checkpoint(tmp_path):
+    folder = RunFolder.create(tmp_path, "", verb="train")
+    for step in (1, 2, 3):
+        folder.append_rollouts([{"step": step, "response": "a"}, {"step": step, "response": "b"}])
+        folder.append_metrics(step, {"reward": step / 7})
+    folder.cut_after(2)
+    assert folder.metrics() == [{"step": 1, "reward": 1 / 7}, {"step": 2, "reward": 2 / 7}]
+    assert len(folder.rollouts_file.read_text().splitlines()) == 4
+
+
+def test_starting_over_leaves_a_folder_that_can_be_made_again(tmp_path):
+    folder = RunFolder.create(tmp_path, "", verb="train")
+    folder.append_metrics(1, {"reward": 1.0})
+    with folder.checkpoint(1, keep=1) as partial:
+        (partial / "x").write_bytes(b"x")
+    folder.start_over()
+    assert list(tmp_path.iterdir()) == []
+    RunFolder.create(tmp_path, "", verb="train")
+
+
+def test_summary_is_json(tmp_path):
+    folder = RunFolder.create(tmp_path, "", verb="train")
+    folder.write_summary({"steps": 3})
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"steps": 3}

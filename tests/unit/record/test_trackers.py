@@ -1,0 +1,64 @@
+"""Trackers by name; keys from the environment only."""
+
+import sys
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lmm_r1_mega.record.folder import RunFolder
+from lmm_r1_mega.record.trackers import Trackers
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder.create(tmp_path / "run", "", verb="train")
+
+
+def points(folder, name):
+    events = EventAccumulator(str(folder.path / "tensorboard"))
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars(name)]
+
+
+def test_tensorboard_has_the_points(folder):
+    with Trackers(["tensorboard"], folder, {"run.steps": 2}) as trackers:
+        trackers.log(1, {"reward": 0.25})
+        trackers.log(2, {"reward": 0.5})
+    assert points(folder, "reward") == [(1, 0.25), (2, 0.5)]
+
+
+def test_a_resumed_run_hides_the_points_after_its_checkpoint(folder):
+    with Trackers(["tensorboard"], folder, {}) as trackers:
+        for step in (1, 2, 3):
+            trackers.log(step, {"reward": 0.25})
+    with Trackers(["tensorboard"], folder, {}, first_step=1) as trackers:
+        trackers.log(2, {"reward": 0.5})
+    assert points(folder, "reward") == [(1, 0.25), (2, 0.5)]
+
+
+def test_an_unknown_tracker_is_named(folder):
+    with pytest.raises(ValueError, match=r"run\.trackers has 'mlflow': use tensorboard, wandb"):
+        Trackers(["mlflow"], folder, {})
+
+
+def test_a_missing_package_is_named_with_its_command(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ValueError, match="not installed: pip install 'lmm-r1-mega\\[track\\]', or pip install wandb"):
+        Trackers(["wandb"], folder, {})
+
+
+def test_wandb_without_a_key_asks_for_it_in_the_environment(folder, monkeypatch):
+    pytest.importorskip("wandb", reason="wandb is not installed: pip install 'lmm-r1-mega[track]'")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    with pytest.raises(ValueError, match="set WANDB_API_KEY in the environment, or WANDB_MODE=offline"):
+        Trackers(["wandb"], folder, {})
+
+
+def test_wandb_offline_needs_no_key(folder, monkeypatch):
+    pytest.importorskip("wandb", reason="wandb is not installed: pip install 'lmm-r1-mega[track]'")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    with Trackers(["wandb"], folder, {"run.steps": 2}) as trackers:
+        trackers.log(1, {"reward": 0.25, "kl": float("nan")})
+    assert list((folder.path / "wandb").glob("offline-run-*/*.wandb"))
