@@ -1,7 +1,7 @@
 """Estimators as pure functions: rewards of samples and tokens in, advantages out.
 
 Statistics of a group are over its valid samples. A mean of equal numbers is taken to be that number, not its sum over its
-count, so that a group of equal rewards has advantages of exactly 0 whatever the rounding.
+count, so that a group of equal rewards, or of one valid sample, has advantages of exactly 0 whatever the rounding.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def masked_spread(numbers: Float[Tensor, "*rows length"], mask: Bool[Tensor, "*r
 
 
 def _groups(rewards: Float[Tensor, "samples"], valid: Bool[Tensor, "samples"], group_size: int) -> tuple[Tensor, Tensor]:
-    """The two vectors as [prompts, group]; a group with fewer than two valid samples has none."""
+    """The two vectors as [prompts, group]."""
     if group_size < 2:
         raise ValueError(
             f"a baseline from the group needs at least 2 samples a prompt, got {group_size}: raise algorithm.samples_per_prompt"
@@ -46,8 +46,7 @@ def _groups(rewards: Float[Tensor, "samples"], valid: Bool[Tensor, "samples"], g
         raise ValueError(
             f"{len(rewards)} samples are not whole groups of {group_size}: hand over every sample of a prompt, invalid ones too"
         )
-    grouped_valid = valid.view(-1, group_size)
-    return rewards.view(-1, group_size), grouped_valid & (grouped_valid.sum(dim=1, keepdim=True) > 1)
+    return rewards.view(-1, group_size), valid.view(-1, group_size)
 
 
 def no_baseline(rewards: Float[Tensor, "samples"], valid: Bool[Tensor, "samples"], group_size: int) -> Float[Tensor, "samples"]:

@@ -57,6 +57,8 @@ class Plan:
 
     model: ModelFacts
     hardware: Hardware
+    image_share: float
+    """Assumed part of a row's tokens that are image tokens."""
     num_gpus: int
     ranks: tuple[RankPlace, ...]
     batch: Batch
@@ -89,6 +91,7 @@ def plan(config: Config, shape: ModelShape, hardware: Hardware, *, image_share: 
     return Plan(
         model=model_facts(config, shape, hardware),
         hardware=hardware,
+        image_share=image_share,
         num_gpus=gpus_needed(config),
         ranks=rank_grid(config),
         batch=batch_arithmetic(config),

@@ -34,7 +34,7 @@ def _facts(plan: Plan) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_row("model", f"{model.parameters / 1e9:.2f} B parameters, {model.vision_parameters / 1e9:.2f} B of them vision tower")
     table.add_row("", f"vocabulary padded to {model.padded_vocabulary}, {model.precision}")
-    table.add_row("step", f"{batch.samples} samples, {batch.optimizer_steps} optimizer steps of {batch.samples_per_update} samples")
+    table.add_row("step", f"{batch.samples} samples; optimizer steps: {batch.optimizer_steps}, of {batch.samples_per_update} samples each")
     table.add_row("", f"{batch.samples_per_rank} samples a data rank, at most {batch.rows_per_rank} rows")
     table.add_row("processors", f"{plan.num_gpus} {'GPUs' if plan.hardware.device == 'gpu' else 'trainer processes on CPUs'}")
     return table
@@ -58,7 +58,8 @@ def _span(places: Iterable[RankPlace]) -> str:
 
 
 def _memory(plan: Plan) -> Table:
-    table = Table(title="memory of a trainer rank, GiB", title_justify="left")
+    title = f"memory of a trainer rank, GiB (rows with {plan.image_share:.0%} image tokens)"
+    table = Table(title=title, title_justify="left")
     for name in (
         "stage",
         "parameters",

@@ -44,6 +44,7 @@ LAZY = {
     "models.tower": "transformers needs the shim first",
     "models.device": "megatron.core takes seconds to import and is patched only where there is no CUDA",
     "models.specs": "Transformer Engine exists on GPUs only",
+    "record.trackers": "a tracker's library is needed only by a run that asks for it",
     "rollout.engine": "vLLM reads its environment when it is imported",
     "rollout.plugin": "vLLM loads the plug-in while it is itself being imported",
     "rollout.transfer.sender": "the GPU's transfer needs vLLM's GPU build",
