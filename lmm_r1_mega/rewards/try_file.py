@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from lmm_r1_mega.config import RewardSettings
+from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
 
 
 def try_file(path: Path, settings: RewardSettings) -> Iterator[dict[str, Any]]:
     """For each row (`response`, `answer`, optional `prompt`) of a JSON Lines file its `reward`, `parts` and `invalid`, in order.
 
-    Errors: ValueError that names the file and line of a row that cannot be read.
+    Errors: ValueError for a file that cannot be read, `BadData` with file and line for such a row.
     """
     inputs = [_read(line, place=f"{path}:{number}") for number, line in enumerate(_lines(path), start=1) if line.strip()]
     with RewardPool(settings) as pool:
@@ -33,7 +34,7 @@ def _read(line: str, *, place: str) -> RewardInput:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{place} is not JSON: {error.msg}") from None
+        raise BadData(f"{place} is not JSON: {error.msg}") from None
     if not isinstance(row, dict) or not isinstance(row.get("response"), str):
-        raise ValueError(f"{place} has no text `response`: each line is an object with `response` and `answer`")
+        raise BadData(f"{place} has no text `response`: each line is an object with `response` and `answer`")
     return RewardInput(response=row["response"], answer=row.get("answer"), prompt=str(row.get("prompt", "")))

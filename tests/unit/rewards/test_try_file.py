@@ -5,6 +5,7 @@ import json
 import pytest
 
 from lmm_r1_mega.config import RewardSettings
+from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.rewards.try_file import try_file
 
 RIGHT = r"<think> 1 + 2 </think> <answer> $\boxed{3}$ </answer>"
@@ -38,7 +39,7 @@ def test_a_line_out_for_a_line_in(tmp_path):
 def test_a_row_that_cannot_be_read_is_named(tmp_path, text, message):
     path = tmp_path / "rows.jsonl"
     path.write_text(text)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(BadData, match=message):
         list(try_file(path, RewardSettings()))
 
 
