@@ -25,6 +25,8 @@ from lmm_r1_mega.settings import read_config
 HERE = Path(__file__).parent
 OUTPUT = Path("runs/quickstart")
 """As the two configurations name it."""
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore"}
+"""Of the processes, where the user has not said otherwise: one thread each, no network, no warnings of libraries about what a CPU lacks."""
 
 
 def main(*, model: Path = MODEL, seed: int = 0, fre_steps: int | None = None, mgt_steps: int | None = None) -> None:
@@ -87,8 +89,7 @@ def _measure(stage: str, model: Path, console: Console) -> dict[str, Measured]:
 
 def _call(module: str, *arguments: str) -> None:
     """Run a module in a process of its own, so that nothing of it stays; its failure ends the quickstart with its exit status."""
-    environment = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", **os.environ}
-    done = subprocess.run([sys.executable, "-m", module, *arguments], env=environment, check=False)
+    done = subprocess.run([sys.executable, "-m", module, *arguments], env={**ENVIRONMENT, **os.environ}, check=False)
     if done.returncode:
         sys.exit(done.returncode)
 
