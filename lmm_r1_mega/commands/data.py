@@ -21,6 +21,6 @@ def run(arguments: list[str]) -> int:
     bounds = {"min_pixels": config.data.min_pixels, "max_pixels": config.data.max_pixels}
     processor = Processor.load(config.model.path, **bounds) if config.model.path.exists() else None
     with RewardPool(config.reward) as rewards:
-        report = check_file(Path(file), config.data, processor, parses=lambda answer: rewards.gold_problems([answer])[0] is None)
+        report = check_file(Path(file), config.data, processor, answer_problems=rewards.gold_problems)
     print(describe(report))
     return 0 if report.is_clean else 65

@@ -16,7 +16,8 @@ from lmm_r1_mega.data.prompts import Row, load_rows
 from lmm_r1_mega.data.rows import FIXES, BadRow
 
 Answer = str | int | float
-Parses = Callable[[Answer], bool]
+AnswerProblems = Callable[[list[Answer | None]], list[str | None]]
+"""For each gold answer what is wrong with it, or None."""
 
 _BAR = 40  # letters of a histogram's longest bar
 
@@ -39,8 +40,8 @@ class Answers:
     given: int
     missing: tuple[int, ...]
     """Lines without one."""
-    unparseable: tuple[int, ...]
-    """Lines whose answer the reward could not compare with anything; empty where nobody looked."""
+    problems: dict[int, str]
+    """Line -> why the reward could not compare anything with its answer; empty where nobody looked."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,10 @@ class Report:
         return not self.bad_rows
 
 
-def check_file(path: Path, settings: DataSettings, processor: Processor | None, *, parses: Parses | None = None) -> Report:
+def check_file(path: Path, settings: DataSettings, processor: Processor | None, *, answer_problems: AnswerProblems | None = None) -> Report:
     """Read every row and decode every image; with a processor tokens are counted too.
 
-    `parses` tells whether a gold answer can be used by the reward.
+    `answer_problems` knows which gold answers the rewards can use.
 
     Raises: ValueError where the file as a whole cannot be read.
     """
@@ -84,7 +85,7 @@ def check_file(path: Path, settings: DataSettings, processor: Processor | None, 
         num_images=sum(len(row.images) for row in good),
         sources=dict(Counter(row.source for row in good).most_common()),
         bad_rows=tuple(sorted(bad, key=lambda row: row.line)),
-        answers=_answers(good, parses),
+        answers=_answers(good, answer_problems),
         prompt_tokens=histogram([entry.prompt_length for entry in entries]),
         image_tokens=histogram([count for entry in entries for count in entry.image_tokens]),
     )
@@ -109,12 +110,14 @@ def describe(report: Report) -> str:
         f"{report.file}: {report.num_good} good rows, {len(report.bad_rows)} bad",
         f"  demonstrations {report.num_demonstrations}, images {report.num_images}",
         f"  sources: {', '.join(f'{name} {count}' for name, count in report.sources.items()) or 'none'}",
-        f"  answers: {answers.given} given, {len(answers.missing)} missing, {len(answers.unparseable)} that no reward can compare",
+        f"  answers: {answers.given} given, {len(answers.missing)} missing, {len(answers.problems)} that no reward can compare",
     ]
     for name, found in (("prompt tokens", report.prompt_tokens), ("image tokens", report.image_tokens)):
         lines += _histogram_lines(name, found) if found else []
     lines += [f"  line {line}: the row has no answer, its samples will be invalid" for line in answers.missing]
-    lines += [f"  line {line}: the answer cannot be parsed, samples will be invalid" for line in answers.unparseable]
+    lines += [
+        f"  line {line}: the answer cannot be compared ({reason}), its samples will be invalid" for line, reason in answers.problems.items()
+    ]
     for bad in report.bad_rows:
         lines += [f"  line {bad.line}: {bad.kind}: {bad.reason}", f"    mend it: {FIXES[bad.kind]}"]
     return "\n".join(lines)
@@ -144,12 +147,13 @@ def _refusal(reference: str, limits: ImageLimits) -> str | None:
     return None
 
 
-def _answers(rows: list[Row], parses: Parses | None) -> Answers:
-    given = [(row.line, row.answer) for row in rows if row.answer is not None]
+def _answers(rows: list[Row], answer_problems: AnswerProblems | None) -> Answers:
+    given = [row for row in rows if row.answer is not None]
+    found = [None] * len(given) if answer_problems is None else answer_problems([row.answer for row in given])
     return Answers(
         given=len(given),
         missing=tuple(row.line for row in rows if row.answer is None),
-        unparseable=tuple(line for line, answer in given if parses is not None and not parses(answer)),
+        problems={row.line: problem for row, problem in zip(given, found, strict=True) if problem is not None},
     )
 
 

@@ -11,6 +11,10 @@ def image(name: str) -> dict:
     return {"type": "image", "image": name}
 
 
+def no_number(answers: list) -> list[str | None]:
+    return [None if str(answer).isdigit() else "no number" for answer in answers]
+
+
 def test_sizes_are_counted_by_powers_of_two():
     assert histogram([3, 4, 9]) == Histogram(smallest=3, median=4, largest=9, counts={4: 2, 8: 0, 16: 1})
     assert histogram([1]) == Histogram(1, 1, 1, {1: 1})
@@ -31,17 +35,17 @@ def test_a_file_with_all_sorts_of_rows(processor, picture, write_rows, tmp_path)
         asked("<|im_end|>", answer="1"),
         {"message": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "4"}], "answer": 4},
     )
-    report = check_file(path, DataSettings(), processor, parses=lambda answer: str(answer).isdigit())
+    report = check_file(path, DataSettings(), processor, answer_problems=no_number)
     assert (report.num_good, report.num_demonstrations, report.num_images) == (4, 1, 2)
     assert report.sources == {"rows": 3, "sums": 1}
     assert [(bad.line, bad.kind) for bad in report.bad_rows] == [(4, "image"), (5, "special_token")]
-    assert (report.answers.given, report.answers.missing, report.answers.unparseable) == (3, (3,), (2,))
+    assert (report.answers.given, report.answers.missing, report.answers.problems) == (3, (3,), {2: "no number"})
     assert report.image_tokens == Histogram(4, 4, 4, {4: 2})
     assert sum(report.prompt_tokens.counts.values()) == 4
     assert not report.is_clean
     text = describe(report)
     assert "4 good rows, 2 bad" in text
-    assert "line 2: the answer cannot be parsed" in text
+    assert "line 2: the answer cannot be compared (no number)" in text
     assert all(f"mend it: {FIXES[kind]}" in text for kind in ("image", "special_token"))
 
 
