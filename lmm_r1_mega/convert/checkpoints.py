@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lmm_r1_mega.convert.ahead import one_ahead
 from lmm_r1_mega.convert.hf_folder import HFContents, HFReader, HFWriter, copy_side_files
 from lmm_r1_mega.convert.hf_shapes import short_name
 from lmm_r1_mega.convert.megatron_folder import SIDE_FILES, MegatronReader, write_megatron_folder
@@ -60,8 +61,8 @@ def megatron_to_hf(folder: Path, out: Path, *, source: Path | None = None) -> Pl
     types = {name: stored.spec(transfer.megatron).dtype for transfer in plan.transfers for name in transfer.hf}
     specs = {name: TensorSpec(types[short_name(name)], spec.shape) for name, spec in contents.specs.items()}
     with HFWriter(out, HFContents(specs, contents.file_of), source=side_files) as hf:
-        for transfer in plan.transfers:
-            for name, tensor in zip(transfer.hf, transfer.rule.to_hf(stored.tensor(transfer.megatron)), strict=True):
+        for transfer, parts in one_ahead((transfer, transfer.rule.to_hf(stored.tensor(transfer.megatron))) for transfer in plan.transfers):
+            for name, tensor in zip(transfer.hf, parts, strict=True):
                 hf.write(plan.source_name(name), tensor)
     return plan
 

@@ -25,6 +25,7 @@ from torch.distributed.checkpoint.metadata import ChunkStorageMetadata, Metadata
 from torch.distributed.checkpoint.planner import ReadItem, TensorWriteData, WriteItem, WriteItemType
 from torch.distributed.checkpoint.planner_helpers import create_read_items_for_chunk_list
 
+from lmm_r1_mega.convert.ahead import one_ahead
 from lmm_r1_mega.convert.hf_folder import partial_folder
 from lmm_r1_mega.convert.safetensors_file import TensorSpec
 
@@ -76,9 +77,10 @@ def write_megatron_folder(
     partial = partial_folder(folder)
     try:
         planner = _OneAtATime(specs, read, num_layers=num_layers)
+        storage = FileSystemWriter(partial, sync_files=False, per_thread_copy_ahead=0)  # copying ahead would change the order
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it remarks that there is one process
-            checkpoint.save({}, storage_writer=FileSystemWriter(partial, sync_files=False), planner=planner, no_dist=True)
+            checkpoint.save({}, storage_writer=storage, planner=planner, no_dist=True)
         (partial / SIDE_FILES).mkdir()
         side_files(partial / SIDE_FILES)
         torch.save({}, partial / "common.pt")
@@ -99,7 +101,7 @@ class _OneAtATime(DefaultSavePlanner):
 
     def __init__(self, specs: Mapping[str, TensorSpec], read: Callable[[str], Tensor], *, num_layers: int) -> None:
         super().__init__(flatten_state_dict=False)
-        self._read = read
+        self._tensors = one_ahead((name, read(name)) for name in specs)
         self._current: tuple[str, Tensor] | None = None
         self._pieces = {item.index: (name, start) for name, spec in specs.items() for start, item in _write_items(name, spec, num_layers)}
         self._items = [item for name, spec in specs.items() for _, item in _write_items(name, spec, num_layers)]
@@ -115,9 +117,9 @@ class _OneAtATime(DefaultSavePlanner):
             torch.save([None], empty)
             return empty
         name, start = self._pieces[write_item.index]
-        if self._current is None or self._current[0] != name:
+        while self._current is None or self._current[0] != name:  # the writer asks in the order of the plan
             self._current = None  # frees the one before
-            self._current = (name, self._read(name))
+            self._current = next(self._tensors)
         sizes = write_item.tensor_data.chunk.sizes
         return self._current[1].reshape(-1)[start : start + sizes.numel()].reshape(sizes)
 
