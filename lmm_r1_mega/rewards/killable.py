@@ -47,7 +47,8 @@ class Lane:
 class KillableWorkers:
     """Processes that answer jobs; a response past `timeout_s` costs its worker the life and itself the verdict, nothing else.
 
-    Not for use from two threads at a time.
+    Not for use from two threads at a time. The kernel ties the workers to the thread that started them: when it ends they end, and the
+    next call starts new ones.
     """
 
     def __init__(self, plan: Plan, *, workers: int, timeout_s: float) -> None:
