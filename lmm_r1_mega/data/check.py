@@ -114,10 +114,8 @@ def describe(report: Report) -> str:
     ]
     for name, found in (("prompt tokens", report.prompt_tokens), ("image tokens", report.image_tokens)):
         lines += _histogram_lines(name, found) if found else []
-    lines += [f"  line {line}: the row has no answer, its samples will be invalid" for line in answers.missing]
-    lines += [
-        f"  line {line}: the answer cannot be compared ({reason}), its samples will be invalid" for line, reason in answers.problems.items()
-    ]
+    lines += [f"  line {line}: no answer, samples will be invalid" for line in answers.missing]
+    lines += [f"  line {line}: the answer cannot be compared, samples will be invalid: {why}" for line, why in answers.problems.items()]
     for bad in report.bad_rows:
         lines += [f"  line {bad.line}: {bad.kind}: {bad.reason}", f"    mend it: {FIXES[bad.kind]}"]
     return "\n".join(lines)

@@ -139,7 +139,13 @@ class Preparer:
 
 
 def image_limits(file: Path, settings: DataSettings) -> ImageLimits:
-    """What rows of this data file may read."""
+    """What rows of this data file may read.
+
+    Raises: ValueError where a declared folder is none.
+    """
+    missing = [str(root) for root in settings.image_roots if not root.is_dir()]
+    if missing:
+        raise ValueError(f"data.image_roots has {', '.join(missing)}, which is no folder: correct the path, or leave it out")
     return ImageLimits(
         folder=file.absolute().parent,
         roots=settings.image_roots,

@@ -45,7 +45,7 @@ def test_a_file_with_all_sorts_of_rows(processor, picture, write_rows, tmp_path)
     assert not report.is_clean
     text = describe(report)
     assert "4 good rows, 2 bad" in text
-    assert "line 2: the answer cannot be compared (no number)" in text
+    assert "line 2: the answer cannot be compared, samples will be invalid: no number" in text
     assert all(f"mend it: {FIXES[kind]}" in text for kind in ("image", "special_token"))
 
 

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lmm_r1_mega.data.packing import pack, place, take
@@ -113,6 +113,7 @@ SEQUENCES = st.lists(
 )
 
 
+@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(sequences=SEQUENCES, multiple_of=st.integers(1, 8))
 def test_take_is_the_inverse_of_place_and_labels_are_the_responses(sequences, multiple_of):
     row = pack(sequences, spec=SPEC, multiple_of=multiple_of)

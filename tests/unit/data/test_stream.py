@@ -157,6 +157,10 @@ class TestBadRows:
         with pytest.raises(ValueError, match=r"gone.jsonl does not exist"):
             PromptStream(DataSettings(train=(numbers, tmp_path / "gone.jsonl")), processor, seed=0)
 
+    def test_declared_image_folders_must_exist(self, processor, numbers, tmp_path):
+        with pytest.raises(ValueError, match=r"data.image_roots has .*/gone, which is no folder"):
+            PromptStream(DataSettings(train=(numbers,), image_roots=(tmp_path / "gone",)), processor, seed=0)
+
     def test_an_image_damaged_inside_is_dropped_when_its_turn_comes(self, processor, picture, write_rows):
         damaged = picture("damaged.png")
         content = bytearray(damaged.read_bytes())
