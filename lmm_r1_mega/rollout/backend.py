@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from vllm import LLM, RequestOutput, SamplingParams
-from vllm.config import WeightTransferConfig
 from vllm.logprobs import FlatLogprobs
 from vllm.sampling_params import RequestOutputKind
 
@@ -22,10 +21,11 @@ from lmm_r1_mega.rollout.plugin import register
 from lmm_r1_mega.rollout.sampling import Sampling
 from lmm_r1_mega.schema import Completion, Prompt
 
-BLOCK_TOKENS = 32  # on a CPU: small enough that short prompts share blocks, and what its attention kernel is fast at
+HOST_BLOCK_TOKENS = 32  # small enough that short prompts share blocks, and what vLLM's attention kernel is fast at
+HOST_STEP_TOKENS = 8192  # prompt tokens that one step takes in
 
 
-def start(model_path: Path, *, settings: RolloutSettings, seed: int, transfer: str, **arguments: Any) -> LLM:
+def start(model_path: Path, *, settings: RolloutSettings, max_model_len: int, seed: int, **arguments: Any) -> LLM:
     """A vLLM engine in this process; `arguments` are vLLM's own that depend on more than the settings."""
     register()
     return LLM(
@@ -35,9 +35,9 @@ def start(model_path: Path, *, settings: RolloutSettings, seed: int, transfer: s
         max_num_seqs=settings.max_sequences,
         enable_prefix_caching=settings.prefix_caching,
         logprobs_mode="processed_logprobs",
-        weight_transfer_config=WeightTransferConfig(backend=transfer),
+        max_model_len=max_model_len,
         use_tqdm_on_load=False,
-        **(_gpu_arguments(settings) if has_gpu() else _host_arguments(settings)),
+        **(_gpu_arguments(settings) if has_gpu() else _host_arguments(settings, max_model_len)),
         **arguments,
     )
 
@@ -50,12 +50,15 @@ def _gpu_arguments(settings: RolloutSettings) -> dict[str, Any]:
     }
 
 
-def _host_arguments(settings: RolloutSettings) -> dict[str, Any]:
+def _host_arguments(settings: RolloutSettings, max_model_len: int) -> dict[str, Any]:
+    """Prompts are never cut: vLLM 0.32 rewinds a seeded request's random numbers after a cut, which torch cannot do on a CPU."""
     return {
         "kv_cache_memory_bytes": int(settings.kv_cache_gib * 2**30),
         "gpu_memory_utilization": 0.1,  # vLLM checks this share of the host's memory to be free, though the line above decides
         "enforce_eager": True,
-        "block_size": BLOCK_TOKENS,
+        "block_size": HOST_BLOCK_TOKENS,
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": max(max_model_len, HOST_STEP_TOKENS),
     }
 
 

@@ -51,7 +51,7 @@ class RolloutEngine:
             model_path,
             settings=settings,
             seed=seed,
-            transfer=transfer_backend(placement),
+            weight_transfer_config={"backend": transfer_backend(placement)},
             dtype=vllm_dtype(precision),
             max_model_len=limits.max_tokens + settings.max_response_tokens,
             limit_mm_per_prompt={"image": max(limits.max_images, 1), "video": 0},

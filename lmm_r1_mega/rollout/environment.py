@@ -20,8 +20,11 @@ _EVERYWHERE = {
     "VLLM_NO_USAGE_STATS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
-# Without CUDA the compiler would only serve a rank count that nobody reads, after 20 s of compiling.
-_HOST = {"TORCH_COMPILE_DISABLE": "1", "OMP_NUM_THREADS": "1"}
+_HOST = {
+    "TORCH_COMPILE_DISABLE": "1",  # it would only serve a rank count that nobody reads, after 20 s of compiling
+    "THP_MEM_ALLOC_ENABLE": "1",  # weights in huge pages: an update touches fresh memory for every layer
+    "OMP_NUM_THREADS": "1",
+}
 
 
 def has_gpu() -> bool:

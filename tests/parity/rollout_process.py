@@ -14,7 +14,7 @@ from lmm_r1_mega.config import RolloutSettings
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.schema import Completion, Prompt
 
-SETTINGS = RolloutSettings(max_response_tokens=32, kv_cache_gib=0.1, max_sequences=64)
+SETTINGS = RolloutSettings(max_response_tokens=32, kv_cache_gib=0.1)
 MAX_PROMPT_TOKENS = 96
 
 

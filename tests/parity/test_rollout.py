@@ -214,6 +214,14 @@ def test_any_number_of_prompts(fresh, prompts, count):
     assert [len(group) for group in groups] == [2] * count
 
 
+def test_more_prompt_tokens_than_a_step_takes_in(fresh, prompts):
+    numbers = np.random.default_rng(0).integers(10, 300, (100, MAX_PROMPT_TOKENS)).tolist()
+    asked = [replace(prompts[0], id=f"test:{i}", token_ids=tuple(ids), expanded_ids=tuple(ids)) for i, ids in enumerate(numbers)]
+    groups = fresh.generate(asked, samples=2, sampling=Sampling(2), seed=0)
+    alone = fresh.generate(asked[-1:], samples=2, sampling=Sampling(2), seed=0)
+    assert [c.response_ids for c in groups[-1]] == [c.response_ids for c in alone[0]]
+
+
 def test_a_prompt_that_is_too_long_is_named(fresh, prompts):
     long = replace(prompts[0], id="file:long", expanded_ids=prompts[0].expanded_ids * 9)
     with pytest.raises(ValueError, match=rf"file:long has \d+ tokens, data.max_prompt_tokens is {MAX_PROMPT_TOKENS}"):

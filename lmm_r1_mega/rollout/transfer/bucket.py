@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,7 +48,7 @@ class Bucket:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Bucket:
+    def from_dict(cls, values: Mapping[str, Any]) -> Bucket:
         entries = tuple(Entry(**{**entry, "shape": tuple(entry["shape"])}) for entry in values["entries"])
         return cls(path=values["path"], inode=values["inode"], size=values["size"], entries=entries)
 
@@ -74,7 +75,7 @@ class Segment:
         """Copy a tensor behind those already here; the caller has seen that there is room."""
         source = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
         target = self._memory[self._used : self._used + tensor.nbytes]
-        digest = _copy_with_digest(source, target) if with_digest else _copy(source, target)
+        digest = _copy(source, target, with_digest=with_digest)
         dtype = str(tensor.dtype).removeprefix("torch.")
         self._entries.append(Entry(name, dtype, tuple(tensor.shape), self._used, digest))
         self._used += -(-tensor.nbytes // ALIGNMENT) * ALIGNMENT
@@ -129,14 +130,13 @@ class Attached:
 _DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (torch.float32, torch.bfloat16, torch.float16)}
 
 
-def _copy_with_digest(source: Tensor, target: Tensor) -> int:
+def _copy(source: Tensor, target: Tensor, *, with_digest: bool) -> int | None:
+    if not with_digest:
+        target.copy_(source)
+        return None
     digest = xxhash.xxh3_64()
     for start in range(0, len(source), CHUNK_BYTES):
         chunk = source[start : start + CHUNK_BYTES]
         digest.update(chunk.numpy())
         target[start : start + CHUNK_BYTES].copy_(chunk)
     return digest.intdigest()
-
-
-def _copy(source: Tensor, target: Tensor) -> None:
-    target.copy_(source)
