@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from megatron.core.optimizer import MegatronOptimizer
 from megatron.core.transformer.module import MegatronModule
 from torch import Tensor
 from torch.distributed.checkpoint import FileSystemWriter, save_state_dict
+from torch.distributed.checkpoint.api import CheckpointException
 
+from lmm_r1_mega.errors import DiskFull
 from lmm_r1_mega.training.optimizer_state import ParameterStates, empty_states, restore_states, whole_states
 
 
@@ -37,12 +40,17 @@ def save_checkpoint(folder: Path, trained: Trained, *, steps_done: int) -> None:
     """Write weights, optimizer, number of optimizer steps and the host's random state into `folder`; collective.
 
     Every file is on the disk when it returns. The caller writes aside and renames.
+
+    Raises: DiskFull, or RuntimeError for another failure of the storage, on every rank.
     """
     if dist.get_rank() == 0:
         Path(folder).mkdir(parents=True, exist_ok=True)
     dist.barrier()
     state = _sharded_state(trained, optimizer_states=whole_states(trained.optimizer, trained.module))
-    dist_checkpointing.save(state | {"steps_done": steps_done}, str(folder), sharded_strategy=_SaveInProcess("torch_dist", 1))
+    try:
+        dist_checkpointing.save(state | {"steps_done": steps_done}, str(folder), sharded_strategy=_SaveInProcess("torch_dist", 1))
+    except CheckpointException as failure:  # no Exception: it would pass by everyone who waits for one
+        raise _storage_error(folder, trained, failure) from failure
 
 
 def load_checkpoint(folder: Path, trained: Trained) -> int:
@@ -82,6 +90,17 @@ def _beside(weight: ShardedTensor | ShardedTensorFactory, kind: str, tensor: Ten
 def _by_parameter(loaded: dict[str, dict[str, Tensor]], trained: Trained) -> ParameterStates:
     parameters = dict(trained.module.named_parameters())
     return {parameters[name]: tensors for name, tensors in loaded.items()}
+
+
+def _storage_error(folder: Path, trained: Trained, failure: CheckpointException) -> Exception:
+    """What to tell of a failed write: torch reports a full disk as a broken file, so the room that is left decides."""
+    needed, free = sum(parameter.nbytes for parameter in trained.module.parameters()), shutil.disk_usage(folder).free
+    if free < needed:
+        return DiskFull(
+            f"no room for a checkpoint in {folder}: {free // 2**20} MiB are free; nothing written before is lost; make room, then "
+            f"`lmm-r1-mega resume`"
+        )
+    return RuntimeError(f"the checkpoint {folder} could not be written: {failure}")
 
 
 class _SaveInProcess(TorchDistSaveShardedStrategy):

@@ -32,6 +32,8 @@ def build_optimizer(model: DistributedDataParallel, settings: OptimizerSettings,
         use_distributed_optimizer=model.ddp_config.use_distributed_optimizer,
     )
     optimizer = get_megatron_optimizer(config, [model])
+    for part in optimizer.chained_optimizers:
+        part.init_state_fn(part.optimizer, config)
     if isinstance(optimizer.optimizer, torch.optim.AdamW):
         _prepare_torch_adamw(optimizer.optimizer)
     return optimizer
@@ -75,11 +77,8 @@ def _grad_norm(optimizer: MegatronOptimizer) -> float:
 
 
 def _prepare_torch_adamw(adamw: torch.optim.AdamW) -> None:
+    """Take its fused form, and give it the step counts that Megatron leaves out."""
     for group in adamw.param_groups:
         group["fused"] = True
         for parameter in group["params"]:
-            adamw.state[parameter] = {
-                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format).detach(),
-                "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format).detach(),
-            }
+            adamw.state[parameter]["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)

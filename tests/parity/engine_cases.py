@@ -67,6 +67,7 @@ class Case:
     sequence_parallel: bool = True
     distributed_optimizer: bool = True
     recompute: str = "none"
+    precision: str = "fp32"
     rows: tuple[tuple[int, ...], ...] = ((0, 1, 2), (3, 4), (5, 6))
     freeze: tuple[str, ...] = ()
 
@@ -80,7 +81,7 @@ class Case:
             distributed_optimizer=self.distributed_optimizer,
         )  # fmt: skip
         return Config(
-            model=ModelSettings(path=model, recompute=self.recompute, freeze=self.freeze),
+            model=ModelSettings(path=model, recompute=self.recompute, freeze=self.freeze, precision=self.precision),
             layout=layout,
             optimizer=OptimizerSettings(learning_rate=1e-3, weight_decay=0.1, grad_clip=0.5, schedule="cosine", warmup_steps=2),
         )

@@ -20,6 +20,8 @@ LAYOUTS = {
     "tensor and pipeline": Case(tensor=2, pipeline=2),
     "split optimizer": Case(data=2),
     "whole optimizers": Case(data=2, distributed_optimizer=False),
+    "master copies, split": Case(data=2, precision="bf16"),
+    "master copies, whole": Case(tensor=2, distributed_optimizer=False, precision="bf16"),
 }
 
 
