@@ -36,6 +36,11 @@ class EngineProcess:
 
         return call
 
+    def shared_files(self) -> list[Path]:
+        """Named shared memory that the process has mapped."""
+        lines = Path(f"/proc/{self._process.pid}/maps").read_text(encoding="utf-8").splitlines()
+        return [Path(line.split(maxsplit=5)[5].removesuffix(" (deleted)")) for line in lines if "/dev/shm/" in line]
+
     def end(self) -> int | None:
         """Exit code of the process after an orderly end."""
         self._connection.send(None)

@@ -1,6 +1,5 @@
 """Real vLLM against transformers, before and after weight updates, and what it refuses."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,11 +47,11 @@ def transformers_model(folder, processor) -> Transformers:
 
 @pytest.fixture(scope="module")
 def engine(folder):
-    before = set(os.listdir("/dev/shm"))
     engine = EngineProcess(folder)
     yield engine
+    shared = engine.shared_files()
     assert engine.end() == 0
-    assert set(os.listdir("/dev/shm")) - before == set()
+    assert [file for file in shared if file.exists()] == []
 
 
 @pytest.fixture
