@@ -1,7 +1,8 @@
 """The only owner of a model's Hugging Face tokenizer and image processor (transformers 5.19).
 
 The pixel values are computed by the class that vLLM uses too, with the same bounds (`image_settings`), so both engines see the
-same picture. Tokenizer and image processor are loaded on their own: a folder needs no video processor.
+same picture. Tokenizer and image processor are loaded on their own: a folder needs no video processor. A `chat_template.json`, which
+transformers 4 wrote for the whole processor, goes before the template in `tokenizer_config.json`, which in Qwen2.5-VL knows no images.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class Processor:
         bounds = {name: value for name, value in (("min_pixels", min_pixels), ("max_pixels", max_pixels)) if value is not None}
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         image_processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **bounds)
+        if not (folder / "chat_template.jinja").is_file():
+            tokenizer.chat_template = _read_json(folder / "chat_template.json").get("chat_template", tokenizer.chat_template)
         if tokenizer.chat_template is None:
             raise ValueError(f"model.path {folder} has a tokenizer without a chat template: add chat_template.jinja")
         processor = cls(

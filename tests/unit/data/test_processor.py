@@ -134,6 +134,18 @@ def test_a_folder_as_save_pretrained_of_a_whole_processor_writes_it(transformers
     assert torch.equal(again.vision(noise(70, 90)).pixel_values, processor.vision(noise(70, 90)).pixel_values)
 
 
+def test_the_template_that_transformers_4_wrote_for_the_processor_goes_first(model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    (folder / "chat_template.jinja").unlink()
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": "text only"}))
+    assert Processor.load(folder).render([Turn("user", ("x",))])[0] == "text only"
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": "{{ messages[0].content[0].type }}"}))
+    assert Processor.load(folder).render([Turn("user", (None, "x"))])[0] == "image"
+    (folder / "chat_template.jinja").write_text("transformers 5")
+    assert Processor.load(folder).render([Turn("user", ("x",))])[0] == "transformers 5"
+
+
 def test_the_end_of_turn_token_is_found_without_a_generation_config(model_folder, processor, tmp_path):
     folder = shutil.copytree(model_folder, tmp_path / "model")
     (folder / "generation_config.json").unlink()
