@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lmm_r1_mega.convert.ahead import one_ahead
+from lmm_r1_mega.convert.ahead import one_ahead, use_huge_pages
 from lmm_r1_mega.convert.hf_folder import HFContents, HFReader, HFWriter, copy_side_files
 from lmm_r1_mega.convert.hf_shapes import short_name
 from lmm_r1_mega.convert.megatron_folder import SIDE_FILES, MegatronReader, write_megatron_folder
@@ -33,6 +33,7 @@ class Comparison:
 
 def hf_to_megatron(source: Path, folder: Path, *, vocab_multiple: int = 128) -> Plan:
     """Write the Hugging Face folder `source` as a Megatron checkpoint that any layout can load."""
+    use_huge_pages()
     shape = read_shape(source)
     with HFReader(source) as hf:
         plan = make_plan(hf.contents.shapes(), shape, padded_vocab=shape.padded_vocab(multiple=vocab_multiple, tensor=1))
@@ -54,6 +55,7 @@ def megatron_to_hf(folder: Path, out: Path, *, source: Path | None = None) -> Pl
     Names, files and side files are those of the Hugging Face folder that the checkpoint was made from, which the checkpoint
     remembers; one that was saved in training needs `source`. Weights keep the type that the checkpoint has.
     """
+    use_huge_pages()
     stored = MegatronReader(folder)
     side_files, contents = _source_of(folder, source)
     shape = read_shape(side_files)
@@ -69,6 +71,7 @@ def megatron_to_hf(folder: Path, out: Path, *, source: Path | None = None) -> Pl
 
 def compare(source: Path, folder: Path) -> Comparison:
     """Compare a Hugging Face folder with a Megatron checkpoint, tensor by tensor and bit by bit."""
+    use_huge_pages()
     stored, shape = MegatronReader(folder), read_shape(source)
     different: list[str] = []
     with HFReader(source) as hf:
