@@ -1,0 +1,88 @@
+"""transformers as the judge: a tiny model that tells every mistake, sequences of every kind, and what they should give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from lmm_r1_mega.convert.hf_shapes import short_name
+from lmm_r1_mega.data.rope import VisionSpec
+from lmm_r1_mega.schema import Sequence, Vision
+from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+
+
+def tiny(folder: Path, **shape) -> Path:
+    """A tiny model in which no two tensors are alike: norms and biases are random too."""
+    make_tiny_model(folder, TinyShape(layers=4, vocab=500, vision_depth=2, vision_hidden=64, init_range=0.08, **shape))
+    weights = load_file(folder / "model.safetensors")
+    noise = torch.Generator().manual_seed(1)
+    for tensor in weights.values():
+        if tensor.dim() == 1:
+            tensor += 0.2 * torch.randn(tensor.shape, generator=noise)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def sequence(spec: VisionSpec, seed: int, *, text: int, grids: list[tuple[int, int, int]]) -> Sequence:
+    """Random text around random images."""
+    noise = torch.Generator().manual_seed(seed)
+    pieces = [part.tolist() for part in torch.randint(0, 300, (text,), generator=noise).tensor_split(len(grids) + 1)]
+    ids = pieces[0]
+    for (t, h, w), piece in zip(grids, pieces[1:], strict=True):
+        ids += [spec.vision_start_token_id, *[spec.image_token_id] * (t * h * w // 4), spec.vision_end_token_id, *piece]
+    patches = sum(t * h * w for t, h, w in grids)
+    vision = Vision(torch.randn(patches, 3 * 2 * 14 * 14, generator=noise), torch.tensor(grids)) if grids else None
+    return Sequence(torch.tensor(ids), len(ids) // 2, vision)
+
+
+def cases(spec: VisionSpec) -> dict[str, list[Sequence]]:
+    return {
+        "text": [sequence(spec, 1, text=41, grids=[]), sequence(spec, 2, text=7, grids=[]), sequence(spec, 3, text=90, grids=[])],
+        "one image": [sequence(spec, 4, text=12, grids=[(1, 8, 8)])],
+        "several images": [sequence(spec, 5, text=20, grids=[(1, 4, 4), (1, 12, 10), (1, 2, 6)])],
+        "mixed": [
+            sequence(spec, 6, text=25, grids=[(1, 4, 8)]),
+            sequence(spec, 7, text=30, grids=[]),
+            sequence(spec, 8, text=9, grids=[(1, 6, 6), (1, 8, 4)]),
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """What transformers says about batches of sequences, each computed alone, and a loss of random weights x log-probs."""
+
+    logprobs: list[torch.Tensor]
+    hidden: list[torch.Tensor]
+    logit_gradients: list[torch.Tensor]
+    gradients: dict[str, torch.Tensor]
+
+
+def oracle(path: Path, batches: list[list[Sequence]]) -> Oracle:
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
+    noise = torch.Generator().manual_seed(0)
+    logprobs, hidden, logit_gradients = [], [], []
+    for batch in batches:
+        outputs = [_run(model, item) for item in batch]
+        labels = torch.cat([item.token_ids[1:] for item in batch])
+        logits = torch.cat([output.logits[0] for output in outputs])
+        logits.retain_grad()
+        picked = logits.log_softmax(-1).gather(1, labels[:, None])[:, 0]
+        (picked * torch.randn(len(picked), generator=noise)).sum().backward()
+        logprobs.append(picked.detach())
+        hidden.append(torch.cat([output.hidden_states[-1][0] for output in outputs]).detach())
+        logit_gradients.append(logits.grad)
+    gradients = {short_name(name): parameter.grad for name, parameter in model.named_parameters()}
+    return Oracle(logprobs, hidden, logit_gradients, gradients)
+
+
+def _run(model, item: Sequence):
+    ids = item.token_ids[None, :-1]
+    images = {} if item.vision is None else {"pixel_values": item.vision.pixel_values, "image_grid_thw": item.vision.grid_thw}
+    kinds = (ids == model.config.image_token_id).int()
+    return model(input_ids=ids, attention_mask=torch.ones_like(ids), mm_token_type_ids=kinds, output_hidden_states=True, **images)
