@@ -11,19 +11,23 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from pathlib import Path
 
 import torch
-import torch.multiprocessing
 import tyro
+from torch.multiprocessing import start_processes
 
-from lmm_r1_mega.config import Config, DataSettings, LayoutSettings, ModelSettings
+from lmm_r1_mega.config import Config, DataSettings, LayoutSettings, ModelSettings, RolloutSettings
+from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.balance import assign_rows
 from lmm_r1_mega.data.build import Demonstration
 from lmm_r1_mega.data.files import DemonstrationFile
 from lmm_r1_mega.data.packing import num_places
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.models.build import build_model
+from lmm_r1_mega.planning.checks import find_problems
+from lmm_r1_mega.planning.hardware import Hardware
 from lmm_r1_mega.schema import Sequence, TokenStats
 from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.training import parallel
@@ -50,11 +54,26 @@ def main(
         row_tokens: Token budget of a packed row.
     """
     config = Config(model=ModelSettings(path=model), layout=LayoutSettings(tensor=tp, pipeline=pp, row_tokens=row_tokens))
-    sequences = read_demonstrations(model, data)
+    try:
+        check_layout(config)
+        sequences = read_demonstrations(model, data)
+    except ValueError as error:
+        print(f"logprobs: {error}", file=sys.stderr)
+        sys.exit(2)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    torch.multiprocessing.spawn(score, args=(config, sequences, address, out), nprocs=config.layout.num_ranks)
+    arguments = (config, sequences, address, out)
+    start_processes(score, args=arguments, nprocs=config.layout.num_ranks, start_method="forkserver")  # one import for all ranks
+
+
+def check_layout(config: Config) -> None:
+    """Refuse a layout that does not divide the model, before any process starts."""
+    alone = config.model_copy(update={"data": DataSettings(max_prompt_tokens=1), "rollout": RolloutSettings(max_response_tokens=1)})
+    problems = find_problems(alone, read_shape(config.model.path), Hardware(gpu_gib=None))
+    errors = [problem.message for problem in problems if problem.level == "error"]
+    if errors:
+        raise ValueError("; ".join(errors))
 
 
 def read_demonstrations(model: Path, data: Path) -> list[Sequence]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from engine_cases import POLICY_LOSS, Case, make_model, make_sequences, policy_t
 from safetensors.torch import load_file
 from spawn import spawn
 
+from lmm_r1_mega.convert.checkpoints import megatron_to_hf
 from lmm_r1_mega.schema import UpdateReport
 from lmm_r1_mega.training.engine import Engine
 
@@ -39,16 +42,13 @@ def exported(engine: Engine) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in engine.export()}
 
 
-def unbroken(model: Path, case: Case) -> tuple[Any, ...]:
+def unbroken(model: Path, case: Case, folder: Path) -> tuple[Any, ...]:
+    """Four steps, with a checkpoint on the way that must not disturb them."""
     engine = start_engine(model, case)
-    return updates(engine, model, case, 4), exported(engine)
-
-
-def first_half(model: Path, case: Case, folder: Path) -> int:
-    engine = start_engine(model, case)
-    updates(engine, model, case, 2)
+    before = updates(engine, model, case, 2)
     engine.save(folder)
-    return len(multiprocessing.active_children())
+    children = len(multiprocessing.active_children())
+    return before + updates(engine, model, case, 2), exported(engine), children
 
 
 def second_half(model: Path, case: Case, folder: Path) -> tuple[Any, ...]:
@@ -60,43 +60,46 @@ def second_half(model: Path, case: Case, folder: Path) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("case", LAYOUTS.values(), ids=LAYOUTS.keys())
 def test_two_and_two_steps_are_four(model: Path, tmp_path: Path, case: Case) -> None:
-    whole = spawn(unbroken, case.num_ranks, model, case)
-    children = spawn(first_half, case.num_ranks, model, case, tmp_path / "saved")
+    whole = spawn(unbroken, case.num_ranks, model, case, tmp_path / "saved")
     halves = spawn(second_half, case.num_ranks, model, case, tmp_path / "saved")
-    assert set(children) == {0}
-    for (reports, _), (resumed, _) in zip(whole, halves, strict=True):
+    for (reports, _, children), (resumed, _) in zip(whole, halves, strict=True):
         assert resumed == reports[2:]
+        assert children == 0
     weights, resumed_weights = whole[0][1], halves[0][1]
     assert list(weights) == list(resumed_weights)
     for name, tensor in weights.items():
         assert torch.equal(tensor, resumed_weights[name]), name
 
 
+@pytest.fixture(scope="module")
+def spread_run(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[UpdateReport]]:
+    """A checkpoint written by four ranks, and the reports of the run that wrote it."""
+    folder = tmp_path_factory.mktemp("spread") / "saved"
+    return folder, spawn(unbroken, 4, model, Case(tensor=2, pipeline=2), folder)[0][0]
+
+
 @pytest.mark.parametrize("case", [Case(), Case(tensor=2), Case(pipeline=2, data=2)], ids=["one rank", "tensor", "pipeline and data"])
-def test_another_layout_goes_on(model: Path, tmp_path: Path, case: Case) -> None:
-    saver = Case(tensor=2, pipeline=2)
-    expected = spawn(unbroken, 1, model, Case())[0][0]
-    spawn(first_half, 4, model, saver, tmp_path / "saved")
-    for reports, _ in spawn(second_half, case.num_ranks, model, case, tmp_path / "saved"):
+def test_another_layout_goes_on(model: Path, spread_run: tuple[Path, list[UpdateReport]], case: Case) -> None:
+    folder, expected = spread_run
+    for reports, _ in spawn(second_half, case.num_ranks, model, case, folder):
         for report, wanted in zip(reports, expected[2:], strict=True):
             assert report.loss == pytest.approx(wanted.loss, rel=1e-5)
             assert report.grad_norm == pytest.approx(wanted.grad_norm, rel=1e-4)
             assert report.learning_rate == wanted.learning_rate
 
 
-def save_before_any_step(model: Path, case: Case, folder: Path) -> list[UpdateReport]:
+def save_before_any_step(model: Path, case: Case, folder: Path) -> tuple[list[UpdateReport], ...]:
     engine = start_engine(model, case)
     engine.save(folder)
-    updates(engine, model, case, 2)
+    first = updates(engine, model, case, 2)
     engine.load(folder)
-    return updates(engine, model, case, 1)
+    return first, updates(engine, model, case, 2)
 
 
 @pytest.mark.parametrize("case", [Case(), Case(distributed_optimizer=False)], ids=["split optimizer", "whole optimizer"])
 def test_checkpoint_before_the_first_step(model: Path, tmp_path: Path, case: Case) -> None:
-    [reports] = spawn(save_before_any_step, 1, model, case, tmp_path / "saved")
-    [(expected, _)] = spawn(unbroken, 1, model, case)
-    assert reports == expected[:1]
+    [(first, again)] = spawn(save_before_any_step, 1, model, case, tmp_path / "saved")
+    assert first == again
 
 
 def load_nothing(model: Path, folder: Path) -> str:
@@ -108,6 +111,38 @@ def load_nothing(model: Path, folder: Path) -> str:
 
 def test_a_folder_without_checkpoint_is_named(model: Path, tmp_path: Path) -> None:
     assert str(tmp_path) in spawn(load_nothing, 1, model, tmp_path)[0]
+
+
+def write_to_a_small_disk(model: Path, folder: Path) -> str:
+    engine = start_engine(model, Case())
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**17, resource.RLIM_INFINITY))
+    with pytest.raises(RuntimeError) as caught:
+        engine.save(folder)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert not (folder / "metadata.json").exists()
+    engine.save(folder.with_name("again"))
+    return str(caught.value)
+
+
+def test_a_failed_write_is_an_error_and_no_checkpoint(model: Path, tmp_path: Path) -> None:
+    [message] = spawn(write_to_a_small_disk, 1, model, tmp_path / "saved")
+    assert str(tmp_path / "saved") in message
+
+
+def reloaded(model: Path, folder: Path) -> dict[str, torch.Tensor]:
+    engine = start_engine(model, Case())
+    engine.load(folder)
+    return exported(engine)
+
+
+def test_the_converter_reads_a_checkpoint_of_training(model: Path, tmp_path: Path, spread_run: tuple[Path, list[UpdateReport]]) -> None:
+    [expected] = spawn(reloaded, 1, model, spread_run[0])
+    megatron_to_hf(spread_run[0], tmp_path / "hf", source=model)
+    converted = load_file(tmp_path / "hf" / "model.safetensors")
+    assert set(converted) == set(expected)
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, converted[name]), name
 
 
 def export_at_once(model: Path, case: Case) -> dict[str, torch.Tensor]:
