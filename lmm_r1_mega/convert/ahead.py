@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from itertools import islice
+from typing import TypeVar
 
 T = TypeVar("T")
-_END: Final = object()
 
 
 def use_huge_pages() -> None:
@@ -22,8 +22,7 @@ def use_huge_pages() -> None:
 def one_ahead(items: Iterator[T]) -> Iterator[T]:
     """The same items; each is made in a thread while the caller has the one before, so two of them exist at a time."""
     with ThreadPoolExecutor(max_workers=1) as thread:
-        pending = thread.submit(next, items, _END)
-        while (item := pending.result()) is not _END:
-            pending = thread.submit(next, items, _END)
-            yield item
-            del item
+        pending = thread.submit(list, islice(items, 1))
+        while made := pending.result():
+            pending = thread.submit(list, islice(items, 1))
+            yield made.pop()

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -85,8 +86,8 @@ class SafetensorsWriter(AbstractContextManager["SafetensorsWriter"]):
 
     def __init__(self, path: Path, specs: Mapping[str, TensorSpec]) -> None:
         self.specs = dict(specs)
-        header, offset = {"__metadata__": {"format": "pt"}}, 0
-        starts = {}
+        header: dict[str, dict[str, Any]] = {"__metadata__": {"format": "pt"}}
+        starts, offset = {}, 0
         for name, spec in self.specs.items():
             starts[name] = offset
             offset += spec.num_bytes

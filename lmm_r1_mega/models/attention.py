@@ -7,7 +7,7 @@ causal mask alone keeps it out and no mask tensor is built.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -42,7 +42,7 @@ class PackedRow(PackedSeqParams):
     megatron.core's packed path would count positions of its own.
     """
 
-    padding: Padding | None = None
+    padding: Padding = field(kw_only=True)
 
 
 def describe_row(starts: Int[Tensor, "sequences+1"], device: torch.device) -> PackedRow:

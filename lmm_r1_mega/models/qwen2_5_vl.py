@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from megatron.core import parallel_state
 from megatron.core.models.gpt import GPTModel
 from megatron.core.tensor_parallel import scatter_to_sequence_parallel_region
@@ -14,7 +14,7 @@ from lmm_r1_mega.convert.shape import ModelShape
 from lmm_r1_mega.models.attention import describe_row
 from lmm_r1_mega.models.device import training_device
 from lmm_r1_mega.models.specs import decoder_spec
-from lmm_r1_mega.schema import Row
+from lmm_r1_mega.schema import Row, Vision
 
 
 class Qwen2_5_VL(GPTModel):
@@ -57,7 +57,11 @@ class Qwen2_5_VL(GPTModel):
         """Word embeddings of the whole row with image features at the image tokens; scattered under sequence parallelism."""
         ids = row.input_ids.to(device)
         embedded = self.embedding(input_ids=ids[None], position_ids=None)[:, 0]
-        embedded = self._touch_tower(embedded) if row.vision is None else self._place_images(embedded, row)
+        if row.vision is None or row.image_features is None:
+            embedded = self._touch_tower(embedded)
+        else:
+            places = (ids == self.shape.image_token_id).nonzero()[:, 0]
+            embedded = self._place_images(embedded, places, vision=row.vision, chosen=row.image_features.to(device))
         embedded = embedded[:, None]
         if self.config.sequence_parallel:
             embedded = scatter_to_sequence_parallel_region(embedded)
@@ -65,18 +69,15 @@ class Qwen2_5_VL(GPTModel):
             embedded.requires_grad_()  # with embedding and tower frozen, recomputed layers would give no gradients
         return embedded
 
-    def _place_images(self, embedded: Float[Tensor, "tokens hidden"], row: Row) -> Float[Tensor, "tokens hidden"]:
-        """The features of the row's images at its image tokens; the tower sees each distinct image once."""
-        device = embedded.device
-        places = (row.input_ids.to(device) == self.shape.image_token_id).nonzero()[:, 0]
-        pixels = row.vision.pixel_values.to(device=device, dtype=self.config.params_dtype)
-        features = self.visual(pixels, grid_thw=row.vision.grid_thw.to(device)).pooler_output
-        if len(places) != len(row.image_features):
-            raise ValueError(
-                f"a row has {len(places)} image tokens for {len(row.image_features)} image features: its ids and grids disagree"
-            )
-        chosen = features.index_select(0, row.image_features.to(device))
-        return embedded.index_copy(0, places, chosen.to(embedded.dtype))
+    def _place_images(
+        self, embedded: Float[Tensor, "tokens hidden"], places: Int[Tensor, "images"], *, vision: Vision, chosen: Int[Tensor, "images"]
+    ) -> Float[Tensor, "tokens hidden"]:
+        """The chosen features of the row's images at its image tokens; the tower sees each distinct image once."""
+        if len(places) != len(chosen):
+            raise ValueError(f"a row has {len(places)} image tokens for {len(chosen)} image features: its ids and grids disagree")
+        pixels = vision.pixel_values.to(device=embedded.device, dtype=self.config.params_dtype)
+        features = self.visual(pixels, grid_thw=vision.grid_thw.to(embedded.device)).pooler_output
+        return embedded.index_copy(0, places, features.index_select(0, chosen).to(embedded.dtype))
 
     def _touch_tower(self, embedded: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens hidden"]:
         """Give a trainable tower zero gradients in a row without images, so that every rank has the same set of gradients."""
