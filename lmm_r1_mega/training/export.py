@@ -61,18 +61,16 @@ def _parts(transfer: Transfer, held: dict[str, Tensor], *, owner: int) -> list[T
 
 def _delivered(part: Tensor | None, blank: Tensor, *, owner: int, everywhere: bool) -> Tensor:
     """The owner's tensor on rank 0, or everywhere; `blank` tells its shape and stands for it on ranks that do not get it."""
-    rank = dist.get_rank()
-    if owner != READER and rank == owner:
+    if part is not None and owner != READER:
         dist.send(part.contiguous(), dst=READER)
-    if rank == READER or everywhere:
-        received = part if rank == READER and owner == READER else torch.empty_like(blank, device=torch.cuda.current_device())
-        if rank == READER and owner != READER:
-            dist.recv(received, src=owner)
-        if everywhere:
-            received = received.contiguous()
-            dist.broadcast(received, src=READER)
-        return received
-    return blank
+    if dist.get_rank() != READER and not everywhere:
+        return blank
+    whole = torch.empty_like(blank, device=torch.cuda.current_device()) if part is None else part.contiguous()
+    if dist.get_rank() == READER and owner != READER:
+        dist.recv(whole, src=owner)
+    if everywhere:
+        dist.broadcast(whole, src=READER)
+    return whole
 
 
 def write_hf(folder: Path, weights: Iterator[tuple[str, Tensor]], *, source: Path, dtype: torch.dtype) -> None:
