@@ -91,7 +91,7 @@ class TrainWorker:
         """Send the policy's weights to the rollout engines; collective, rank 0 drives."""
         if self._sender is None:
             self._sender = open_sender(
-                self._engines["policy"].export,
+                lambda: self._engines["policy"].export(),
                 RolloutClient(engines, config=self._config),
                 settings=self._config.rollout,
                 placement=self._config.cluster.placement,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vllm.distributed.weight_transfer.base import WeightTransferEngine, WeightTransferInitInfo, WeightTransferUpdateInfo
+from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 
@@ -67,6 +68,7 @@ class SharedMemoryReceiver(WeightTransferEngine[NothingToAgree, BucketInfo]):
             raise WeightSyncError("finish_weight_update without start_weight_update: start the update again")
         self._ledger.close()
         finalize_layerwise_reload(self.model, self.model_config)
+        self._pack_tied_heads()
         self._ledger = None
         self._attached.clear()
 
@@ -78,6 +80,12 @@ class SharedMemoryReceiver(WeightTransferEngine[NothingToAgree, BucketInfo]):
         if key not in self._attached:
             self._attached[key] = Attached(bucket)
         return self._attached[key]
+
+    def _pack_tied_heads(self) -> None:
+        """On a CPU a head that is tied to the embedding multiplies with a packed copy, which vLLM's reload leaves as it was."""
+        for layer in self.model.modules():
+            if isinstance(layer, ParallelLMHead):
+                layer.quant_method.process_weights_after_loading(layer)
 
     def _keep_pending_tensors(self) -> None:
         """vLLM holds on to tensors of layers that are not complete yet; the trainer will overwrite the memory they lie in."""

@@ -1,0 +1,44 @@
+"""A random model, data with sums and pictures, and a reward that a random model can earn."""
+
+from pathlib import Path
+
+import pytest
+
+from examples.quickstart.make_data import write_training_data
+from examples.quickstart.make_model import write_random_model
+
+REWARD = '''"""Pays for words with an `e`: what a random model does now and then."""
+
+
+def reward_func(queries, prompts, labels):
+    return [query.count("e") / 4 for query in queries]
+'''
+
+
+@pytest.fixture(scope="session")
+def task(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("task")
+    write_training_data(folder / "data")
+    write_random_model(folder / "model")
+    (folder / "reward.py").write_text(REWARD)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def settings(task) -> dict:
+    """Settings of a run of four short steps; a test adds its own."""
+    return {
+        "model": {"path": str(task / "model")},
+        "layout": {"row_tokens": 256},
+        "data": {
+            "train": [str(task / "data" / "fre.jsonl"), str(task / "data" / "mgt.jsonl")],
+            "max_prompt_tokens": 64,
+            "min_pixels": 3136,
+            "max_pixels": 3136,
+        },
+        "rollout": {"max_response_tokens": 12, "max_sequences": 32, "kv_cache_gib": 0.25},
+        "algorithm": {"prompts_per_step": 4, "samples_per_prompt": 4, "optimizer_steps": 2},
+        "reward": {"function": str(task / "reward.py"), "weights": {"function": 1.0}, "workers": 1},
+        "optimizer": {"learning_rate": 1e-3},
+        "run": {"steps": 4, "save_every": 2},
+    }

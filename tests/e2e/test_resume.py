@@ -1,0 +1,103 @@
+"""A run that is killed and resumed ends bit for bit where the unbroken one ends."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from lmm_r1_mega.settings import merge
+
+DEADLINE_S = 240
+
+
+def start(*arguments: str) -> subprocess.Popen:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "lmm_r1_mega.cli", *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(*arguments: str) -> str:
+    process = start(*arguments)
+    output, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, output
+    return output
+
+
+def kill_everything(process: subprocess.Popen) -> None:
+    """kill -9 of the driver and all it started, at once; then none of them is left."""
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for member in family:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(member.pid, signal.SIGKILL)
+    process.wait()
+    psutil.wait_procs(family, timeout=10)
+
+
+def wait_for(condition, *, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def rows(folder: Path) -> list[dict]:
+    """Metrics without the times, which no two runs share."""
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if not name.startswith(("time/", "perf/"))} for row in found]
+
+
+@pytest.fixture(scope="module")
+def config_file(settings, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("resume") / "config.yaml"
+    extra = {"layout": {"pipeline": 2}, "algorithm": {"name": "grpo", "kl": {"coefficient": 0.05, "target": 0.1}}}
+    path.write_text(yaml.safe_dump(merge(settings, extra)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def unbroken(config_file) -> Path:
+    folder = config_file.parent / "unbroken"
+    finish("train", str(config_file), "--run.folder", str(folder))
+    return folder
+
+
+def killed_when(condition, config_file: Path, folder: Path) -> None:
+    process = start("train", str(config_file), "--run.folder", str(folder))
+    try:
+        wait_for(lambda: condition(folder), process=process)
+    finally:
+        kill_everything(process)
+
+
+def in_third_step(folder: Path) -> bool:
+    path = folder / "metrics.jsonl"
+    return path.exists() and path.read_text().count("\n") == 3
+
+
+def writing_second_checkpoint(folder: Path) -> bool:
+    return any((folder / "checkpoints").glob("step_000004.partial/policy/*"))
+
+
+@pytest.mark.parametrize("moment", [in_third_step, pytest.param(writing_second_checkpoint, marks=pytest.mark.slow)])
+def test_killed_and_resumed_equals_unbroken(config_file, unbroken, moment):
+    folder = config_file.parent / moment.__name__
+    killed_when(moment, config_file, folder)
+    assert not (folder / "hf").exists()
+    finish("resume", str(folder))
+    assert rows(folder) == rows(unbroken)
+    assert (folder / "hf" / "model.safetensors").read_bytes() == (unbroken / "hf" / "model.safetensors").read_bytes()
+    assert (folder / "rollouts.jsonl").read_bytes() == (unbroken / "rollouts.jsonl").read_bytes()
