@@ -143,6 +143,22 @@ def test_weight_updates_change_answers_to_those_of_the_new_weights(fresh, folder
         assert largest_gap(fresh, model, prompts) <= 1e-4
 
 
+def test_a_head_tied_to_the_embedding_follows_it(tmp_path):
+    """vLLM packs its own copy of the shared matrix for the head."""
+    folder = tmp_path / "tied"
+    make_tiny_model(folder, TinyShape(layers=1, vocab=400, vision_depth=1, vision_hidden=32, init_range=0.06, tied=True))
+    processor, weights = Processor.load(folder), load_file(folder / "model.safetensors")
+    model, engine = Transformers(folder, processor), EngineProcess(folder)
+    try:
+        for name, tensor in weights.items():
+            tensor += 0.03 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(1))
+            _parameter(model, name).data.copy_(tensor)
+        send(engine, weights, version=1)
+        assert largest_gap(engine, model, [_prompt(processor, "text", "What is 7 + 2 + 8 ?", [])]) <= 1e-4
+    finally:
+        assert engine.end() == 0
+
+
 def _parameter(model: Transformers, name: str) -> torch.nn.Parameter:
     """By its name on disk, which lacks the wrapper modules that transformers puts around."""
     inner = (
