@@ -19,7 +19,7 @@ from rich.console import Console
 from examples.quickstart.make_data import FOLDER, write_training_data
 from examples.quickstart.make_model import MODEL
 from examples.quickstart.memory import peak_memory
-from examples.quickstart.report import Measured, read_measured, show, summary
+from examples.quickstart.report import STAGES, Measured, read_measured, show, summary
 from lmm_r1_mega.settings import read_config
 
 HERE = Path(__file__).parent
@@ -79,7 +79,7 @@ def _train(arguments: list[str], title: str, console: Console) -> None:
 
 def _measure(stage: str, model: Path, console: Console) -> dict[str, Measured]:
     """Accuracy of a model on the held-out files."""
-    console.print(f"\nMeasuring {model} on held-out problems", style="bold", highlight=False)
+    console.print(f"\nHeld-out problems, {STAGES[stage]}", style="bold", highlight=False)
     out = OUTPUT / f"{stage}.json"
     _call("examples.quickstart.measure", str(model), str(HERE / "mgt.yaml"), str(out))
     measured = read_measured(out)
