@@ -1,0 +1,97 @@
+"""Speed of an optimizer step of the Megatron engine, against the machine's own float32 matrix products on the same threads.
+
+OMP_NUM_THREADS=2 python benchmarks/train_step.py MODEL --rows 4 --sequences 8 --tokens 256
+
+Prints one JSON line. Products and steps alternate, so that a change of the machine's speed meets both; the medians are given.
+`share` is the step's counted operations (forward and twice as many backward; no recomputation, no optimizer) a second over those
+of a 1024 x 1024 product.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from lmm_r1_mega.config import Config, ModelSettings
+from lmm_r1_mega.convert.flops import sequence_flops
+from lmm_r1_mega.convert.shape import read_shape
+from lmm_r1_mega.schema import PolicyTarget, Sequence
+from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.training import parallel
+from lmm_r1_mega.training.engine import Engine
+from lmm_r1_mega.training.objectives import PolicyLoss
+
+PRODUCT = 1024
+PRODUCTS = 20
+
+
+def main() -> None:
+    """Measure and print."""
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("model", type=Path, help="Hugging Face folder")
+    cli.add_argument("--rows", type=int, default=4, help="packed rows of a step")
+    cli.add_argument("--sequences", type=int, default=8, help="sequences of a row")
+    cli.add_argument("--tokens", type=int, default=256, help="places of a sequence")
+    cli.add_argument("--steps", type=int, default=5, help="measured steps")
+    asked = cli.parse_args()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    make_torchvision_importable()
+    engine = start_engine(asked.model)
+    rows = [[random_target(asked.tokens) for _ in range(asked.sequences)] for _ in range(asked.rows)]
+    loss = PolicyLoss(clip_low=0.2, clip_high=0.2, temperature=1.0)
+    left, right = torch.randn(2, PRODUCT, PRODUCT)
+    engine.update_policy(rows, loss)
+    product_s, step_s = [], []
+    for _ in range(asked.steps):
+        product_s.append(seconds(lambda: [left @ right for _ in range(PRODUCTS)]) / PRODUCTS)
+        step_s.append(seconds(lambda: engine.update_policy(rows, loss)))
+    parallel.shutdown()
+    num_sequences = asked.rows * asked.sequences
+    operations = 3 * num_sequences * sequence_flops(read_shape(asked.model), tokens=asked.tokens)
+    step, product = statistics.median(step_s), statistics.median(product_s)
+    report = {
+        "threads": torch.get_num_threads(),
+        "step_s": round(step, 4),
+        "tokens_per_s": round(num_sequences * asked.tokens / step, 1),
+        "gflops": round(operations / step / 1e9, 1),
+        "product_gflops": round(2 * PRODUCT**3 / product / 1e9, 1),
+        "share": round(operations / step / (2 * PRODUCT**3 / product), 3),
+    }
+    print(json.dumps(report))
+
+
+def start_engine(model: Path) -> Engine:
+    """An engine that is alone."""
+    config = Config(model=ModelSettings(path=model))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    parallel.initialize(config.layout, rank=0, address=f"127.0.0.1:{port}")
+    return Engine(model, role="policy", config=config, total_steps=1000)
+
+
+def random_target(tokens: int) -> PolicyTarget:
+    """A sequence of `tokens` places, a quarter of them prompt."""
+    sequence = Sequence(torch.randint(0, 256, (tokens + 1,)), tokens // 4, None)
+    length = sequence.response_length
+    old = torch.full((length,), -5.0)
+    return PolicyTarget(sequence, torch.full((length,), 1e-4), torch.randn(length), old, old)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of a call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

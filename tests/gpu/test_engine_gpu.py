@@ -1,0 +1,41 @@
+"""The training engine on one GPU: the identities before the first update, learning, and going on from a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_first_ratio_learning_and_resume(tmp_path: Path, precision: str) -> None:
+    from engine_cases import POLICY_LOSS, Case, make_model, make_sequences, policy_targets
+
+    from lmm_r1_mega.training import parallel
+    from lmm_r1_mega.training.engine import Engine
+
+    model, case = make_model(tmp_path / "model"), Case(precision=precision)
+    parallel.initialize(case.config(model).layout, rank=0, address="127.0.0.1:29533")
+    try:
+        engine = Engine(model, role="policy", config=case.config(model), total_steps=8)
+        sequences = make_sequences(model)
+        [stats] = engine.logprobs([sequences], temperature=POLICY_LOSS.temperature)
+        targets = [
+            replace(target, response_old_logprobs=one.response_logprobs, response_reference_logprobs=one.response_logprobs)
+            for target, one in zip(policy_targets(sequences), stats, strict=True)
+        ]
+        first = engine.update_policy([targets], POLICY_LOSS)
+        assert first.metrics["ratio/mean"] == 1.0 and first.metrics["kl"] == 0.0
+        engine.save(tmp_path / "saved")
+        going_on = [engine.update_policy([targets], POLICY_LOSS).loss for _ in range(2)]
+        engine.load(tmp_path / "saved")
+        again = [engine.update_policy([targets], POLICY_LOSS).loss for _ in range(2)]
+        assert again == pytest.approx(going_on, rel=1e-3)
+        assert going_on[1] < first.loss
+        assert torch.isfinite(torch.tensor(going_on)).all()
+    finally:
+        parallel.shutdown()
