@@ -15,6 +15,7 @@ import multiprocessing
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,8 @@ def serve(model: Path, connection: Connection) -> None:
     from lmm_r1_mega.rollout.transfer.bucket import Attached
 
     seconds: Phases = defaultdict(float)
-    Attached.tensor = timed(Attached.tensor, seconds, "digest")
-    vllm_ops.create_onednn_mm = timed(vllm_ops.create_onednn_mm, seconds, "pack")
+    time_calls(Attached, "tensor", seconds, name="digest")
+    time_calls(vllm_ops, "create_onednn_mm", seconds, name="pack")
     connection.send("ready")
     while (message := connection.recv()) is not None:
         method, arguments = message
@@ -108,8 +109,9 @@ def serve(model: Path, connection: Connection) -> None:
     engine.close()
 
 
-def timed(function: Callable[..., Any], seconds: Phases, name: str) -> Callable[..., Any]:
-    """The function, its time added to `seconds[name]`."""
+def time_calls(owner: object, attribute: str, seconds: Phases, *, name: str) -> None:
+    """Add the time of every later call of `owner.attribute` to `seconds[name]`."""
+    function = getattr(owner, attribute)
 
     def call(*arguments: Any, **named: Any) -> Any:
         start = time.perf_counter()
@@ -118,7 +120,7 @@ def timed(function: Callable[..., Any], seconds: Phases, name: str) -> Callable[
         finally:
             seconds[name] += time.perf_counter() - start
 
-    return call
+    setattr(owner, attribute, call)
 
 
 def fastest(action: Callable[[], None], repeats: int) -> float:
@@ -143,7 +145,7 @@ def sync_phases(weights: dict[str, Tensor], engine: Engine, repeats: int) -> tup
     best, phases = float("inf"), {}
     for version in range(repeats + 1):  # the first touches fresh memory on both sides
         engine.seconds.clear()
-        seconds = fastest(lambda version=version: sender.send(version), 1)
+        seconds = fastest(partial(sender.send, version), 1)
         calls, inner = dict(engine.seconds), engine.inner_seconds()
         if version and seconds < best:
             best = seconds

@@ -18,6 +18,13 @@ SETTINGS = RolloutSettings(max_response_tokens=32, kv_cache_gib=0.1)
 MAX_PROMPT_TOKENS = 96
 
 
+def text_prompt(processor: Processor) -> Prompt:
+    """A prompt without images."""
+    text = "<|im_start|>user\nWhat is 7 + 2 + 8 ?<|im_end|>\n<|im_start|>assistant\n"
+    ids = tuple(processor.encode([text])[0])
+    return Prompt(id="test:text", source="test", text=text, token_ids=ids, expanded_ids=ids, images=(), vision=None, answer=None)
+
+
 class EngineProcess:
     """Calls on a `RolloutEngine` in a child process; an error there is raised here."""
 
