@@ -66,8 +66,8 @@ def write_training_data(folder: Path = FOLDER, *, seed: int = 0) -> None:
     """
     texts = [_in_words(operands) for operands in _draw_operands(NUM_TEXTS, random.Random(f"{seed} fre"))]
     pictures = _in_pictures(folder, "mgt", _draw_operands(NUM_PICTURES, random.Random(f"{seed} mgt")), seed=seed)
-    held_out = random.Random(f"{seed} held out").sample(HELD_OUT, len(HELD_OUT))
-    repeated = islice(cycle(held_out), NUM_HELD_OUT_PICTURES)
+    rng = random.Random(f"{seed} held out")
+    held_out, repeated = rng.sample(HELD_OUT, len(HELD_OUT)), islice(cycle(rng.sample(HELD_OUT, len(HELD_OUT))), NUM_HELD_OUT_PICTURES)
     held_out_pictures = _in_pictures(folder, "held_out", repeated, seed=seed)
     _write_rows(folder / "fre.jsonl", map(_question_row, texts))
     _write_rows(folder / "mgt.jsonl", map(_question_row, pictures))

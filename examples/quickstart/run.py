@@ -53,8 +53,7 @@ def main(*, model: Path = MODEL, seed: int = 0, fre_steps: int | None = None, mg
     console.print()
     show(findings, console)
     console.print(
-        f"\n{steps} steps in {found['wall_s']:.0f} s; all figures in {OUTPUT / 'summary.json'}, the model in {OUTPUT / 'mgt' / 'hf'}",
-        highlight=False,
+        f"\n{steps} steps in {found['wall_s']:.0f} s: figures in {OUTPUT}/summary.json, model in {OUTPUT}/mgt/hf", highlight=False
     )
 
 
@@ -64,12 +63,11 @@ def _options(stage: str, seed: int, steps: int | None) -> list[str]:
 
 
 def _prepare(console: Console) -> None:
-    """An empty output folder, and the data where they are missing."""
+    """An empty output folder, and the data, which take a second to write."""
     shutil.rmtree(OUTPUT, ignore_errors=True)
     OUTPUT.mkdir(parents=True)
-    if not (FOLDER / "held_out_image.jsonl").exists():
-        console.print(f"Writing sums and pictures of dots into {FOLDER}", highlight=False)
-        write_training_data()
+    console.print(f"Writing sums and pictures of dots into {FOLDER}", highlight=False, soft_wrap=True)
+    write_training_data()
 
 
 def _train(arguments: list[str], title: str, console: Console) -> None:
