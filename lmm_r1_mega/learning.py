@@ -111,8 +111,9 @@ def update(trainers: Trainers, annotated: Annotated, advantages: Advantages, con
     for _ in range(config.algorithm.epochs):
         for values in mini_batches(value_targets(annotated, advantages, weights), count):
             updates.critic.append(trainers.update_values(values, value_clip=config.critic.value_clip))
-        for policy in mini_batches(policy_targets(annotated, advantages, weights), count) if loss else ():
-            updates.policy.append(trainers.update_policy(policy, loss))
+        if loss is not None:
+            for policy in mini_batches(policy_targets(annotated, advantages, weights), count):
+                updates.policy.append(trainers.update_policy(policy, loss))
     return updates
 
 

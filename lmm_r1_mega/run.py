@@ -17,11 +17,13 @@ from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.cluster.workers import Role
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream, StreamPosition
 from lmm_r1_mega.evaluate import SetAccuracy, evaluate
 from lmm_r1_mega.learning import REFERENCE, Annotated, Updates, mismatch_metrics, needs_reference
+from lmm_r1_mega.planning.checks import refuse_impossible
 from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.rewards.pool import RewardPool
@@ -90,6 +92,7 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
         ProcessLost: a process did not start.
     """
     with ExitStack() as stack:
+        refuse_impossible(config, read_shape(config.model.path))
         processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
         prompts = PromptStream(config.data, processor, seed=config.run.seed)
         held_out = {name: PromptFile(path, config.data, processor) for name, path in config.data.eval.items()}
@@ -98,7 +101,7 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
         stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)))
         with book.phase("start"):
             placement = place(config, num_trainers=config.layout.num_ranks)
-            max_images = max(rows.max_images for rows in (prompts, *held_out.values()))
+            max_images = max([prompts.max_images, *(rows.max_images for rows in held_out.values())])
             engines = Engines(config, placement, config.model.path, max_images=max_images)
             trainers = Trainers(config, placement)
             load_models(config, trainers)

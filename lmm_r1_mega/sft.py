@@ -13,9 +13,11 @@ from lmm_r1_mega.cluster.placement import num_bundles, place
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.build import Demonstration
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import DemonstrationStream, StreamPosition
+from lmm_r1_mega.planning.checks import refuse_impossible
 from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.run import is_due, read_state, save
@@ -73,6 +75,7 @@ def _sequence(one: Demonstration) -> Sequence:
 @contextmanager
 def _open(config: Config, *, resume: Checkpoint | None) -> Iterator[SupervisedRun]:
     with ExitStack() as stack:
+        refuse_impossible(config, read_shape(config.model.path))
         processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
         demonstrations = DemonstrationStream(config.data, processor, seed=config.run.seed, max_tokens=config.layout.row_tokens)
         book = stack.enter_context(open_book(config, to_yaml(config), verb="sft", resume_after=resume.step if resume else None))

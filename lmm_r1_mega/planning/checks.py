@@ -35,6 +35,17 @@ def find_problems(config: Config, shape: ModelShape, hardware: Hardware) -> list
     return [Problem("error", message) for message in errors] + [Problem("warning", message) for message in warnings]
 
 
+def refuse_impossible(config: Config, shape: ModelShape) -> None:
+    """Stop before any process starts where the settings cannot work with the model.
+
+    Raises:
+        ValueError: every error with its way out, a line each.
+    """
+    errors = [problem.message for problem in find_problems(config, shape, Hardware(None)) if problem.level == "error"]
+    if errors:
+        raise ValueError("\n".join(errors))
+
+
 def nearest(value: int, valid: Iterable[int]) -> str:
     """The nearest valid values below and above `value`, for a message.
 
