@@ -18,6 +18,7 @@ from lmm_r1_mega.training import parallel
 from lmm_r1_mega.training.engine import Engine
 from lmm_r1_mega.training.objectives import PolicyLoss
 
+EPS = 1e-4  # the first steps of AdamW are signs of the gradient; without this, rounding of the smallest elements would decide them
 VOCAB = 300  # padded to 384 and 512 at tensor 1 and 2: every layout has padding to mask
 
 
@@ -83,7 +84,7 @@ class Case:
         return Config(
             model=ModelSettings(path=model, recompute=self.recompute, freeze=self.freeze, precision=self.precision),
             layout=layout,
-            optimizer=OptimizerSettings(learning_rate=1e-3, weight_decay=0.1, grad_clip=0.5, schedule="cosine", warmup_steps=2),
+            optimizer=OptimizerSettings(learning_rate=1e-3, weight_decay=0.1, grad_clip=0.5, schedule="cosine", warmup_steps=2, eps=EPS),
         )
 
     def own_rows(self) -> list[list[int]]:

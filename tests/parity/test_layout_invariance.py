@@ -18,6 +18,7 @@ LAYOUTS = {
     "data": Case(data=2),
     "data with whole optimizers": Case(data=2, distributed_optimizer=False),
     "tensor and pipeline": Case(tensor=2, pipeline=2),
+    "tensor and data": Case(tensor=2, data=2),
     "one row": Case(rows=((0, 1, 2, 3, 4, 5, 6),)),
     "a row for each sequence": Case(rows=((6,), (5,), (4,), (3,), (2,), (1,), (0,))),
     "recompute": Case(recompute="full", tensor=2),
@@ -79,7 +80,7 @@ def assert_equal(results: list[tuple[Any, ...]], expected: tuple[Any, ...]) -> N
         torch.testing.assert_close(stat.response_entropy, expected_before[index].response_entropy, rtol=1e-5, atol=2e-6)
     for _, reports in results:
         for report, wanted in zip(reports, expected_reports, strict=True):
-            assert report.loss == pytest.approx(wanted.loss, rel=1e-5, abs=1e-7)
+            assert report.loss == pytest.approx(wanted.loss, rel=1e-5, abs=1e-6)  # its terms, up to 1, cancel
             assert report.grad_norm == pytest.approx(wanted.grad_norm, rel=1e-5)
             assert report.learning_rate == wanted.learning_rate
             assert report.metrics == pytest.approx(wanted.metrics, rel=1e-4, abs=1e-6)
