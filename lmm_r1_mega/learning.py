@@ -1,7 +1,8 @@
 """From scored samples to optimizer steps: what the loop calls between the rewards and the next generation.
 
 A step's samples are cut into as many mini-batches as there are optimizer steps in an epoch. Old log-probabilities are
-computed for each mini-batch by itself, hence with the same packed rows as its update: the first ratio is exactly 1.
+computed for each mini-batch by itself, hence with the same packed rows as its update: the first ratio is exactly 1. Where a
+step has one update and nothing needs them before it, the update's own forward pass gives them and no other is made.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from lmm_r1_mega.algorithms.weights import token_weights
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.cluster.workers import PolicyView
 from lmm_r1_mega.config import AlgorithmSettings, Config
-from lmm_r1_mega.schema import PolicyTarget, Sample, Scored, Sequence, UpdateReport, ValueTarget
+from lmm_r1_mega.schema import PolicyTarget, PolicyUpdate, Sample, Scored, Sequence, UpdateReport, ValueTarget
 from lmm_r1_mega.training.objectives import PolicyLoss
 
 REFERENCE = "reference"
@@ -33,7 +34,8 @@ class Annotated:
 
     scored: list[Scored]
     sequences: list[Sequence]
-    old_logprobs: list[Tensor]
+    old_logprobs: list[Tensor] | None
+    """None where the update's own forward pass gives them."""
     reference_logprobs: list[Tensor] | None
     values: list[Tensor] | None
 
@@ -64,7 +66,7 @@ def annotate(trainers: Trainers, scored: list[Scored], config: Config, *, forbid
     return Annotated(
         scored=scored,
         sequences=sequences,
-        old_logprobs=by_batch(logprobs(policy)),
+        old_logprobs=None if learns_them_in_update(config.algorithm) else by_batch(logprobs(policy)),
         reference_logprobs=by_batch(logprobs(reference)) if needs_reference(config.algorithm) else None,
         values=by_batch(trainers.values) if ALGORITHMS[config.algorithm.name].needs_critic else None,
     )
@@ -73,6 +75,12 @@ def annotate(trainers: Trainers, scored: list[Scored], config: Config, *, forbid
 def needs_reference(settings: AlgorithmSettings) -> bool:
     """Whether a reference policy is kept."""
     return settings.kl.coefficient > 0
+
+
+def learns_them_in_update(settings: AlgorithmSettings) -> bool:
+    """Whether the one update of a step gives the old log-probabilities, and nothing needs them before it."""
+    one_update = settings.optimizer_steps == settings.epochs == 1
+    return one_update and not needs_reference(settings) and not ALGORITHMS[settings.name].needs_critic
 
 
 def as_sequence(sample: Sample) -> Sequence:
@@ -88,7 +96,7 @@ def estimate(annotated: Annotated, settings: AlgorithmSettings, *, kl_coefficien
         valid=annotated.valid,
         truncated=torch.tensor([one.sample.completion.finish_reason == "length" for one in annotated.scored]),
         mask=response_mask(annotated.lengths),
-        old_logprobs=pad_responses(annotated.old_logprobs),
+        old_logprobs=pad_responses(annotated.old_logprobs or rollout_logprobs(annotated)),  # read for the KL to a reference only
         group_size=settings.samples_per_prompt,
         reference_logprobs=None if annotated.reference_logprobs is None else pad_responses(annotated.reference_logprobs),
         values=None if annotated.values is None else pad_responses(annotated.values),
@@ -100,7 +108,7 @@ def estimate(annotated: Annotated, settings: AlgorithmSettings, *, kl_coefficien
 class Updates:
     """Reports of all optimizer steps on one step's samples."""
 
-    policy: list[UpdateReport]
+    policy: list[PolicyUpdate]
     critic: list[UpdateReport]
 
 
@@ -148,14 +156,14 @@ def loss_weights(annotated: Annotated, config: Config) -> list[Tensor]:
 
 def policy_targets(annotated: Annotated, advantages: Advantages, weights: list[Tensor]) -> list[PolicyTarget]:
     """What the policy loss needs, a target a sample."""
-    references = annotated.reference_logprobs or [None] * len(annotated.scored)
+    nothing = [None] * len(annotated.scored)
     columns = zip(
         annotated.sequences,
         weights,
         cut_responses(advantages.advantages, annotated.lengths),
-        annotated.old_logprobs,
-        [one.sample.completion.response_logprobs for one in annotated.scored],
-        references,
+        annotated.old_logprobs or nothing,
+        rollout_logprobs(annotated),
+        annotated.reference_logprobs or nothing,
         strict=True,
     )
     return [PolicyTarget(*column) for column in columns]
@@ -178,7 +186,12 @@ def mini_batches(items: list[T], count: int) -> Iterator[list[T]]:
         yield [items[i] for i in indices.tolist()]
 
 
-def mismatch_metrics(annotated: Annotated) -> dict[str, float]:
-    """How far the rollout engine's log-probabilities are from the trainer's on the same tokens."""
-    rollout = pad_responses([one.sample.completion.response_logprobs for one in annotated.scored])
-    return mismatch(pad_responses(annotated.old_logprobs), rollout, response_mask(annotated.lengths))
+def rollout_logprobs(annotated: Annotated) -> list[Tensor]:
+    """The engine's log-probabilities of what it sampled, one [response] tensor a sample."""
+    return [one.sample.completion.response_logprobs for one in annotated.scored]
+
+
+def mismatch_metrics(annotated: Annotated, updates: Updates) -> dict[str, float]:
+    """How far the rollout engine's log-probabilities are from the trainer's on the same tokens, before any update."""
+    old = annotated.old_logprobs or updates.policy[0].response_logprobs
+    return mismatch(pad_responses(old), pad_responses(rollout_logprobs(annotated)), response_mask(annotated.lengths))

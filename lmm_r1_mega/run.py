@@ -55,7 +55,11 @@ class Run:
 
     def record(self, step: int, annotated: Annotated, advantages: Advantages, updates: Updates) -> None:
         """Write the row and the samples of a finished step."""
-        row = sample_metrics(annotated.scored) | mismatch_metrics(annotated) | update_metrics(updates.policy, updates.critic)
+        row = (
+            sample_metrics(annotated.scored)
+            | mismatch_metrics(annotated, updates)
+            | update_metrics([one.report for one in updates.policy], updates.critic)
+        )
         row |= advantages.metrics  # kl among them is of before the updates: exactly 0 in the first step
         row |= {"kl_coefficient": self.kl.coefficient, "epoch": self.prompts.position().epoch}
         self.book.samples(rollout_rows(step + 1, annotated.scored[: self.config.run.record_samples]))

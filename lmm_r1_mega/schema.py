@@ -120,8 +120,8 @@ class PolicyTarget:
     response_weights: Float[Tensor, "response"]
     """Share of each token in the optimizer step's loss: micro-batches and ranks only sum weight x token loss."""
     response_advantages: Float[Tensor, "response"]
-    response_old_logprobs: Float[Tensor, "response"]
-    """By the trainer, before this step's first update."""
+    response_old_logprobs: Float[Tensor, "response"] | None
+    """By the trainer, before this step's first update; None where this is the first, and its own forward pass gives them."""
     response_rollout_logprobs: Float[Tensor, "response"]
     """By vLLM."""
     response_reference_logprobs: Float[Tensor, "response"] | None = None
@@ -167,6 +167,15 @@ class Row:
     """The distinct images of the row: sequences that share a picture share its pass through the vision tower."""
     image_features: Int[Tensor, "image_tokens"] | None
     """For each image token of the row which of the vision tower's features it takes."""
+
+
+@dataclass(frozen=True)
+class PolicyUpdate:
+    """One optimizer step of the policy."""
+
+    report: UpdateReport
+    response_logprobs: list[Float[Tensor, "response"]]
+    """Of every sequence, by the policy before the step."""
 
 
 @dataclass(frozen=True)

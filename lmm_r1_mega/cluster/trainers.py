@@ -20,7 +20,7 @@ from lmm_r1_mega.convert.flops import sequence_flops
 from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.balance import assign_rows
 from lmm_r1_mega.data.packing import num_places
-from lmm_r1_mega.schema import PolicyTarget, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
+from lmm_r1_mega.schema import PolicyTarget, PolicyUpdate, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
 from lmm_r1_mega.training.objectives import PolicyLoss
 
 T = TypeVar("T")
@@ -73,9 +73,14 @@ class Trainers:
         """The critic's value before every response token, one [response] tensor a sequence."""
         return self._per_sequence(sequences, lambda worker, rows: worker.values.remote(rows), "values")
 
-    def update_policy(self, targets: list[PolicyTarget], loss: PolicyLoss) -> UpdateReport:
+    def update_policy(self, targets: list[PolicyTarget], loss: PolicyLoss) -> PolicyUpdate:
         """One optimizer step of the policy."""
-        return self._update(targets, lambda worker, rows: worker.update_policy.remote(rows, loss), "the policy update")
+        assignment = self._assign([target.sequence for target in targets])
+        results = self._by_data_rank(
+            assignment.rows(targets), lambda worker, rows: worker.update_policy.remote(rows, loss), "the policy update"
+        )
+        reported = self._reported(results)
+        return PolicyUpdate(reported[0][0], assignment.restore([logprobs for _, logprobs in reported]))
 
     def update_values(self, targets: list[ValueTarget], *, value_clip: float) -> UpdateReport:
         """One optimizer step of the critic."""
@@ -103,14 +108,16 @@ class Trainers:
 
     def _update(self, targets: list[Any], call: Callable[[ActorHandle, Any], ray.ObjectRef], doing: str) -> UpdateReport:
         assignment = self._assign([target.sequence for target in targets])
-        reports = self._by_data_rank(assignment.rows(targets), call, doing)
-        return next(report for report, at in zip(reports, self._coordinates, strict=True) if at.is_reporter)
+        return self._reported(self._by_data_rank(assignment.rows(targets), call, doing))[0]
 
     def _per_sequence(self, sequences: list[Sequence], call: Callable[[ActorHandle, Any], ray.ObjectRef], doing: str) -> list[Any]:
         assignment = self._assign(sequences)
-        results = self._by_data_rank(assignment.rows(sequences), call, doing)
+        return assignment.restore(self._reported(self._by_data_rank(assignment.rows(sequences), call, doing)))
+
+    def _reported(self, results: list[T]) -> list[T]:
+        """What the reporters said, in the order of the data ranks."""
         reported = {at.data_rank: result for result, at in zip(results, self._coordinates, strict=True) if at.is_reporter}
-        return assignment.restore([reported[rank] for rank in range(self._config.layout.data)])
+        return [reported[rank] for rank in range(self._config.layout.data)]
 
     def _assign(self, sequences: list[Sequence]) -> Assignment:
         lengths = [num_places(sequence) for sequence in sequences]

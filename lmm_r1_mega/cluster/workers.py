@@ -78,7 +78,7 @@ class TrainWorker:
     def values(self, rows: list[list[Sequence]]) -> list[list[Tensor]] | None:
         return self._engines["critic"].values(rows)
 
-    def update_policy(self, rows: list[list[PolicyTarget]], loss: PolicyLoss) -> UpdateReport:
+    def update_policy(self, rows: list[list[PolicyTarget]], loss: PolicyLoss) -> tuple[UpdateReport, list[list[Tensor]] | None]:
         return self._engines["policy"].update_policy(rows, loss)
 
     def update_values(self, rows: list[list[ValueTarget]], *, value_clip: float) -> UpdateReport:

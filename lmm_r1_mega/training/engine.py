@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from jaxtyping import Float
 from torch import Tensor
 
 from lmm_r1_mega.config import Config
@@ -18,7 +19,7 @@ from lmm_r1_mega.training.checkpoint import Trained, load_checkpoint, save_check
 from lmm_r1_mega.training.export import export_weights, write_hf
 from lmm_r1_mega.training.inference import Inference, same_number
 from lmm_r1_mega.training.objectives import Objective, PolicyLoss, means, policy_objective, sft_objective, value_objective
-from lmm_r1_mega.training.row_targets import policy_tokens, sft_weights, trained_places, value_tokens
+from lmm_r1_mega.training.row_targets import by_sequence, policy_tokens, sft_weights, trained_places, value_tokens
 from lmm_r1_mega.training.schedule import learning_rate_share
 from lmm_r1_mega.training.snapshots import Snapshots
 
@@ -63,14 +64,22 @@ class Engine:
         """The critic's value before every response token, one [response] tensor a sequence."""
         return self._inference.values(rows)
 
-    def update_policy(self, rows: list[list[PolicyTarget]], loss: PolicyLoss) -> UpdateReport:
-        """One optimizer step of the policy; the report is the same on every rank."""
+    def update_policy(
+        self, rows: list[list[PolicyTarget]], loss: PolicyLoss
+    ) -> tuple[UpdateReport, list[list[Float[Tensor, "response"]]] | None]:
+        """One optimizer step of the policy, and the log-probabilities that every response had before it.
+
+        The report is the same on every rank; the log-probabilities come in the order of rows and sequences, on the reporter.
+        """
+        before: list[list[Tensor]] = []
 
         def objective(row: Row, targets: list[PolicyTarget], output: Tensor) -> Objective:
             scores = self._inference.scores(row, output, temperature=loss.temperature, forbidden_ids=loss.forbidden_ids)
+            before.append(by_sequence(row, [target.sequence for target in targets], scores.logprobs.detach()))
             return policy_objective(scores, policy_tokens(row, targets), loss)
 
-        return self._update(rows, objective)
+        report = self._update(rows, objective)
+        return report, before[: len(rows)] if self.is_reporter else None
 
     def update_values(self, rows: list[list[ValueTarget]], *, value_clip: float) -> UpdateReport:
         """One optimizer step of the critic; the report is the same on every rank."""

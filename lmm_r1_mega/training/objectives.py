@@ -6,7 +6,7 @@ the step's loss as `weights`, and micro-batches and ranks only add up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -51,7 +51,8 @@ class PolicyTokens:
 
     weights: Float[Tensor, "tokens"]
     advantages: Float[Tensor, "tokens"]
-    old_logprobs: Float[Tensor, "tokens"]
+    old_logprobs: Float[Tensor, "tokens"] | None
+    """None where the policy has not changed since it sampled: then they are its present ones."""
     rollout_logprobs: Float[Tensor, "tokens"]
     reference_logprobs: Float[Tensor, "tokens"] | None
 
@@ -67,6 +68,8 @@ class ValueTokens:
 
 def policy_objective(scores: TokenScores, tokens: PolicyTokens, loss: PolicyLoss) -> Objective:
     """Clipped policy loss, with the KL to the reference and the entropy bonus where they have a coefficient."""
+    if tokens.old_logprobs is None:
+        return policy_objective(scores, replace(tokens, old_logprobs=scores.logprobs.detach()), loss)
     clip = {"clip_low": loss.clip_low, "clip_high": loss.clip_high}
     per_token = clipped_policy_loss(scores.logprobs, tokens.old_logprobs, tokens.advantages, dual_clip=loss.dual_clip, **clip)
     if loss.importance_cap is not None:

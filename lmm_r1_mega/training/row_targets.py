@@ -21,18 +21,15 @@ def trained_places(row: Row) -> Int[Tensor, "tokens"]:
 def policy_tokens(row: Row, targets: list[PolicyTarget]) -> PolicyTokens:
     """The targets of a row's sequences at its trained places.
 
-    Raises: ValueError where only some of them have reference log-probabilities.
+    Raises: ValueError where only some of them have old or reference log-probabilities.
     """
-    references = [target.response_reference_logprobs for target in targets if target.response_reference_logprobs is not None]
-    if len(references) not in (0, len(targets)):
-        raise ValueError(f"{len(references)} of {len(targets)} sequences of a row have reference log-probabilities: give all or none")
     sequences = [target.sequence for target in targets]
     return PolicyTokens(
         weights=_at_places(row, sequences, [target.response_weights for target in targets]),
         advantages=_at_places(row, sequences, [target.response_advantages for target in targets]),
-        old_logprobs=_at_places(row, sequences, [target.response_old_logprobs for target in targets]),
+        old_logprobs=_all_or_none(row, sequences, [target.response_old_logprobs for target in targets], name="old"),
         rollout_logprobs=_at_places(row, sequences, [target.response_rollout_logprobs for target in targets]),
-        reference_logprobs=_at_places(row, sequences, references) if len(references) == len(targets) else None,
+        reference_logprobs=_all_or_none(row, sequences, [target.response_reference_logprobs for target in targets], name="reference"),
     )
 
 
@@ -67,6 +64,16 @@ def on_device(row: Row, device: torch.device, *, with_images: bool) -> Row:
     names = ("input_ids", "labels", "position_ids", "loss_mask", "sequence_starts")
     moved = {name: tensor.to(device) for name, tensor in vars(row).items() if name in names}
     return replace(row, **moved, vision=vision, image_features=image_features)
+
+
+def _all_or_none(row: Row, sequences: list[Sequence], values: list[Tensor | None], *, name: str) -> Tensor | None:
+    """`_at_places` of log-probabilities that all sequences have, or none."""
+    present = [value for value in values if value is not None]
+    if values and not present:
+        return None
+    if len(present) < len(values):
+        raise ValueError(f"{len(present)} of {len(values)} sequences of a row have {name} log-probabilities: give all or none")
+    return _at_places(row, sequences, present)
 
 
 def _at_places(row: Row, sequences: list[Sequence], values: list[Tensor]) -> Tensor:

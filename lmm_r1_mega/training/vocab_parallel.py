@@ -75,7 +75,7 @@ class _TokenScores(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, labels: Tensor, places: Tensor, shard: VocabShard, temperature: float) -> tuple[Tensor, Tensor]:
         logprobs = logits.new_empty(len(places), dtype=torch.float32)
         entropy, log_total = torch.empty_like(logprobs), torch.empty_like(logprobs)
-        for part in _chunks(len(places), shard.size):
+        for part in _chunks(len(places), logits.shape[1]):
             scaled = _scaled(logits, places[part], shard, temperature)
             logprobs[part], entropy[part], log_total[part] = _chunk_scores(scaled, labels[part], shard)
         ctx.save_for_backward(logits, labels, places, entropy, log_total)
@@ -87,7 +87,7 @@ class _TokenScores(torch.autograd.Function):
     def backward(ctx: Any, logprob_grad: Tensor | None, entropy_grad: Tensor | None) -> tuple[Tensor | None, None, None, None, None]:
         logits, labels, places, entropy, log_total = ctx.saved_tensors
         gradient = torch.zeros_like(logits)
-        for part in _chunks(len(places), ctx.shard.size):
+        for part in _chunks(len(places), logits.shape[1]):
             log_p = _scaled(logits, places[part], ctx.shard, ctx.temperature).sub_(log_total[part, None])
             chunk = torch.zeros_like(log_p)
             if entropy_grad is not None:
@@ -102,6 +102,7 @@ class _TokenScores(torch.autograd.Function):
 
 
 def _chunks(num_tokens: int, columns: int) -> list[slice]:
+    """Cut by the width of a shard with its padding, which all ranks share: they must reduce the same chunks."""
     step = max(CHUNK_ELEMENTS // max(columns, 1), 1)
     return [slice(start, min(start + step, num_tokens)) for start in range(0, num_tokens, step)]
 

@@ -27,7 +27,7 @@ KL_IN_LOSS = {"coefficient": 0.05, "place": "loss", "target": 0.1}
 VARIANTS = {
     "ppo": {"kl": KL_IN_REWARD, "lam": 0.95, "epochs": 2},
     "grpo": {"kl": KL_IN_LOSS},
-    "dr_grpo": {"entropy_coefficient": 0.01},
+    "dr_grpo": {"entropy_coefficient": 0.01, "optimizer_steps": 1},
     "rloo": {"importance_cap": 2.0},
     "reinforce": {"gamma": 0.99, "dual_clip": 3.0},
     "reinforce_pp": {"kl": KL_IN_REWARD},
@@ -93,5 +93,7 @@ def test_three_steps(processes, tmp_path, name):
         assert math.isfinite(row["loss"]) and row["grad_norm"] > 0
     assert rows[0]["kl"] == 0, "the reference is the policy before the first step"
     assert ("critic/loss" in rows[0]) == (name == "ppo")
+    if name == "dr_grpo":  # one update a step: its own forward pass gives the old log-probabilities
+        assert [row["ratio/mean"] for row in rows] == [1.0, 1.0, 1.0]
     if "kl" in VARIANTS[name]:
         assert rows[1]["kl"] != 0

@@ -28,12 +28,12 @@ def test_first_ratio_learning_and_resume(tmp_path: Path, precision: str) -> None
             replace(target, response_old_logprobs=one.response_logprobs, response_reference_logprobs=one.response_logprobs)
             for target, one in zip(policy_targets(sequences), stats, strict=True)
         ]
-        first = engine.update_policy([targets], POLICY_LOSS)
+        first, _ = engine.update_policy([targets], POLICY_LOSS)
         assert first.metrics["ratio/mean"] == 1.0 and first.metrics["kl"] == 0.0
         engine.save(tmp_path / "saved")
-        going_on = [engine.update_policy([targets], POLICY_LOSS).loss for _ in range(2)]
+        going_on = [engine.update_policy([targets], POLICY_LOSS)[0].loss for _ in range(2)]
         engine.load(tmp_path / "saved")
-        again = [engine.update_policy([targets], POLICY_LOSS).loss for _ in range(2)]
+        again = [engine.update_policy([targets], POLICY_LOSS)[0].loss for _ in range(2)]
         assert again == pytest.approx(going_on, rel=1e-3)
         assert going_on[1] < first.loss
         assert torch.isfinite(torch.tensor(going_on)).all()

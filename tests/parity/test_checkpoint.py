@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def updates(engine: Engine, model: Path, case: Case, count: int) -> list[UpdateReport]:
     targets = policy_targets(make_sequences(model))
-    return [engine.update_policy([[targets[i] for i in row] for row in case.own_rows()], POLICY_LOSS) for _ in range(count)]
+    return [engine.update_policy([[targets[i] for i in row] for row in case.own_rows()], POLICY_LOSS)[0] for _ in range(count)]
 
 
 def exported(engine: Engine) -> dict[str, torch.Tensor]:

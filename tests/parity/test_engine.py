@@ -52,7 +52,7 @@ def first_update(model: Path, case: Case) -> UpdateReport:
         ]
         for row, owns, others in zip(rows, stats, reference, strict=True)
     ]  # fmt: skip
-    return engine.update_policy(targets, POLICY_LOSS)
+    return engine.update_policy(targets, POLICY_LOSS)[0]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def all_logprobs(engine: Engine, model: Path, case: Case) -> list[list[TokenStat
 
 def train(engine: Engine, model: Path, case: Case, count: int) -> list[UpdateReport]:
     targets = policy_targets(make_sequences(model))
-    return [engine.update_policy([[targets[i] for i in row] for row in case.own_rows()], POLICY_LOSS) for _ in range(count)]
+    return [engine.update_policy([[targets[i] for i in row] for row in case.own_rows()], POLICY_LOSS)[0] for _ in range(count)]
 
 
 def visit_snapshot(model: Path, case: Case) -> tuple[Any, ...]:

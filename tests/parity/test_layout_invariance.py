@@ -46,7 +46,7 @@ def three_updates(model: Path, case: Case) -> tuple[Any, ...]:
     sequences = make_sequences(model)
     targets = policy_targets(sequences)
     before = ordered(case, engine.logprobs([[sequences[i] for i in row] for row in case.own_rows()], temperature=0.8))
-    reports = [engine.update_policy([[targets[i] for i in row] for row in case.own_rows()], POLICY_LOSS) for _ in range(3)]
+    reports = [engine.update_policy([[targets[i] for i in row] for row in case.own_rows()], POLICY_LOSS)[0] for _ in range(3)]
     return before, reports
 
 

@@ -47,6 +47,13 @@ def test_clipped_loss_and_metrics() -> None:
     )
 
 
+def test_without_old_log_probabilities_they_are_the_present_ones() -> None:
+    present = policy_objective(SCORES, replace(TOKENS, old_logprobs=SCORES.logprobs), LOSS)
+    left_out = policy_objective(SCORES, replace(TOKENS, old_logprobs=None), LOSS)
+    assert left_out.loss.item() == present.loss.item() == pytest.approx(-(0.5 * 2 + 0.25 * 1 - 0.25 * 1))
+    assert left_out.sums == present.sums
+
+
 def test_further_terms() -> None:
     plain = policy_objective(SCORES, TOKENS, LOSS).loss.item()
     with_entropy = policy_objective(SCORES, TOKENS, replace(LOSS, entropy_coefficient=0.1)).loss.item()

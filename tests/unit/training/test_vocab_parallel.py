@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
+
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as processes
 
 from lmm_r1_mega.training import vocab_parallel
 from lmm_r1_mega.training.vocab_parallel import VocabShard, token_scores, vocab_shard
@@ -91,3 +96,22 @@ def test_forbidden_tokens_are_no_part_of_the_distribution(case: tuple) -> None:
     (expected.gather(1, labels[:, None] - 2).sum() - (expected.exp() * expected).sum()).backward()
     torch.testing.assert_close(logits.grad[:, 2:], expected_logits.grad)
     assert not logits.grad[:, :2].any()
+
+
+def score_on_rank(rank: int, meeting: str, found: str) -> None:
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(seconds=60))
+    logits = torch.randn(3000, 768, generator=torch.Generator().manual_seed(0))
+    labels = torch.randint(0, 512, (3000,), generator=torch.Generator().manual_seed(1))
+    shard = vocab_shard(rank=rank, width=384, vocab_size=512, group=dist.group.WORLD)
+    scores = token_scores(logits[:, rank * 384 : (rank + 1) * 384], labels, torch.arange(3000), shard=shard, temperature=1.0)
+    expected = torch.log_softmax(logits[:, :512], dim=1).gather(1, labels[:, None]).squeeze(1)
+    torch.testing.assert_close(scores.logprobs, expected)
+    Path(found, str(rank)).touch()
+    dist.destroy_process_group()
+
+
+def test_ranks_with_different_padding_reduce_the_same_chunks(tmp_path: Path) -> None:
+    """72B at tensor 8: the last rank has 18560 words, the others 19072."""
+    (tmp_path / "found").mkdir()
+    processes.spawn(score_on_rank, args=(f"file://{tmp_path}/meeting", f"{tmp_path}/found"), nprocs=2)
+    assert sorted(path.name for path in (tmp_path / "found").iterdir()) == ["0", "1"]
