@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import tyro
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from lmm_r1_mega.config import Config
 
 
-def read_config(arguments: list[str], *, prog: str) -> Config:
+def read_config(arguments: list[str]) -> Config:
     """Settings from `[FILE.yaml ...] [--section.field value ...]`; later ones win.
+
+    Example: `base.yaml --layout.tensor 2 --data.train a.jsonl b.jsonl --reward.weights accuracy 1 format 0.5`
 
     Raises:
         ValueError: a file is missing or not a mapping, or a setting is unknown or out of range.
-        SystemExit: tyro printed the help (0) or explained a wrong option (2).
     """
     files = list(_leading_files(arguments))
     tree: dict[str, Any] = {}
     for name in files:
         tree = merge(tree, _read_yaml(Path(name)))
-    config = parse_tree(tree, source=", ".join(files) or "the defaults")
-    return _override(config, arguments[len(files) :], prog=prog)
+    options = list(_options(arguments[len(files) :]))
+    for name, value in options:
+        tree = _replaced(tree, name.split("."), value)
+    sources = [*files, *(["the command line"] if options else [])]
+    return parse_tree(tree, source=" and ".join(sources) or "the defaults")
 
 
 def parse_tree(tree: Mapping[str, Any], *, source: str) -> Config:
@@ -49,18 +55,31 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def setting_names(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
+def setting_names(model: type[BaseModel] = Config) -> Iterator[str]:
     """Dotted names of all settings."""
+    return (name for name, _ in setting_fields(model))
+
+
+def setting_fields(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Dotted names of all settings, and what pydantic knows about each."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from setting_names(field.annotation, f"{prefix}{name}.")
+            yield from setting_fields(field.annotation, f"{prefix}{name}.")
         else:
-            yield prefix + name
+            yield prefix + name, field
 
 
 def to_yaml(config: Config) -> str:
     """The tree as YAML that `read_config` reads back to an equal one."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def describe_settings() -> str:
+    """Every setting with its kind, default and meaning, for `--help`."""
+    return "\n".join(
+        f"  --{name} {_placeholder(field.annotation)}  (default: {_default(field.default)})\n        {field.description}"
+        for name, field in setting_fields()
+    )
 
 
 def _leading_files(arguments: list[str]) -> Iterator[str]:
@@ -75,26 +94,73 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ValueError(f"no configuration file {path}: give a YAML file, or an option as --section.field value")
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
     if not isinstance(tree, dict):
         raise ValueError(f"{path} holds {type(tree).__name__}, not sections with settings such as `model: {{path: ...}}`")
     return tree
 
 
-def _override(config: Config, options: list[str], *, prog: str) -> Config:
-    known = {*setting_names(), "help"}
-    for name in map(_option_name, options):
-        if name is not None and name not in known:
+def _options(arguments: list[str]) -> Iterator[tuple[str, Any]]:
+    """`--layout.row-tokens=4 --data.train a b` -> (layout.row_tokens, "4"), (data.train, ["a", "b"])."""
+    fields = dict(setting_fields())
+    starts = [place for place, argument in enumerate(arguments) if argument.startswith("--")]
+    if arguments and 0 not in starts:
+        raise ValueError(f"unknown option {arguments[0]}: write --section.field value")
+    for start, end in pairwise([*starts, len(arguments)]):
+        name, equals, first = arguments[start][2:].partition("=")
+        name = name.replace("-", "_")
+        if name not in fields:
             raise ValueError(_unknown(name))
-    return tyro.cli(tyro.conf.FlagConversionOff[Config], prog=prog, args=options, default=config, config=(tyro.conf.AvoidSubcommands,))
+        yield name, _value(name, [*([first] if equals else []), *arguments[start + 1 : end]], fields[name].annotation)
 
 
-def _option_name(option: str) -> str | None:
-    """`--layout.row-tokens=4` -> `layout.row_tokens`; None for a value."""
-    if not option.startswith("--"):
+def _value(name: str, words: list[str], annotation: Any) -> Any:
+    """The words after an option as YAML would give them; pydantic makes numbers of strings."""
+    kinds = [get_origin(kind) or kind for kind in _alternatives(annotation)]
+    if words == ["None"] and NoneType in kinds:
         return None
-    return option[2:].split("=", 1)[0].replace("-", "_")
+    if tuple in kinds:
+        return words
+    if dict in kinds and len(words) % 2 == 0:
+        return dict(zip(words[0::2], words[1::2], strict=True))
+    if len(words) != 1:
+        raise ValueError(f"--{name} takes {_placeholder(annotation)}, got {' '.join(words) or 'nothing'}")
+    return words[0]
+
+
+def _replaced(tree: Mapping[str, Any], names: list[str], value: Any) -> dict[str, Any]:
+    """The nested mapping with another value at a place."""
+    first, *rest = names
+    below = tree.get(first)
+    return {**tree, first: _replaced(below if isinstance(below, Mapping) else {}, rest, value) if rest else value}
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """Example: `Annotated[int, ...] | None` -> [int, NoneType]."""
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return [get_args(member)[0] if get_origin(member) is Annotated else member for member in members]
+
+
+def _placeholder(annotation: Any) -> str:
+    """Example: a choice is `a|b`, a tuple of paths `PATH ...`, a mapping `NAME FLOAT ...`."""
+    kind = next(one for one in _alternatives(annotation) if one is not NoneType)
+    inner = get_args(kind)
+    if get_origin(kind) is Literal:
+        return "|".join(map(str, inner))
+    if get_origin(kind) is tuple:
+        return f"{_placeholder(inner[0])} ..." if inner[-1] is Ellipsis else " ".join(map(_placeholder, inner))
+    if get_origin(kind) is dict:
+        return f"NAME {_placeholder(inner[1])} ..."
+    return kind.__name__.upper()
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key} {one}" for key, one in value.items()) or "none"
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) or "none"
+    return str(value)
 
 
 def _explain(problem: Mapping[str, Any]) -> str:

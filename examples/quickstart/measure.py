@@ -53,7 +53,7 @@ def main(model: tyro.conf.Positional[Path], config: tyro.conf.Positional[Path], 
         config: YAML file whose data.eval names the held-out files.
         out: JSON file to write.
     """
-    measured = measure(model, read_config([str(config)], prog="measure"))
+    measured = measure(model, read_config([str(config)]))
     out.write_text(json.dumps({name: asdict(one) for name, one in measured.items()}, indent=2) + "\n", encoding="utf-8")
 
 

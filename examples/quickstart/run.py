@@ -47,7 +47,7 @@ def main(*, model: Path = MODEL, seed: int = 0, fre_steps: int | None = None, mg
         findings["fre"] = _measure("fre", OUTPUT / "fre" / "hf", console)
         _train(mgt, "Stage 2, MGT: pictures, two pipeline stages", console)
         findings["mgt"] = _measure("mgt", OUTPUT / "mgt" / "hf", console)
-    steps = sum(read_config(options, prog="train").run.steps for options in (fre, mgt))
+    steps = sum(read_config(options).run.steps for options in (fre, mgt))
     found = summary(findings, steps=steps, wall_s=time.monotonic() - start, peak_rss_bytes=memory.peak_bytes)
     (OUTPUT / "summary.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     console.print()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from lmm_r1_mega.config import Config
-from lmm_r1_mega.settings import read_config
+from lmm_r1_mega.commands.verbs import VERBS
 
 
 def take_flag(arguments: list[str], name: str) -> tuple[bool, list[str]]:
@@ -25,18 +24,13 @@ def take_value(arguments: list[str], name: str) -> tuple[str | None, list[str]]:
     return arguments[at + 1], arguments[:at] + arguments[at + 2 :]
 
 
-def take_positional(arguments: list[str], *names: str, usage: str) -> tuple[list[str], list[str]]:
-    """The leading arguments, one for each name, and the rest.
+def take_positional(arguments: list[str], count: int, *, verb: str) -> tuple[list[str], list[str]]:
+    """The leading `count` arguments of a verb, and the rest.
 
     Raises:
         ValueError: one is missing.
     """
-    found = arguments[: len(names)]
-    if len(found) < len(names) or any(argument.startswith("-") for argument in found):
-        raise ValueError(f"usage: lmm-r1-mega {usage}")
-    return found, arguments[len(names) :]
-
-
-def config_of(arguments: list[str], *, verb: str) -> Config:
-    """Settings from the remaining arguments of a verb."""
-    return read_config(arguments, prog=f"lmm-r1-mega {verb}")
+    found = arguments[:count]
+    if len(found) < count or any(argument.startswith("-") for argument in found):
+        raise ValueError(VERBS[verb].usage)
+    return found, arguments[count:]

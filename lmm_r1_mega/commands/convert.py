@@ -5,38 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 
 from lmm_r1_mega.commands.arguments import take_positional, take_value
-from lmm_r1_mega.convert.checkpoints import compare, hf_to_megatron, megatron_to_hf
-
-USAGE = "convert to-megatron|to-hf|verify FROM TO [--source HF_FOLDER]"
-HELP = f"""usage: lmm-r1-mega {USAGE}
-
-  to-megatron  Hugging Face folder FROM as the Megatron checkpoint TO, which loads at any layout
-  to-hf        Megatron checkpoint FROM as the Hugging Face folder TO; one saved in training needs --source
-  verify       that the Hugging Face folder FROM and the Megatron checkpoint TO are equal bit by bit; 65 where they are not"""
+from lmm_r1_mega.commands.verbs import VERBS
+from lmm_r1_mega.errors import BAD_DATA, DONE
 
 
 def run(arguments: list[str]) -> int:
     """Convert or compare checkpoints, one tensor at a time."""
-    if "--help" in arguments or "-h" in arguments:
-        print(HELP)
-        return 0
     source, rest = take_value(arguments, "--source")
-    (verb, start, end), rest = take_positional(rest, "verb", "FROM", "TO", usage=USAGE)
-    if rest or verb not in ("to-megatron", "to-hf", "verify") or (source is not None and verb != "to-hf"):
-        raise ValueError(f"usage: lmm-r1-mega {USAGE}")
-    if verb == "verify":
+    (action, start, end), rest = take_positional(rest, 3, verb="convert")
+    if rest or action not in ("to-megatron", "to-hf", "verify") or (source is not None and action != "to-hf"):
+        raise ValueError(VERBS["convert"].usage)
+    if action == "verify":
         return _verify(Path(start), Path(end))
-    if verb == "to-megatron":
+    from lmm_r1_mega.convert.checkpoints import hf_to_megatron, megatron_to_hf  # torch takes seconds that a wrong argument need not
+
+    if action == "to-megatron":
         hf_to_megatron(Path(start), Path(end))
     else:
         megatron_to_hf(Path(start), Path(end), source=Path(source) if source is not None else None)
     print(f"written: {end}")
-    return 0
+    return DONE
 
 
 def _verify(source: Path, checkpoint: Path) -> int:
+    from lmm_r1_mega.convert.checkpoints import compare  # see run
+
     found = compare(source, checkpoint)
     for name in found.different:
         print(f"different: {name}")
     print(f"{found.num_tensors - len(found.different)} of {found.num_tensors} tensors are equal bit by bit")
-    return 65 if found.different else 0
+    return BAD_DATA if found.different else DONE

@@ -5,17 +5,18 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from lmm_r1_mega.commands.verbs import VERBS
 from lmm_r1_mega.doctor import examine
+from lmm_r1_mega.errors import DONE, USAGE
 
 
 def run(arguments: list[str]) -> int:
     """Print the findings; 0 where nothing is wrong, else 2."""
     if arguments:
-        print("usage: lmm-r1-mega doctor")
-        return 0 if arguments[0] in ("-h", "--help") else 2
+        raise ValueError(VERBS["doctor"].usage)
     table = Table("part", "state", "mend with", box=None)
     findings = examine()
     for finding in findings:
         table.add_row(finding.subject, finding.state, finding.mend or "ok")
     Console().print(table)
-    return 2 if any(finding.mend for finding in findings) else 0
+    return USAGE if any(finding.mend for finding in findings) else DONE

@@ -9,29 +9,29 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from lmm_r1_mega.commands.arguments import config_of, take_flag, take_positional
-
-USAGE = "eval MODEL_OR_RUN DATA [CONFIG.yaml ...] [--section.field VALUE ...] [--json]"
+from lmm_r1_mega.commands.arguments import take_flag, take_positional
+from lmm_r1_mega.errors import DONE
+from lmm_r1_mega.settings import read_config
 
 
 def run(arguments: list[str]) -> int:
     """Print accuracy on a data file (mean of `run.eval_samples` answers a prompt, pass@n, greedy)."""
     json_wanted, rest = take_flag(arguments, "--json")
-    (name, data), rest = take_positional(rest, "MODEL_OR_RUN", "DATA", usage=USAGE)
+    (name, data), rest = take_positional(rest, 2, verb="eval")
     model = model_folder(Path(name))
     options = [*_run_settings(Path(name)), *rest, "--model.path", str(model)]
-    config = config_of(options, verb="eval")
+    config = read_config(options)
     from lmm_r1_mega.evaluate import evaluate_file  # torch and Ray take seconds that a wrong option need not
 
     found = asdict(evaluate_file(model, Path(data), config).accuracy)
     if json_wanted:
         print(json.dumps(found))
-        return 0
+        return DONE
     table = Table("figure", "value", box=None)
     for label, value in found.items():
         table.add_row(label, f"{value:.4f}" if isinstance(value, float) else str(value))
     Console().print(table)
-    return 0
+    return DONE
 
 
 def model_folder(path: Path) -> Path:

@@ -6,14 +6,14 @@ import json
 
 from rich.console import Console
 
-from lmm_r1_mega.commands.arguments import config_of, take_flag, take_value
+from lmm_r1_mega.commands.arguments import take_flag, take_value
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.shape import read_shape
+from lmm_r1_mega.errors import DONE, USAGE
 from lmm_r1_mega.planning.hardware import Hardware
 from lmm_r1_mega.planning.plan import plan
 from lmm_r1_mega.planning.report import as_json, render
-
-USAGE_STATUS = 2
+from lmm_r1_mega.settings import read_config
 
 
 def run(arguments: list[str]) -> int:
@@ -22,7 +22,7 @@ def run(arguments: list[str]) -> int:
     gpu_gib, rest = take_value(rest, "--gpu-gib")
     host_gib, rest = take_value(rest, "--host-gib")
     hardware = Hardware(_gib(gpu_gib, "--gpu-gib"), _gib(host_gib, "--host-gib"))
-    return show_plan(config_of(rest, verb="plan"), hardware, json_wanted=json_wanted)
+    return show_plan(read_config(rest), hardware, json_wanted=json_wanted)
 
 
 def show_plan(config: Config, hardware: Hardware | None = None, *, json_wanted: bool = False) -> int:
@@ -32,7 +32,7 @@ def show_plan(config: Config, hardware: Hardware | None = None, *, json_wanted: 
         print(json.dumps(as_json(found), indent=2))
     else:
         Console().print(render(found))
-    return 0 if found.is_valid else USAGE_STATUS
+    return DONE if found.is_valid else USAGE
 
 
 def _assumed(config: Config) -> Hardware:

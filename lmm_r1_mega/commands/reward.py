@@ -9,25 +9,26 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lmm_r1_mega.commands.arguments import config_of, take_flag, take_positional
+from lmm_r1_mega.commands.arguments import take_flag, take_positional
+from lmm_r1_mega.commands.verbs import VERBS
+from lmm_r1_mega.errors import DONE
 from lmm_r1_mega.rewards.try_file import try_file
-
-USAGE = "reward try FILE [--json] [CONFIG.yaml ...] [--section.field VALUE ...]"
+from lmm_r1_mega.settings import read_config
 
 
 def run(arguments: list[str]) -> int:
     """Print what the rewards pay for each row of a file: a table, or with --json one line a row."""
     as_json, rest = take_flag(arguments, "--json")
-    (verb, file), rest = take_positional(rest, "try", "FILE", usage=USAGE)
-    if verb != "try":
-        raise ValueError(f"usage: lmm-r1-mega {USAGE}")
-    rows = list(try_file(Path(file), config_of(rest, verb="reward try").reward))
+    (action, file), rest = take_positional(rest, 2, verb="reward")
+    if action != "try":
+        raise ValueError(VERBS["reward"].usage)
+    rows = list(try_file(Path(file), read_config(rest).reward))
     if as_json:
         for row in rows:
             print(json.dumps(row))
     else:
         Console().print(_table(rows))
-    return 0
+    return DONE
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from lmm_r1_mega.commands.arguments import config_of, take_flag
+from lmm_r1_mega.commands.arguments import take_flag
 from lmm_r1_mega.commands.plan import show_plan
+from lmm_r1_mega.errors import DONE
+from lmm_r1_mega.settings import read_config
 
 
 def run(arguments: list[str]) -> int:
     """Train on demonstrations, or with --dry-run print the plan alone."""
     dry_run, rest = take_flag(arguments, "--dry-run")
-    config = config_of(rest, verb="sft")
+    config = read_config(rest)
     if dry_run:
         return show_plan(config)
     from lmm_r1_mega.sft import train_supervised  # see train.py
 
     train_supervised(config)
-    return 0
+    return DONE

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from lmm_r1_mega.commands.arguments import config_of, take_flag
+from lmm_r1_mega.commands.arguments import take_flag
 from lmm_r1_mega.commands.plan import show_plan
+from lmm_r1_mega.errors import DONE
+from lmm_r1_mega.settings import read_config
 
 
 def run(arguments: list[str]) -> int:
     """Train, or with --dry-run print the plan alone; 2 where the plan finds what cannot work."""
     dry_run, rest = take_flag(arguments, "--dry-run")
-    config = config_of(rest, verb="train")
+    config = read_config(rest)
     if dry_run:
         return show_plan(config)
-    from lmm_r1_mega.train import train  # torch, Megatron and Ray take seconds that --help and --dry-run need not
+    from lmm_r1_mega.train import train  # torch, Megatron and Ray take seconds that a wrong option and --dry-run need not
 
     train(config)
-    return 0
+    return DONE

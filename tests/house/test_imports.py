@@ -31,7 +31,7 @@ OWNERS = {
     "pebble": ("rewards",),
     "PIL": ("data", "schema"),
     "torchvision": ("torchvision_shim",),
-    "tyro": ("settings",),
+    "tyro": (),
     "yaml": ("settings",),
     "pyarrow": ("data",),
 }

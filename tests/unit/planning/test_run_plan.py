@@ -94,7 +94,7 @@ def test_disaggregated_engines_have_their_gpus_to_themselves(published):
 def test_the_advised_layout_fits_when_it_is_taken(published, size):
     advice = plan(config(), published(size), A100).advice
     assert advice is not None
-    taken = plan(read_config(["--cluster.gpus_per_node", "8", *shlex.split(advice)], prog="plan"), published(size), A100)
+    taken = plan(read_config(["--cluster.gpus_per_node", "8", *shlex.split(advice)]), published(size), A100)
     assert taken.is_valid, (taken.problems, taken.verdict)
 
 

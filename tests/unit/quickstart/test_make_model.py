@@ -28,7 +28,7 @@ def test_words_of_the_task_are_single_tokens(folder):
 
 def test_the_longest_answer_fits_the_response_limit():
     tokenizer = task_tokenizer()
-    limit = read_config([str(HERE / "fre.yaml")], prog="test").rollout.max_response_tokens
+    limit = read_config([str(HERE / "fre.yaml")]).rollout.max_response_tokens
     longest = max(len(tokenizer(worked_answer(operands)).input_ids) for operands in TRAINING)
     assert longest + 1 < limit
 
@@ -36,12 +36,12 @@ def test_the_longest_answer_fits_the_response_limit():
 def test_pictures_are_never_resized(folder):
     settings = json.loads((folder / "preprocessor_config.json").read_text())
     for stage in ("fre", "mgt", "cold_start_a", "cold_start_b"):
-        data = read_config([str(HERE / f"{stage}.yaml")], prog="test").data
+        data = read_config([str(HERE / f"{stage}.yaml")]).data
         assert data.min_pixels == data.max_pixels == settings["min_pixels"] == settings["max_pixels"] == 56 * 56
 
 
 def test_the_stages_follow_one_another():
-    stages = {name: read_config([str(HERE / f"{name}.yaml")], prog="test") for name in ("fre", "mgt", "cold_start_a", "cold_start_b")}
+    stages = {name: read_config([str(HERE / f"{name}.yaml")]) for name in ("fre", "mgt", "cold_start_a", "cold_start_b")}
     assert stages["mgt"].model.path == stages["fre"].run.folder / "hf"
     assert stages["cold_start_b"].model.path == stages["cold_start_a"].run.folder / "hf"
     assert (stages["fre"].layout.tensor, stages["fre"].layout.sequence_parallel) == (2, True)

@@ -1,0 +1,88 @@
+"""The verbs of the command line: what each takes and does. Their modules are imported when they run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SETTINGS = "[CONFIG.yaml ...] [--section.field VALUE ...]"
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command: module `commands.<name>` with `run(arguments) -> exit status`."""
+
+    name: str
+    arguments: str
+    summary: str
+    details: tuple[str, ...] = ()
+    """Lines of help about arguments that are no settings."""
+
+    @property
+    def usage(self) -> str:
+        """How it is called."""
+        return f"usage: lmm-r1-mega {self.name} {self.arguments}".rstrip()
+
+    @property
+    def takes_settings(self) -> bool:
+        """Whether settings may follow."""
+        return "--section.field" in self.arguments
+
+
+DRY_RUN = "--dry-run  print the plan and stop; 2 where it cannot work"
+VERBS = {
+    verb.name: verb
+    for verb in (
+        Verb("train", f"{SETTINGS} [--dry-run]", "reinforcement learning: PPO, GRPO, RLOO, ...", (DRY_RUN,)),
+        Verb("sft", f"{SETTINGS} [--dry-run]", "supervised cold start with the same engine and data format", (DRY_RUN,)),
+        Verb(
+            "resume",
+            "RUN [--section.field VALUE ...]",
+            "go on from the newest complete checkpoint of a run",
+            ("RUN  folder of the run; its own settings hold where no option says otherwise",),
+        ),
+        Verb(
+            "eval",
+            f"MODEL_OR_RUN DATA {SETTINGS} [--json]",
+            "accuracy on a data file, generated with vLLM",
+            (
+                "MODEL_OR_RUN  Hugging Face folder or folder of a finished run",
+                "DATA  file of held-out rows",
+                "--json  print one JSON object",
+            ),
+        ),
+        Verb(
+            "plan",
+            f"{SETTINGS} [--json] [--gpu-gib N] [--host-gib N]",
+            "layout, batch arithmetic and memory a rank, for hardware that need not be here",
+            ("--gpu-gib N  plan for GPUs of N GiB", "--host-gib N  host memory of a machine", "--json  print one JSON object"),
+        ),
+        Verb(
+            "convert",
+            "to-megatron|to-hf|verify FROM TO [--source HF_FOLDER]",
+            "checkpoints between Hugging Face and Megatron, and the proof that they agree",
+            (
+                "to-megatron  Hugging Face folder FROM as the Megatron checkpoint TO, which loads at any layout",
+                "to-hf        Megatron checkpoint FROM as the Hugging Face folder TO; one saved in training needs --source",
+                "verify       that the Hugging Face folder FROM and the Megatron checkpoint TO are equal bit by bit; 65 where they are not",
+            ),
+        ),
+        Verb("data", f"check FILE {SETTINGS}", "look at a data file before any GPU is spent; 65 where it has bad rows"),
+        Verb(
+            "reward",
+            f"try FILE [--json] {SETTINGS}",
+            "score rows of `response` and `answer`",
+            ("FILE  JSON Lines with `response`, `answer` and optionally `prompt`", "--json  print one JSON object a row"),
+        ),
+        Verb("doctor", "", "versions, devices, what is missing and the command that mends it"),
+    )
+}
+
+
+def help_text(verb: Verb) -> str:
+    """What `lmm-r1-mega VERB --help` prints."""
+    lines = [verb.usage, "", verb.summary, *(f"  {line}" for line in verb.details)]
+    if verb.takes_settings:
+        from lmm_r1_mega.settings import describe_settings  # pydantic takes a moment that the other verbs need not
+
+        lines += ["", "settings, in a YAML file as `section: {field: value}`; of two values the later one counts", describe_settings()]
+    return "\n".join(lines)
