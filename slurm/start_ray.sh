@@ -31,6 +31,7 @@ ray.init(address="auto", log_to_driver=False, logging_level="error")
 print(sum(node["Alive"] for node in ray.nodes()))' 2>/dev/null || echo 0
 }
 
+# shellcheck disable=SC2329 # a trap calls it
 stop() {
     trap - EXIT
     kill "${steps[@]}" 2>/dev/null || true
