@@ -61,9 +61,12 @@ class AdaptiveKL:
     horizon: int
 
     def update(self, kl: float, num_samples: int) -> None:
-        """Move by the relative error of a step's mean KL, at most 0.2, in proportion to the samples of the step."""
+        """Move by the relative error of a step's mean KL, at most 0.2, in proportion to the samples of the step.
+
+        A step of more samples than the horizon moves by the whole error: by more, the coefficient could change its sign.
+        """
         error = min(max(kl / self.target - 1, -0.2), 0.2)
-        self.coefficient *= 1 + error * num_samples / self.horizon
+        self.coefficient *= 1 + error * min(num_samples / self.horizon, 1.0)
 
     def state(self) -> dict[str, float]:
         """What a checkpoint keeps."""

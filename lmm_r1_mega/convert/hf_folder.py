@@ -26,6 +26,12 @@ class HFContents:
     specs: dict[str, TensorSpec]
     file_of: dict[str, str]
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a file name that is a path: an index may not send a reader or a writer out of its folder."""
+        strange = sorted({file for file in self.file_of.values() if file in ("", ".", "..") or Path(file).name != file})
+        if strange:
+            raise ValueError(f"the checkpoint's index names {strange[0]!r}, which is no plain file name: do not trust this folder")
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every tensor."""
         return {name: spec.shape for name, spec in self.specs.items()}

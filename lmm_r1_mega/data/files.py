@@ -73,10 +73,12 @@ def describe_bad_rows(bad_rows: list[BadRow]) -> str:
 class _RowFile(Generic[Item]):
     """The rows of one file in its order; each is built when it is reached, so images are not all in memory."""
 
-    def __init__(self, loaded: Loaded, settings: DataSettings, build: Callable[[Entry], Item]) -> None:
+    def __init__(self, path: Path, loaded: Loaded, settings: DataSettings, build: Callable[[Entry], Item]) -> None:
         self.bad_rows = loaded.bad_rows
         """Rows that were left out, those found while iterating at the end."""
         refuse_bad_rows(self.bad_rows, settings)
+        if not loaded.entries:
+            raise ValueError(f"no usable row in {path}: `lmm-r1-mega data check {path}` says why")
         self._entries = loaded.entries
         self._build = build
 
@@ -104,19 +106,18 @@ class PromptFile(_RowFile[Prompt]):
     """Prompts of one file, for evaluation."""
 
     def __init__(self, path: Path, settings: DataSettings, processor: Processor) -> None:
-        """Raises: ValueError where the file cannot be read, or a bad row is refused."""
+        """Raises: ValueError where the file cannot be read or has no usable row, or a bad row is refused."""
         loaded = load_entries(path, settings, processor, purpose="prompts")
-        super().__init__(loaded, settings, Builder(processor, settings).prompt)
+        super().__init__(path, loaded, settings, Builder(processor, settings).prompt)
 
 
 class DemonstrationFile(_RowFile[Demonstration]):
     """Demonstrations of one file."""
 
     def __init__(self, path: Path, settings: DataSettings, processor: Processor) -> None:
-        """Raises: ValueError where the file cannot be read, or a bad row is refused."""
-        super().__init__(
-            load_entries(path, settings, processor, purpose="demonstrations"), settings, Builder(processor, settings).demonstration
-        )
+        """Raises: ValueError where the file cannot be read or has no usable row, or a bad row is refused."""
+        loaded = load_entries(path, settings, processor, purpose="demonstrations")
+        super().__init__(path, loaded, settings, Builder(processor, settings).demonstration)
 
 
 def note_unreadable(entry: Entry, refusal: ImageRefused, bad_rows: list[BadRow]) -> None:

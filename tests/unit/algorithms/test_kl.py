@@ -66,6 +66,12 @@ def test_adaptive_controller_by_hand(kl, expected):
     assert controller.coefficient == pytest.approx(expected, rel=1e-12)
 
 
+def test_a_step_beyond_the_horizon_moves_by_the_whole_error_and_no_further():
+    controller = AdaptiveKL(0.1, target=1.0, horizon=100)
+    controller.update(kl=0.0, num_samples=1000)
+    assert controller.coefficient == pytest.approx(0.08, rel=1e-12)
+
+
 def test_restored_controller_goes_on_as_the_first():
     first = AdaptiveKL(0.1, target=1.0, horizon=100)
     first.update(kl=2.0, num_samples=10)

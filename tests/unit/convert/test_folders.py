@@ -129,3 +129,13 @@ def test_an_index_that_would_run_code_is_refused(source, tmp_path):
     (tmp_path / "megatron" / ".metadata").write_bytes(pickle.dumps(Harm()))
     with pytest.raises(ValueError, match=r"builtins\.print"):
         MegatronReader(tmp_path / "megatron")
+
+
+@pytest.mark.parametrize("outside", ["../stolen.safetensors", "{folder}/stolen.safetensors"])
+def test_an_index_cannot_send_the_writer_out_of_its_folder(source, tmp_path, outside):
+    hf_to_megatron(source, tmp_path / "megatron")
+    index = tmp_path / "megatron" / "hf_files" / "weights.index"
+    index.write_text(index.read_text().replace("model.safetensors", outside.format(folder=tmp_path)))
+    with pytest.raises(ValueError, match="no plain file name"):
+        megatron_to_hf(tmp_path / "megatron", tmp_path / "hf")
+    assert not (tmp_path / "stolen.safetensors").exists()

@@ -232,6 +232,10 @@ class TestFiles:
         assert ids(file) == ["rows:1"]
         assert [(bad.line, bad.kind) for bad in file.bad_rows] == [(3, "row"), (1, "image")]
 
+    def test_a_file_without_a_usable_row_is_refused(self, processor, write_rows):
+        with pytest.raises(ValueError, match=r"no usable row in .*rows"):
+            PromptFile(write_rows({}), DataSettings(), processor)
+
     def test_demonstrations_of_a_mixed_file(self, processor, write_rows):
         file = DemonstrationFile(write_rows(asked("?"), shown("?", "4")), DataSettings(), processor)
         assert [demonstration.prompt.id for demonstration in file] == ["rows:1"]
