@@ -1,6 +1,6 @@
 """Seconds of a GRPO step (no KL) with one image a prompt: real vLLM, Megatron and Ray; prints one JSON line.
 
-    OMP_NUM_THREADS=1 python benchmarks/rl_step.py MODEL --prompts 8 --group 8 --tokens 64 --size 112 --steps 4
+    python -m benchmarks.rl_step MODEL --prompts 8 --group 8 --tokens 64 --size 112 --steps 4
 
 Each completion has exactly --tokens tokens; with --free it ends at the end-of-turn token. The first step warms up and is not
 counted. `trl_step.py` does the same work with TRL's GRPOTrainer.
@@ -55,6 +55,10 @@ class Options:
     """Tensor-parallel size of the trainer."""
     pipeline: int = 1
     """Pipeline stages of the trainer."""
+    data: int = 2
+    """Data-parallel ranks of the trainer, one thread each."""
+    engines: int = 2
+    """vLLM engines, one thread each."""
 
 
 DEFAULT = Options()
@@ -118,9 +122,13 @@ def _config(model: Path, rows: Path, options: Options) -> Config:
     return Config.model_validate(
         {
             "model": {"path": model},
-            "layout": {"tensor": options.tensor, "pipeline": options.pipeline, "row_tokens": 2048},
+            "layout": {"tensor": options.tensor, "pipeline": options.pipeline, "data": options.data, "row_tokens": 2048},
             "data": {"train": [rows], "max_prompt_tokens": 256, "min_pixels": options.size**2, "max_pixels": options.size**2},
-            "rollout": {"max_response_tokens": options.tokens, "max_sequences": options.prompts * options.group},
+            "rollout": {
+                "engines": options.engines,
+                "max_response_tokens": options.tokens,
+                "max_sequences": options.prompts * options.group,
+            },
             "algorithm": {"name": "grpo", "prompts_per_step": options.prompts, "samples_per_prompt": options.group},
         }
     )

@@ -1,0 +1,100 @@
+"""Between the rewards and the optimizer: weights, targets and mini-batches by hand."""
+
+import pytest
+import torch
+
+from lmm_r1_mega.algorithms.trajectories import Advantages
+from lmm_r1_mega.learning import (
+    Annotated,
+    as_sequence,
+    estimate,
+    learns_them_in_update,
+    loss_weights,
+    mini_batches,
+    policy_loss,
+    policy_targets,
+    value_targets,
+)
+from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored
+from lmm_r1_mega.settings import parse_tree
+
+PROMPT = Prompt("p:0", "p", "text", (1, 2), (1, 2), (), None, "3")
+
+
+def scored(length, reward, *, invalid=None, finish="stop"):
+    completion = Completion((1, 2), tuple(range(10, 10 + length)), torch.full((length,), -2.0), "", finish, 0)
+    return Scored(Sample(PROMPT, completion), Score(None if invalid else reward, {}, invalid))
+
+
+def annotated(samples):
+    old = [torch.full((len(one.sample.completion.response_ids),), -1.0) for one in samples]
+    return Annotated(samples, [as_sequence(one.sample) for one in samples], old, None, None)
+
+
+def config(**algorithm):
+    return parse_tree({"algorithm": {"samples_per_prompt": 2, "prompts_per_step": 2, **algorithm}}, source="test")
+
+
+def test_a_sequence_is_the_engines_tokens():
+    sequence = as_sequence(scored(3, 1.0).sample)
+    assert sequence.token_ids.tolist() == [1, 2, 10, 11, 12]
+    assert (sequence.prompt_length, sequence.response_length) == (2, 3)
+
+
+def test_weights_sum_to_one_in_each_optimizer_step_and_invalid_samples_have_none():
+    samples = annotated([scored(1, 1.0), scored(3, 0.0), scored(2, 0.0, invalid="timeout"), scored(4, 1.0)])
+    weights = loss_weights(samples, config(aggregation="token", optimizer_steps=2))
+    assert [part.tolist() for part in weights] == [[0.25], [0.25] * 3, [0.0] * 2, [0.25] * 4]
+    by_sequence = loss_weights(samples, config(aggregation="sequence"))
+    assert [part.sum().item() for part in by_sequence] == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3])
+
+
+def test_advantages_reach_the_targets_of_their_samples():
+    samples = annotated([scored(1, 1.0), scored(3, 0.0), scored(2, 2.0), scored(2, 2.0)])
+    advantages = estimate(samples, config(name="rloo").algorithm, kl_coefficient=0.0)
+    targets = policy_targets(samples, advantages, loss_weights(samples, config(name="rloo")))
+    assert [target.response_advantages.tolist() for target in targets] == [[1.0], [-1.0] * 3, [0.0] * 2, [0.0] * 2]
+    assert [target.response_rollout_logprobs.tolist() for target in targets] == [[-2.0], [-2.0] * 3, [-2.0] * 2, [-2.0] * 2]
+    assert value_targets(samples, advantages, []) == []
+
+
+def test_values_become_targets_of_the_critic():
+    samples = [scored(2, 1.0), scored(1, 0.0, finish="length")]
+    values = [torch.tensor([0.5, 0.25]), torch.tensor([0.75])]
+    valued = Annotated(samples, [as_sequence(one.sample) for one in samples], [torch.zeros(2), torch.zeros(1)], None, values)
+    found = Advantages(torch.zeros(2, 2), torch.tensor([[1.0, 1.0], [0.75, 0.0]]))
+    targets = value_targets(valued, found, [torch.ones(2) / 3, torch.ones(1) / 3])
+    assert [target.response_returns.tolist() for target in targets] == [[1.0, 1.0], [0.75]]
+    assert [target.response_old_values.tolist() for target in targets] == [[0.5, 0.25], [0.75]]
+
+
+def test_mini_batches_keep_the_order_and_differ_by_one_at_most():
+    assert list(mini_batches([1, 2, 3, 4, 5], 2)) == [[1, 2, 3], [4, 5]]
+    assert list(mini_batches([], 2)) == []
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "in_update"),
+    [
+        ({"name": "grpo"}, True),
+        ({"name": "grpo", "optimizer_steps": 2}, False),
+        ({"name": "grpo", "epochs": 2}, False),
+        ({"name": "grpo", "kl": {"coefficient": 0.1}}, False),
+        ({"name": "ppo"}, False),
+    ],
+)
+def test_old_log_probabilities_come_from_the_update_only_where_nothing_needs_them_before(algorithm, in_update):
+    assert learns_them_in_update(config(**algorithm).algorithm) is in_update
+
+
+def test_kl_is_in_the_loss_or_in_the_reward():
+    kl = {"coefficient": 0.1, "place": "loss"}
+    assert policy_loss(config(kl=kl), forbidden_ids=(), kl_coefficient=0.3, step=0).kl_coefficient == 0.3
+    assert policy_loss(config(kl={**kl, "place": "reward"}), forbidden_ids=(), kl_coefficient=0.3, step=0).kl_coefficient == 0
+
+
+def test_the_policy_waits_while_the_critic_warms_up():
+    warming = parse_tree({"algorithm": {"name": "ppo"}, "critic": {"warmup_steps": 2}}, source="test")
+    losses = [policy_loss(warming, forbidden_ids=(), kl_coefficient=0.0, step=step) for step in range(3)]
+    assert losses[:2] == [None, None]
+    assert losses[2] is not None
