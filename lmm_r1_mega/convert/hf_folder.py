@@ -61,13 +61,13 @@ class HFReader(AbstractContextManager["HFReader"]):
 class HFWriter(AbstractContextManager["HFWriter"]):
     """Writes a folder with the tensors of `contents`, which come in any order, and copies of `source`'s side files.
 
-    The folder appears under its name when the context ends well with every tensor written; it must not exist. config.json
-    states the type of the weights that are written.
+    The folder appears under its name when the context ends well with every tensor written. One that is there already is an
+    error, or with `replace` makes way then and not before. config.json states the type of the weights that are written.
     """
 
-    def __init__(self, folder: Path, contents: HFContents, *, source: Path) -> None:
+    def __init__(self, folder: Path, contents: HFContents, *, source: Path, replace: bool = False) -> None:
         self._folder, self._contents = Path(folder), contents
-        self._partial = partial_folder(self._folder)
+        self._partial = partial_folder(self._folder, replace=replace)
         copy_side_files(source, self._partial)
         _state_dtype(self._partial / "config.json", next(iter(contents.specs.values())).dtype)
         self._missing = set(contents.specs)
@@ -88,7 +88,12 @@ class HFWriter(AbstractContextManager["HFWriter"]):
             raise ValueError(f"{self._partial} lacks {sorted(self._missing)[:10]}: every tensor has to be written")
         if list(self._files) != [SINGLE]:
             self._write_index()
+        replaced = self._folder.with_name(f"{self._folder.name}.replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
+        if self._folder.exists():
+            self._folder.rename(replaced)
         self._partial.rename(self._folder)
+        shutil.rmtree(replaced, ignore_errors=True)
 
     def _open(self, file: str) -> SafetensorsWriter:
         specs = {name: spec for name, spec in self._contents.specs.items() if self._contents.file_of[name] == file}
@@ -120,9 +125,9 @@ def copy_side_files(source: Path, folder: Path) -> None:
             shutil.copyfile(path, folder / path.name)
 
 
-def partial_folder(folder: Path) -> Path:
-    """An empty folder beside `folder` to write into before it gets its name; `ValueError` where `folder` is taken."""
-    if folder.exists():
+def partial_folder(folder: Path, *, replace: bool = False) -> Path:
+    """An empty folder beside `folder` to write into before it gets its name; `ValueError` where `folder` is taken, without `replace`."""
+    if folder.exists() and not replace:
         raise ValueError(f"{folder} exists already: remove it or choose another output folder")
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

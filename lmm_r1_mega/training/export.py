@@ -76,12 +76,12 @@ def _delivered(part: Tensor | None, blank: Tensor, *, owner: int, everywhere: bo
 def write_hf(folder: Path, weights: Iterator[tuple[str, Tensor]], *, source: Path, dtype: torch.dtype) -> None:
     """Write `weights` as a Hugging Face folder with the names, files and side files of `source`; collective.
 
-    Global rank 0 writes, into a folder aside that gets its name when it is complete.
+    Global rank 0 writes, into a folder aside that gets its name when it is complete, in place of an earlier export.
     """
     if dist.get_rank() == READER:
         with HFReader(source) as hf:
             contents = hf.contents.cast(dtype)
-        with HFWriter(folder, contents, source=source) as writer:
+        with HFWriter(folder, contents, source=source, replace=True) as writer:
             for name, tensor in weights:
                 writer.write(name, tensor.cpu())
     else:

@@ -139,3 +139,21 @@ def test_an_index_cannot_send_the_writer_out_of_its_folder(source, tmp_path, out
     with pytest.raises(ValueError, match="no plain file name"):
         megatron_to_hf(tmp_path / "megatron", tmp_path / "hf")
     assert not (tmp_path / "stolen.safetensors").exists()
+
+
+def test_a_folder_is_replaced_when_the_new_one_is_complete_and_only_where_asked(source, tmp_path):
+    out = tmp_path / "out"
+    with HFReader(source) as hf:
+        with pytest.raises(RuntimeError, match="stop"), HFWriter(out, hf.contents, source=source):
+            raise RuntimeError("stop")
+        out.mkdir()
+        (out / "earlier").touch()
+        with pytest.raises(ValueError, match="exists already"), HFWriter(out, hf.contents, source=source):
+            pass
+        with pytest.raises(RuntimeError, match="stop"), HFWriter(out, hf.contents, source=source, replace=True):
+            raise RuntimeError("stop")
+        assert [path.name for path in tmp_path.iterdir()] == ["out"] and (out / "earlier").exists()
+        with HFWriter(out, hf.contents, source=source, replace=True) as writer:
+            for name in hf.contents.specs:
+                writer.write(name, hf.tensor(name))
+    assert files(out) == files(source) and [path.name for path in tmp_path.iterdir()] == ["out"]
