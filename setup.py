@@ -9,7 +9,6 @@ CORE = [
     "math-verify[antlr4_13_2]>=0.9,<0.10",
     "megatron-core==0.16.1",
     "numpy>=2",
-    "pebble>=5",
     "pillow>=11",
     "psutil>=6",
     "pyarrow>=20",

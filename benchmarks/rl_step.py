@@ -1,6 +1,6 @@
 """Seconds of a GRPO step (no KL) with one image a prompt: real vLLM, Megatron and Ray; prints one JSON line.
 
-    python -m benchmarks.rl_step MODEL --prompts 8 --group 8 --tokens 64 --size 112 --steps 4
+    python benchmarks/rl_step.py MODEL --prompts 8 --group 8 --tokens 64 --size 112 --steps 4
 
 Each completion has exactly --tokens tokens; with --free it ends at the end-of-turn token. The first step warms up and is not
 counted. `trl_step.py` does the same work with TRL's GRPOTrainer.
@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import tyro
 
-from benchmarks.prompts import write_image_prompts
+from prompts import write_image_prompts
 from lmm_r1_mega.cluster.engines import Engines
 from lmm_r1_mega.cluster.placement import num_bundles, place
 from lmm_r1_mega.cluster.session import ray_session
