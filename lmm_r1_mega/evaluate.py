@@ -10,7 +10,8 @@ from statistics import fmean
 from lmm_r1_mega.cluster.engines import Engines
 from lmm_r1_mega.cluster.placement import num_bundles, place
 from lmm_r1_mega.cluster.session import ray_session
-from lmm_r1_mega.config import Config, RolloutSettings
+from lmm_r1_mega.config import Config, RewardSettings, RolloutSettings
+from lmm_r1_mega.convert.checkpoints import refuse_damaged
 from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
@@ -45,6 +46,13 @@ class Evaluation:
 
     accuracy: SetAccuracy
     greedy: list[Scored]
+
+
+def refuse_unmeasurable(settings: RewardSettings) -> None:
+    """Raises ValueError where the rewards do not judge accuracy."""
+    if ACCURACY not in settings.weights:
+        named = ", ".join(settings.weights)
+        raise ValueError(f"evaluation needs {ACCURACY} in reward.weights, which has {named}: add it, with weight 0 where it shall not pay")
 
 
 def greedy_sampling(settings: RolloutSettings) -> Sampling:
@@ -99,6 +107,8 @@ def evaluate_file(model_path: Path, data: Path, config: Config) -> Evaluation:
 
 def evaluate_files(model_path: Path, files: Mapping[str, Path], config: Config) -> dict[str, Evaluation]:
     """Start the rollout engines on a Hugging Face folder once and evaluate it on each data file."""
+    refuse_unmeasurable(config.reward)
+    refuse_damaged(model_path)
     processor = Processor.load(model_path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
     held_out = {name: PromptFile(path, config.data, processor) for name, path in files.items()}
     max_images = max(prompts.max_images for prompts in held_out.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -17,15 +18,17 @@ from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.cluster.workers import Role
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.convert.checkpoints import refuse_damaged
 from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream, StreamPosition
-from lmm_r1_mega.evaluate import SetAccuracy, evaluate
+from lmm_r1_mega.evaluate import SetAccuracy, evaluate, refuse_unmeasurable
 from lmm_r1_mega.learning import REFERENCE, Annotated, Updates, mismatch_metrics, needs_reference
 from lmm_r1_mega.planning.checks import refuse_impossible
 from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.record.folder import Checkpoint
+from lmm_r1_mega.record.lines import naming_full_disks
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.settings import to_yaml
 from lmm_r1_mega.step_metrics import rollout_rows, sample_metrics, update_metrics
@@ -97,11 +100,14 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
     """
     with ExitStack() as stack:
         refuse_impossible(config, read_shape(config.model.path))
+        refuse_damaged(config.model.path)
+        if config.data.eval:
+            refuse_unmeasurable(config.reward)
         processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
         prompts = PromptStream(config.data, processor, seed=config.run.seed)
         held_out = {name: PromptFile(path, config.data, processor) for name, path in config.data.eval.items()}
-        book = stack.enter_context(open_book(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None))
         rewards = stack.enter_context(RewardPool(config.reward))
+        book = stack.enter_context(open_book(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None))
         stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)))
         with book.phase("start"):
             placement = place(config, num_trainers=config.layout.num_ranks)
@@ -144,6 +150,13 @@ def save(book: Book, trainers: Trainers, state: dict[str, Any], *, roles: tuple[
     with book.phase("save"), book.folder.checkpoint(state["step"], keep=keep) as folder:
         trainers.save({role: folder / role for role in roles})
         (folder / STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
+
+
+def export(book: Book, trainers: Trainers) -> None:
+    """Write the final model as a Hugging Face folder; one of an earlier end of the run is replaced."""
+    with book.phase("export"), naming_full_disks(book.folder.hf):
+        shutil.rmtree(book.folder.hf, ignore_errors=True)
+        trainers.export_hf(book.folder.hf)
 
 
 def _restore(run: Run, checkpoint: Checkpoint) -> None:

@@ -13,6 +13,7 @@ from lmm_r1_mega.cluster.placement import num_bundles, place
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.convert.checkpoints import refuse_damaged
 from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.build import Demonstration
 from lmm_r1_mega.data.processor import Processor
@@ -20,7 +21,7 @@ from lmm_r1_mega.data.stream import DemonstrationStream, StreamPosition
 from lmm_r1_mega.planning.checks import refuse_impossible
 from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.record.folder import Checkpoint
-from lmm_r1_mega.run import is_due, read_state, save
+from lmm_r1_mega.run import export, is_due, read_state, save
 from lmm_r1_mega.schema import Sequence, SFTTarget
 from lmm_r1_mega.settings import to_yaml
 from lmm_r1_mega.step_metrics import update_metrics
@@ -55,7 +56,7 @@ def train_supervised(config: Config, *, resume: Checkpoint | None = None) -> Non
             run.book.step(step + 1, update_metrics([report], []), num_tokens=num_tokens)
             run.save_if_due(step + 1)
         if config.run.export_hf:
-            run.trainers.export_hf(run.book.folder.hf)
+            export(run.book, run.trainers)
         run.book.finish(steps=config.run.steps)
 
 
@@ -76,6 +77,7 @@ def _sequence(one: Demonstration) -> Sequence:
 def _open(config: Config, *, resume: Checkpoint | None) -> Iterator[SupervisedRun]:
     with ExitStack() as stack:
         refuse_impossible(config, read_shape(config.model.path))
+        refuse_damaged(config.model.path)
         processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
         demonstrations = DemonstrationStream(config.data, processor, seed=config.run.seed, max_tokens=config.layout.row_tokens)
         book = stack.enter_context(open_book(config, to_yaml(config), verb="sft", resume_after=resume.step if resume else None))

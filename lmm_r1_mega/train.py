@@ -7,7 +7,7 @@ from lmm_r1_mega.evaluate import score
 from lmm_r1_mega.learning import annotate, estimate, policy_loss, update
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.rollout.engine import Sampling
-from lmm_r1_mega.run import Run, open_run
+from lmm_r1_mega.run import Run, export, open_run
 
 
 def train(config: Config, *, resume: Checkpoint | None = None) -> None:
@@ -15,7 +15,7 @@ def train(config: Config, *, resume: Checkpoint | None = None) -> None:
     with open_run(config, resume=resume) as run:
         run_steps(run)
         if config.run.export_hf:
-            run.trainers.export_hf(run.book.folder.hf)
+            export(run.book, run.trainers)
         run.book.finish(steps=config.run.steps)
 
 

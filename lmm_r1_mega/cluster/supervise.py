@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
-from lmm_r1_mega.errors import ProcessLost
+from lmm_r1_mega.errors import INTERNAL, ProcessLost, exit_status
+
+GRACE_S = 5.0
+"""After an error of ours, the time in which the death of another process may turn out to be its cause."""
 
 
 def wait_all(calls: Mapping[str, ray.ObjectRef], *, doing: str, timeout_s: float) -> dict[str, Any]:
@@ -17,7 +21,7 @@ def wait_all(calls: Mapping[str, ray.ObjectRef], *, doing: str, timeout_s: float
 
     Raises:
         ProcessLost: a process died, or `timeout_s` passed.
-        Exception: what the remote code raised, as it was raised there.
+        Exception: what the remote code raised; an error that the user can mend comes as it was raised there.
     """
     deadline = time.monotonic() + timeout_s
     names = {ref: name for name, ref in calls.items()}
@@ -27,16 +31,37 @@ def wait_all(calls: Mapping[str, ray.ObjectRef], *, doing: str, timeout_s: float
         if not ready:
             late = ", ".join(sorted(names[ref] for ref in pending))
             raise ProcessLost(f"{late} did not finish {doing} within {timeout_s:.0f} s: raise cluster.step_timeout_s, or look for a hang")
-        results[names[ready[0]]] = _result(ready[0], name=names[ready[0]], doing=doing)
+        try:
+            results[names[ready[0]]] = _result(ready[0], name=names[ready[0]], doing=doing)
+        except Exception as error:
+            if exit_status(error) == INTERNAL:
+                _raise_loss(pending, names, doing=doing)
+            raise
     return {name: results[name] for name in calls}
+
+
+def _raise_loss(pending: list[ray.ObjectRef], names: Mapping[ray.ObjectRef, str], *, doing: str) -> None:
+    """Raise ProcessLost where another process is dead: those that talked to it fail first, with an error that does not say so."""
+    deadline = time.monotonic() + GRACE_S
+    while pending and time.monotonic() < deadline:
+        ready, pending = ray.wait(pending, num_returns=1, timeout=max(0.0, deadline - time.monotonic()))
+        for ref in ready:
+            with contextlib.suppress(RayTaskError):
+                _result(ref, name=names[ref], doing=doing)
 
 
 def _result(ref: ray.ObjectRef, *, name: str, doing: str) -> Any:
     try:
         return ray.get(ref, timeout=60)
     except RayTaskError as error:
-        raise error.as_instanceof_cause() from None
+        raise _as_raised(error) from None
     except GetTimeoutError as error:
         raise ProcessLost(f"the answer of {name} to {doing} could not be fetched within 60 s") from error
     except RayActorError as error:
         raise ProcessLost(f"{name} died during {doing}: go on from the last checkpoint with `lmm-r1-mega resume RUN`\n{error}") from None
+
+
+def _as_raised(error: RayTaskError) -> Exception:
+    """The remote error itself where the user can mend it, else with the traceback of the other process."""
+    is_plain = isinstance(error.cause, OSError) or exit_status(error.cause) != INTERNAL
+    return error.cause if is_plain else error.as_instanceof_cause()

@@ -18,7 +18,7 @@ def run(arguments: list[str]) -> int:
     checkpoint = folder.newest_checkpoint()
     if checkpoint is None:
         folder.start_over()
-    if checkpoint and checkpoint.step >= config.run.steps:
+    if checkpoint and checkpoint.step >= config.run.steps and folder.is_finished:
         raise ValueError(f"{name} is at step {checkpoint.step} of run.steps {config.run.steps}: raise it with --run.steps to train on")
     from lmm_r1_mega.sft import train_supervised  # torch, Megatron and Ray take seconds that a wrong option need not
     from lmm_r1_mega.train import train

@@ -31,6 +31,13 @@ class Comparison:
     """Hugging Face names whose tensors are not equal bit by bit."""
 
 
+def refuse_damaged(source: Path) -> None:
+    """Look at the headers of the weights in the Hugging Face folder `source`; `ValueError` where files or tensors are missing or cut."""
+    shape = read_shape(source)
+    with HFReader(source) as hf:
+        make_plan(hf.contents.shapes(), shape, padded_vocab=shape.padded_vocab(multiple=1, tensor=1))
+
+
 def hf_to_megatron(source: Path, folder: Path, *, vocab_multiple: int = 128) -> Plan:
     """Write the Hugging Face folder `source` as a Megatron checkpoint that any layout can load."""
     use_huge_pages()

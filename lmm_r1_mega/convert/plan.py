@@ -9,6 +9,7 @@ from lmm_r1_mega.convert.hf_shapes import LONG_PREFIXES, TOWER, hf_shapes, long_
 from lmm_r1_mega.convert.qwen2_5_vl import table
 from lmm_r1_mega.convert.rules import Copy, Rule
 from lmm_r1_mega.convert.shape import ModelShape
+from lmm_r1_mega.errors import BadData
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Plan:
 def make_plan(found: Mapping[str, tuple[int, ...]], shape: ModelShape, *, padded_vocab: int) -> Plan:
     """Plan for a checkpoint with the tensors `found` (name to shape, either layout of names).
 
-    Raises `ValueError` with the lists where a tensor is missing, unknown or of another shape than `shape` says.
+    Raises `BadData` with the lists where a tensor is missing, unknown or of another shape than `shape` says.
     """
     long_names = any(name.startswith(longer) for name in found for longer in LONG_PREFIXES.values())
     expected = hf_shapes(shape)
@@ -74,7 +75,7 @@ def _check(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[in
         if name in spelling and tuple(dims) != expected[spelling[name]]
     ]
     if problems:
-        raise ValueError(f"the checkpoint's tensors do not fit its config.json:\n{_listed(problems)}")
+        raise BadData(f"the checkpoint's tensors do not fit its config.json:\n{_listed(problems)}")
 
 
 def _check_used_once(used: Iterable[str], expected: Iterable[str]) -> None:

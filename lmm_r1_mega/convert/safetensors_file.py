@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lmm_r1_mega.errors import BadData
+
 _DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -51,15 +53,17 @@ class TensorSpec:
 
 
 class SafetensorsReader(AbstractContextManager["SafetensorsReader"]):
-    """One file, open for reading; `specs` lists its tensors."""
+    """One file, open for reading; `specs` lists its tensors. `BadData` where it is damaged or not complete."""
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115  (closed by __exit__)
-        size = int.from_bytes(self._file.read(8), "little")
-        if not 2 <= size <= min(_MAX_HEADER_BYTES, os.path.getsize(path)):
-            raise ValueError(f"{path} is not a safetensors file: its header would take {size} bytes")
-        header = json.loads(self._file.read(size))
-        header.pop("__metadata__", None)
+        size, num_bytes = int.from_bytes(self._file.read(8), "little"), os.path.getsize(path)
+        if not 2 <= size <= min(_MAX_HEADER_BYTES, num_bytes):
+            raise BadData(f"{path} is not a safetensors file: its header would take {size} bytes of {num_bytes}: copy it again")
+        header = _parsed(self._file.read(size), path)
+        end = 8 + size + max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        if end > num_bytes:
+            raise BadData(f"{path} has {num_bytes} bytes instead of {end}: it was not written or copied completely, copy it again")
         self._offsets = {name: 8 + size + entry["data_offsets"][0] for name, entry in header.items()}
         in_order = sorted(header, key=self._offsets.__getitem__)
         self.specs = {name: TensorSpec(_DTYPES[header[name]["dtype"]], tuple(header[name]["shape"])) for name in in_order}
@@ -73,7 +77,7 @@ class SafetensorsReader(AbstractContextManager["SafetensorsReader"]):
         while done < len(target):
             count = os.preadv(self._file.fileno(), [target[done:]], self._offsets[name] + done)
             if not count:
-                raise ValueError(f"{self._file.name} ends inside {name}: it was not written or copied completely")
+                raise BadData(f"{self._file.name} ends inside {name}: it was not written or copied completely")
             done += count
         return tensor
 
@@ -111,6 +115,15 @@ class SafetensorsWriter(AbstractContextManager["SafetensorsWriter"]):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
+
+
+def _parsed(header: bytes, path: Path) -> dict[str, Any]:
+    """The header's entry of each tensor."""
+    try:
+        entries = json.loads(header)
+    except ValueError as error:
+        raise BadData(f"{path} is not a safetensors file: its header is not JSON ({error}): copy it again") from None
+    return {name: entry for name, entry in entries.items() if name != "__metadata__"}
 
 
 def _bytes_of(tensor: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lmm_r1_mega.errors import BadData
+
 FAMILY = "qwen2_5_vl"
 
 
@@ -65,11 +67,15 @@ class ModelShape:
 
 
 def read_shape(folder: Path) -> ModelShape:
-    """ModelShape of the Hugging Face folder `folder`; `ValueError` where it is not a Qwen2.5-VL."""
+    """ModelShape of the Hugging Face folder `folder`; `ValueError` where it is not a Qwen2.5-VL, `BadData` where it is damaged."""
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise ValueError(f"model.path {folder} has no config.json: give a Hugging Face folder")
-    return parse_shape(json.loads(path.read_text(encoding="utf-8")), source=str(path))
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadData(f"{path} is not JSON ({error}): copy it again from the model's own folder") from None
+    return parse_shape(config, source=str(path))
 
 
 def parse_shape(config: dict[str, Any], *, source: str = "config.json") -> ModelShape:

@@ -16,6 +16,7 @@ from lmm_r1_mega.data.prepare import Entry, Preparer, image_limits
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.prompts import Purpose, load_rows
 from lmm_r1_mega.data.rows import FIXES, BadRow
+from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Prompt
 
 logger = logging.getLogger(__name__)
@@ -51,11 +52,11 @@ def load_entries(path: Path, settings: DataSettings, processor: Processor, *, pu
 def refuse_bad_rows(bad_rows: list[BadRow], settings: DataSettings) -> None:
     """Stop where `data.bad_rows` says so, and always for rows with one id, whose results could not be told apart; else log.
 
-    Raises: ValueError that spells out the first rows and what mends them.
+    Raises: BadData that spells out the first rows and what mends them.
     """
     fatal = bad_rows if settings.bad_rows == "refuse" else [bad for bad in bad_rows if bad.kind == "duplicate_id"]
     if fatal:
-        raise ValueError(f"{len(fatal)} rows cannot be used:\n{describe_bad_rows(fatal)}")
+        raise BadData(f"{len(fatal)} rows cannot be used:\n{describe_bad_rows(fatal)}")
     if bad_rows:
         logger.warning("%d bad rows are left out:\n%s", len(bad_rows), describe_bad_rows(bad_rows))
 
@@ -78,7 +79,7 @@ class _RowFile(Generic[Item]):
         """Rows that were left out, those found while iterating at the end."""
         refuse_bad_rows(self.bad_rows, settings)
         if not loaded.entries:
-            raise ValueError(f"no usable row in {path}: `lmm-r1-mega data check {path}` says why")
+            raise BadData(f"no usable row in {path}: `lmm-r1-mega data check {path}` says why")
         self._entries = loaded.entries
         self._build = build
 
@@ -88,8 +89,8 @@ class _RowFile(Generic[Item]):
 
     @property
     def max_images(self) -> int:
-        """Images of the row that has most; 0 without rows."""
-        return max((len(entry.sources) for entry in self._entries), default=0)
+        """Images of the row that has most."""
+        return max(len(entry.sources) for entry in self._entries)
 
     def __iter__(self) -> Iterator[Item]:
         """Every row; one whose image turns out to be unreadable is left out and joins `bad_rows`."""

@@ -20,6 +20,7 @@ from PIL.Image import Image
 
 from lmm_r1_mega.data.chat import Turn
 from lmm_r1_mega.data.rope import VisionSpec
+from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Vision
 from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 
@@ -47,8 +48,12 @@ class Processor:
         from transformers import AutoImageProcessor, AutoTokenizer  # two seconds that --help need not wait for
 
         bounds = {name: value for name, value in (("min_pixels", min_pixels), ("max_pixels", max_pixels)) if value is not None}
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        image_processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **bounds)
+        loading = {"local_files_only": True, "trust_remote_code": False}
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, **loading)
+            image_processor = AutoImageProcessor.from_pretrained(folder, **loading, **bounds)
+        except Exception as error:  # readers in Rust and Python raise what they like on damaged files
+            raise BadData(f"model.path {folder}: tokenizer or image processor cannot be read ({error}): copy the files again") from error
         if not (folder / "chat_template.jinja").is_file():
             tokenizer.chat_template = _read_json(folder / "chat_template.json").get("chat_template", tokenizer.chat_template)
         if tokenizer.chat_template is None:

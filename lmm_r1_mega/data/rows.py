@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow.parquet
 from pyarrow import ArrowException
 
+from lmm_r1_mega.errors import BadData
+
 FIXES = {
     "json": "write one JSON object a line, in UTF-8",
     "row": "write an object with the columns that data.input_key and data.label_key name",
@@ -59,7 +61,7 @@ class RawRow:
 def read_rows(path: Path) -> Iterator[RawRow | BadRow]:
     """Rows of a JSON Lines (.jsonl, .ndjson), JSON (.json: a list of rows, or lines) or Parquet file, one by one.
 
-    Raises: ValueError where the file is missing, of another kind, or not readable at all.
+    Raises: ValueError where the file is missing or of another kind, BadData where it is not readable at all.
     """
     if not path.is_file():
         raise ValueError(f"data file {path} does not exist: check the paths in data.train and data.eval")
@@ -89,7 +91,7 @@ def _json_list(path: Path) -> Iterator[RawRow | BadRow]:
     try:
         values = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"data file {path} is not JSON ({error}): mend it, or write one row a line into a .jsonl file") from error
+        raise BadData(f"data file {path} is not JSON ({error}): mend it, or write one row a line into a .jsonl file") from error
     yield from (RawRow(line, value) for line, value in enumerate(values, start=1))
 
 
@@ -106,4 +108,4 @@ def _parquet_rows(path: Path) -> Iterator[RawRow | BadRow]:
             for line, value in enumerate(values, start=1):
                 yield RawRow(line, value)
     except (ArrowException, OSError) as error:
-        raise ValueError(f"data file {path} is not readable as Parquet after row {line} ({error}): write it again") from error
+        raise BadData(f"data file {path} is not readable as Parquet after row {line} ({error}): write it again") from error

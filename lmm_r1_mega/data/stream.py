@@ -15,6 +15,7 @@ from lmm_r1_mega.data.order import Order
 from lmm_r1_mega.data.prepare import Entry
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.prompts import check_stems
+from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Prompt
 
 Item = TypeVar("Item")
@@ -58,7 +59,7 @@ class _RowStream(Generic[Item]):
     def take(self, count: int) -> list[Item]:
         """The next rows. One whose image turns out to be unreadable is left out and joins `bad_rows`.
 
-        Raises: ValueError where no row can be built any more.
+        Raises: BadData where no row can be built any more.
         """
         items: list[Item] = []
         failures = 0
@@ -72,7 +73,7 @@ class _RowStream(Generic[Item]):
                 note_unreadable(entry, refusal, self.bad_rows)
                 failures += 1
                 if failures > 2 * len(self):
-                    raise ValueError(f"no image of data.train can be read any more, the last: {refusal}") from refusal
+                    raise BadData(f"no image of data.train can be read any more, the last: {refusal}") from refusal
         return items
 
     def position(self) -> StreamPosition:
@@ -83,10 +84,10 @@ class _RowStream(Generic[Item]):
     def restore(self, position: StreamPosition) -> None:
         """Go on from a position of a stream over the same rows; the inverse of `position`.
 
-        Raises: ValueError where the rows are others.
+        Raises: BadData where the rows are others.
         """
         if position.rows_digest != self._digest:
-            raise ValueError(
+            raise BadData(
                 "the rows of data.train are not those of the checkpoint: its files, the chat template or settings of data have changed; "
                 "bring them back, or start a new run from the exported model"
             )
@@ -130,7 +131,7 @@ def _pools(entries: list[list[Entry]], settings: DataSettings) -> list[list[Entr
     pools = entries if settings.probabilities else [[entry for file in entries for entry in file]]
     if not all(pools):
         names = ", ".join(str(path) for path, file in zip(settings.train, entries, strict=True) if not file)
-        raise ValueError(f"no usable row in {names}: `lmm-r1-mega data check FILE` says why")
+        raise BadData(f"no usable row in {names}: `lmm-r1-mega data check FILE` says why")
     return pools
 
 

@@ -67,7 +67,7 @@ def write_checkpoint(checkpoints: Path, step: int, *, keep: int) -> Iterator[Pat
 
 def newest_checkpoint(checkpoints: Path) -> Checkpoint | None:
     """The newest checkpoint whose files are all there, with the sizes and digests of its manifest; None where there is none."""
-    for checkpoint in _finished(checkpoints):
+    for checkpoint in finished_checkpoints(checkpoints):
         damage = find_damage(checkpoint.path)
         if damage is None:
             return checkpoint
@@ -119,14 +119,14 @@ def _put_in_place(partial: Path, final: Path) -> None:
 
 def _delete_older(checkpoints: Path, *, keep: int) -> None:
     """Deletes all finished checkpoints but the newest ones, and what killed processes left unfinished."""
-    for checkpoint in _finished(checkpoints)[keep:]:
+    for checkpoint in finished_checkpoints(checkpoints)[keep:]:
         leaving = checkpoint.path.with_name(checkpoint.path.name + PARTIAL)
         checkpoint.path.rename(leaving)
     for left_over in checkpoints.glob(f"step_*{PARTIAL}"):
         shutil.rmtree(left_over, ignore_errors=True)
 
 
-def _finished(checkpoints: Path) -> list[Checkpoint]:
+def finished_checkpoints(checkpoints: Path) -> list[Checkpoint]:
     """Checkpoints that were renamed into place, newest first."""
     names = [(STEP_NAME.fullmatch(path.name), path) for path in checkpoints.glob("step_*")]
     return sorted((Checkpoint(int(name[1]), path) for name, path in names if name), key=lambda one: -one.step)

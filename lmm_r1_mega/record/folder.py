@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from lmm_r1_mega.record.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
+from lmm_r1_mega.errors import BadData
+from lmm_r1_mega.record.checkpoints import Checkpoint, find_damage, finished_checkpoints, newest_checkpoint, write_checkpoint
 from lmm_r1_mega.record.lines import append_rows, keep_rows, read_rows, write_whole
 
 __all__ = ["Checkpoint", "RunFolder", "Verb"]
 
 Verb = Literal["train", "sft"]
 RUN_FILE = "run.json"
-WRITTEN = ("config.yaml", "metrics.jsonl", "rollouts.jsonl", "summary.json", "checkpoints", "hf", "tensorboard", "wandb", RUN_FILE)
+SUMMARY_FILE = "summary.json"
+WRITTEN = ("config.yaml", "metrics.jsonl", "rollouts.jsonl", SUMMARY_FILE, "checkpoints", "hf", "tensorboard", "wandb", RUN_FILE)
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,9 @@ class RunFolder:
         """The folder of an earlier run. Errors: ValueError where it is none."""
         try:
             identity = json.loads((path / RUN_FILE).read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError):
+            return cls(path, verb=identity["verb"], id=identity["id"])
+        except (OSError, ValueError, LookupError, TypeError):
             raise ValueError(f"{path} is not the folder of a run: it has no readable {RUN_FILE}") from None
-        return cls(path, **identity)
 
     @property
     def config_file(self) -> Path:
@@ -99,7 +101,13 @@ class RunFolder:
         return file
 
     def start_over(self) -> None:
-        """Deletes all that the run wrote, for a run that has no complete checkpoint to go on from."""
+        """Deletes all that the run wrote, for a run that has no checkpoint to go on from. Errors: BadData where it has damaged ones."""
+        damaged = finished_checkpoints(self.checkpoints)
+        if damaged:
+            raise BadData(
+                f"{damaged[0].path} cannot be used ({find_damage(damaged[0].path)}), nor any older checkpoint: bring its files back, or "
+                f"delete {self.checkpoints} to start over"
+            )
         with self.claim():
             for name in WRITTEN:
                 path = self.path / name
@@ -111,6 +119,11 @@ class RunFolder:
     def write_config(self, config_yaml: str) -> None:
         """Replaces the settings."""
         write_whole(self.config_file, config_yaml.encode())
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run came to the end of its steps and of its export."""
+        return (self.path / SUMMARY_FILE).exists()
 
     def append_metrics(self, step: int, row: Mapping[str, float]) -> None:
         """Adds a row, on the disk before this returns."""
@@ -139,4 +152,4 @@ class RunFolder:
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replaces `summary.json`."""
-        write_whole(self.path / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+        write_whole(self.path / SUMMARY_FILE, (json.dumps(summary, indent=2) + "\n").encode())

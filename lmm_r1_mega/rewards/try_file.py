@@ -15,7 +15,7 @@ from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
 def try_file(path: Path, settings: RewardSettings) -> Iterator[dict[str, Any]]:
     """For each row (`response`, `answer`, optional `prompt`) of a JSON Lines file its `reward`, `parts` and `invalid`, in order.
 
-    Errors: ValueError for a file that cannot be read, `BadData` with file and line for such a row.
+    Errors: ValueError for a file that cannot be opened, `BadData` for one that is no text and, with the line, for such a row.
     """
     inputs = [_read(line, place=f"{path}:{number}") for number, line in enumerate(_lines(path), start=1) if line.strip()]
     with RewardPool(settings) as pool:
@@ -25,16 +25,18 @@ def try_file(path: Path, settings: RewardSettings) -> Iterator[dict[str, Any]]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
+        return path.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be opened ({error.strerror}): give a JSON Lines file") from None
+    except UnicodeDecodeError as error:
+        raise BadData(f"{path} is not UTF-8 ({error}): write it again as JSON Lines in UTF-8") from None
 
 
 def _read(line: str, *, place: str) -> RewardInput:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise BadData(f"{place} is not JSON: {error.msg}") from None
+        raise BadData(f"{place} is not JSON ({error.msg}): each line is an object with `response` and `answer`") from None
     if not isinstance(row, dict) or not isinstance(row.get("response"), str):
         raise BadData(f"{place} has no text `response`: each line is an object with `response` and `answer`")
     return RewardInput(response=row["response"], answer=row.get("answer"), prompt=str(row.get("prompt", "")))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.record.folder import RunFolder
 
 
@@ -58,11 +59,23 @@ def test_a_resumed_run_forgets_what_came_after_its_checkpoint(tmp_path):
 def test_starting_over_leaves_a_folder_that_can_be_made_again(tmp_path):
     folder = RunFolder.create(tmp_path, "", verb="train")
     folder.append_metrics(1, {"reward": 1.0})
-    with folder.checkpoint(1, keep=1) as partial:
-        (partial / "x").write_bytes(b"x")
+    (folder.checkpoints / "step_000001.partial").mkdir(parents=True)
     folder.start_over()
     assert list(tmp_path.iterdir()) == []
     RunFolder.create(tmp_path, "", verb="train")
+
+
+def test_a_damaged_checkpoint_is_never_deleted_to_start_over(tmp_path):
+    folder = RunFolder.create(tmp_path, "", verb="train")
+    with folder.checkpoint(1, keep=1) as partial:
+        (partial / "x").write_bytes(b"x")
+    (folder.checkpoints / "step_000001" / "x").write_bytes(b"y")
+    assert folder.newest_checkpoint() is None
+    with pytest.raises(
+        BadData, match=r"step_000001 cannot be used \(x has changed since it was written\).*: bring its files back, or delete"
+    ):
+        folder.start_over()
+    assert (folder.checkpoints / "step_000001" / "x").read_bytes() == b"y"
 
 
 def test_summary_is_json(tmp_path):

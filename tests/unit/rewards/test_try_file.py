@@ -44,5 +44,5 @@ def test_a_row_that_cannot_be_read_is_named(tmp_path, text, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"absent\.jsonl cannot be read"):
+    with pytest.raises(ValueError, match=r"absent\.jsonl cannot be opened"):
         list(try_file(tmp_path / "absent.jsonl", RewardSettings()))
