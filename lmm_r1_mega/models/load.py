@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from megatron.core import dist_checkpointing, parallel_state
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.nn import Parameter
 
 from lmm_r1_mega.convert.hf_folder import HFReader
+from lmm_r1_mega.convert.megatron_folder import MegatronReader
 from lmm_r1_mega.convert.plan import Plan, Transfer, make_plan
 from lmm_r1_mega.convert.qwen2_5_vl import EMBEDDING, OUTPUT
 from lmm_r1_mega.models.qwen2_5_vl import Qwen2_5_VL
@@ -20,6 +25,8 @@ _FUSED_NORMS = {
     "pre_mlp_layernorm.weight": "mlp.linear_fc1.layer_norm_weight",
 }
 _LAYER = re.compile(r"decoder\.layers\.(\d+)\.(.*)")
+_WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+"""Environment variable: torch.load then refuses objects with code even where its caller allows them."""
 
 
 def canonical_parameters(model: Qwen2_5_VL) -> dict[str, Parameter]:
@@ -66,7 +73,33 @@ def load_megatron_weights(model: Qwen2_5_VL, folder: Path) -> None:
     """Fill this rank's model from a Megatron checkpoint, converted or saved in training at any layout; collective over all ranks."""
     metadata = {"dp_cp_group": parallel_state.get_data_parallel_group(with_context_parallel=True)}
     wanted = model.sharded_state_dict(metadata=metadata)
-    model.load_state_dict(dist_checkpointing.load(wanted, str(folder)))
+    model.load_state_dict(load_sharded(wanted, folder))
+
+
+def load_sharded(wanted: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """megatron.core's `dist_checkpointing.load` from a folder that need not be trusted; collective.
+
+    Raises: ValueError where the folder is no complete checkpoint of this model, or holds objects that would run code.
+    """
+    MegatronReader(folder)  # refuses an index with code in it, which megatron.core would run
+    try:
+        with _without_code():
+            return dist_checkpointing.load(wanted, str(folder))
+    except CheckpointException as failure:  # no Exception: it would pass by everyone who waits for one
+        raise ValueError(f"the checkpoint {folder} cannot be loaded: {failure}") from failure
+
+
+@contextmanager
+def _without_code() -> Iterator[None]:
+    before = os.environ.get(_WEIGHTS_ONLY)
+    os.environ[_WEIGHTS_ONLY] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_WEIGHTS_ONLY]
+        else:
+            os.environ[_WEIGHTS_ONLY] = before
 
 
 @torch.no_grad()

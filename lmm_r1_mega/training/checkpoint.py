@@ -25,6 +25,7 @@ from torch.distributed.checkpoint import FileSystemWriter, save_state_dict
 from torch.distributed.checkpoint.api import CheckpointException
 
 from lmm_r1_mega.errors import DiskFull
+from lmm_r1_mega.models.load import load_sharded
 from lmm_r1_mega.training.optimizer_state import ParameterStates, empty_states, restore_states, whole_states
 
 
@@ -56,12 +57,12 @@ def save_checkpoint(folder: Path, trained: Trained, *, steps_done: int) -> None:
 def load_checkpoint(folder: Path, trained: Trained) -> int:
     """Load what `save_checkpoint` wrote, at this or another layout; the number of optimizer steps done. Collective.
 
-    Raises: ValueError where the folder is not a complete checkpoint.
+    Raises: ValueError where the folder is not a complete checkpoint, or holds objects that would run code.
     """
     if not dist_checkpointing.check_is_distributed_checkpoint(str(folder)):
         raise ValueError(f"{folder} is not a complete checkpoint: give the folder of one, with its metadata.json")
     loaded_states = empty_states(trained.module)
-    state = dist_checkpointing.load(_sharded_state(trained, optimizer_states=loaded_states), str(folder))
+    state = load_sharded(_sharded_state(trained, optimizer_states=loaded_states), folder)
     trained.module.load_state_dict(state["model"])
     restore_states(trained.optimizer, _by_parameter(state["optimizer"], trained), steps_done=state["steps_done"])
     torch.set_rng_state(state["random_state"])
