@@ -14,6 +14,10 @@ class DiskFull(OSError):
     """There is no room to write; with room the run goes on with `lmm-r1-mega resume` (exit status 75)."""
 
 
+class SamplesLost(RuntimeError):
+    """Samples were dispatched and neither trained nor dropped with a reason: a fault of ours, and the run stops (exit status 70)."""
+
+
 class ProcessLost(RuntimeError):
     """A worker process died or did not answer in time; the run goes on with `lmm-r1-mega resume` (exit status 75)."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.cluster.workers import Role
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.checkpoints import refuse_damaged
+from lmm_r1_mega.convert.megatron_folder import missing_files
 from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
@@ -58,8 +58,11 @@ class Run:
 
     def record(self, step: int, annotated: Annotated, advantages: Advantages, updates: Updates) -> None:
         """Write the row and the samples of a finished step."""
+        asked = self.config.algorithm
         row = (
-            sample_metrics(annotated.scored)
+            sample_metrics(
+                annotated.scored, dispatched=asked.prompts_per_step * asked.samples_per_prompt, trained=int(annotated.valid.sum())
+            )
             | mismatch_metrics(annotated, updates)
             | update_metrics([one.report for one in updates.policy], updates.critic)
         )
@@ -146,16 +149,25 @@ def is_due(done: int, every: int, *, last: int) -> bool:
 
 
 def save(book: Book, trainers: Trainers, state: dict[str, Any], *, roles: tuple[Role, ...], keep: int) -> None:
-    """Write a complete checkpoint aside and put it in place."""
+    """Write a complete checkpoint aside and put it in place.
+
+    Raises:
+        ValueError: a rank wrote its part where this machine does not see it; older checkpoints stay.
+    """
     with book.phase("save"), book.folder.checkpoint(state["step"], keep=keep) as folder:
         trainers.save({role: folder / role for role in roles})
+        missing = [f"{role}/{name}" for role in roles for name in missing_files(folder / role)]
+        if missing:
+            raise ValueError(
+                f"run.folder {book.folder.path} is not the same folder on all machines, {missing[0]} of a checkpoint is not here: "
+                f"choose one on a shared file system"
+            )
         (folder / STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
 
 
 def export(book: Book, trainers: Trainers) -> None:
     """Write the final model as a Hugging Face folder; one of an earlier end of the run is replaced."""
     with book.phase("export"), naming_full_disks(book.folder.hf):
-        shutil.rmtree(book.folder.hf, ignore_errors=True)
         trainers.export_hf(book.folder.hf)
 
 

@@ -7,14 +7,21 @@ from collections.abc import Iterable
 from statistics import fmean
 from typing import Any
 
+from lmm_r1_mega.errors import SamplesLost
 from lmm_r1_mega.schema import Scored, UpdateReport
 
 
-def sample_metrics(scored: list[Scored]) -> dict[str, float]:
-    """Rewards by component and source, lengths, truncation, invalid samples by reason, and the conservation of samples."""
+def sample_metrics(scored: list[Scored], *, dispatched: int, trained: int) -> dict[str, float]:
+    """Rewards by component and source, lengths, truncation, invalid samples by reason, and the conservation of samples.
+
+    Raises:
+        SamplesLost: the `dispatched` samples are not those that were `trained` and those without a verdict together.
+    """
     completions = [one.sample.completion for one in scored]
     lengths = [len(completion.response_ids) for completion in completions]
     valid = [one for one in scored if one.score.invalid is None]
+    if dispatched != trained + len(scored) - len(valid):
+        raise SamplesLost(f"{dispatched} samples were asked for, {trained} are trained and {len(scored) - len(valid)} have no verdict")
     reasons = Counter(one.score.invalid for one in scored if one.score.invalid is not None)
     return {
         "completions/mean_length": fmean(lengths),
@@ -23,8 +30,8 @@ def sample_metrics(scored: list[Scored]) -> dict[str, float]:
         "completions/clipped_ratio": fmean(completion.finish_reason == "length" for completion in completions),
         **{f"rewards/{name}/mean": mean for name, mean in _means((name, part) for one in valid for name, part in one.score.parts.items())},
         **{f"reward/source/{name}": mean for name, mean in _means((one.sample.prompt.source, one.score.reward or 0.0) for one in valid)},
-        "samples/dispatched": float(len(scored)),
-        "samples/trained": float(len(valid)),
+        "samples/dispatched": float(dispatched),
+        "samples/trained": float(trained),
         "samples/invalid": float(len(scored) - len(valid)),
         **{f"invalid/{reason}": float(count) for reason, count in sorted(reasons.items())},
     }

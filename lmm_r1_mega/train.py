@@ -38,7 +38,7 @@ def run_steps(run: Run) -> None:
             loss = policy_loss(config, forbidden_ids=run.forbidden_ids, kl_coefficient=run.kl.coefficient, step=step)
             updates = update(run.trainers, annotated, advantages, config, loss=loss)
             run.kl.update(advantages.metrics["kl"], len(samples))
-        with phase("publish"):
+        with phase("publish"), run.engines.awake():
             run.trainers.publish(run.engines.actors, version=step + 1)
         run.record(step, annotated, advantages, updates)
         run.save_if_due(step + 1)

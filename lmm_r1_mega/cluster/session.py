@@ -32,6 +32,7 @@ def ray_session(settings: ClusterSettings, *, num_processes: int) -> Iterator[No
     folder = tempfile.mkdtemp(prefix="lmm_r1_ray_")
     try:
         ray.init(
+            address="local",  # whatever RAY_ADDRESS says
             num_cpus=num_processes,
             include_dashboard=False,
             log_to_driver=False,

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.rollout.environment import transfer_backend
 from lmm_r1_mega.rollout.transfer import WeightSender, init_info_of_engine, open_sender
 from lmm_r1_mega.schema import PolicyTarget, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
 from lmm_r1_mega.training import parallel
@@ -90,8 +91,9 @@ class TrainWorker:
     def publish(self, engines: list[ActorHandle], *, version: int) -> None:
         """Send the policy's weights to the rollout engines; collective, rank 0 drives."""
         if self._sender is None:
+            on_every_gpu = transfer_backend(self._config.cluster.placement) == "ipc"
             self._sender = open_sender(
-                lambda: self._engines["policy"].export(),
+                lambda: self._engines["policy"].export(everywhere=on_every_gpu),
                 RolloutClient(engines, config=self._config),
                 settings=self._config.rollout,
                 placement=self._config.cluster.placement,

@@ -13,6 +13,7 @@ from lmm_r1_mega.planning.hardware import Hardware, precision_on
 from lmm_r1_mega.planning.parameters import unmatched_patterns
 
 FP8_ALIGNMENT = 16
+ANY_GIB = 1.0  # no problem depends on how much memory there is
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ def refuse_impossible(config: Config, shape: ModelShape) -> None:
     Raises:
         ValueError: every error with its way out, a line each.
     """
-    errors = [problem.message for problem in find_problems(config, shape, Hardware(None)) if problem.level == "error"]
+    hardware = Hardware(ANY_GIB if config.cluster.gpus_per_node else None)
+    errors = [problem.message for problem in find_problems(config, shape, hardware) if problem.level == "error"]
     if errors:
         raise ValueError("\n".join(errors))
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lmm_r1_mega.errors import SamplesLost
 from lmm_r1_mega.evaluate import summarize
 from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored, UpdateReport
 from lmm_r1_mega.step_metrics import rollout_rows, sample_metrics, update_metrics
@@ -33,13 +34,18 @@ def test_accuracy_pass_at_n_and_greedy():
 
 
 def test_metrics_of_a_steps_samples():
-    row = sample_metrics(SAMPLED)
+    row = sample_metrics(SAMPLED, dispatched=4, trained=3)
     assert row["rewards/accuracy/mean"] == pytest.approx(1 / 3)
     assert row["reward/source/a"] == pytest.approx(1.0)
     assert row["reward/source/b"] == pytest.approx(0.5)
     assert row["samples/dispatched"] == row["samples/trained"] + row["samples/invalid"] == 4
     assert row["invalid/timeout"] == 1
     assert row["completions/clipped_ratio"] == 0.25
+
+
+def test_a_sample_that_vanishes_stops_the_run():
+    with pytest.raises(SamplesLost, match="4 samples were asked for, 2 are trained and 1 have no verdict"):
+        sample_metrics(SAMPLED[1:], dispatched=4, trained=2)
 
 
 def test_updates_are_averaged_and_the_critics_named():
