@@ -18,8 +18,8 @@ from statistics import fmean
 from typing import TypeVar
 
 import tyro
-
 from prompts import write_image_prompts
+
 from lmm_r1_mega.cluster.engines import Engines
 from lmm_r1_mega.cluster.placement import num_bundles, place
 from lmm_r1_mega.cluster.session import ray_session
