@@ -68,6 +68,14 @@ class MegatronReader:
         return target.reshape(spec.shape)
 
 
+def missing_files(folder: Path) -> list[str]:
+    """Files of a checkpoint that its folder, as this machine sees it, does not have: some rank wrote them elsewhere."""
+    if not (folder / "metadata.json").is_file():
+        return ["metadata.json"]
+    stored = _read_metadata(folder / ".metadata").storage_data
+    return sorted({place.relative_path for place in stored.values() if not (folder / place.relative_path).is_file()})
+
+
 def write_megatron_folder(
     folder: Path, specs: Mapping[str, TensorSpec], read: Callable[[str], Tensor], *, num_layers: int, side_files: Callable[[Path], None]
 ) -> None:

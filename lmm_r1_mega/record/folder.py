@@ -32,6 +32,7 @@ class RunFolder:
     """A run's folder; steps count finished steps, so the first row has step 1."""
 
     path: Path
+    """Absolute: worker processes may stand in another folder."""
     verb: Verb
     """The command that made it, for `resume`."""
     id: str
@@ -48,7 +49,7 @@ class RunFolder:
         if occupied:
             way_out = f"go on with `lmm-r1-mega resume {path}`, or " if (path / RUN_FILE).exists() else ""
             raise ValueError(f"run.folder {path} is not empty: {way_out}choose another with --run.folder")
-        folder = cls(path, verb, uuid.uuid4().hex[:8])
+        folder = cls(path.absolute(), verb, uuid.uuid4().hex[:8])
         folder.write_config(config_yaml)
         write_whole(path / RUN_FILE, json.dumps({"verb": verb, "id": folder.id}).encode())
         return folder
@@ -58,7 +59,7 @@ class RunFolder:
         """The folder of an earlier run. Errors: ValueError where it is none."""
         try:
             identity = json.loads((path / RUN_FILE).read_text(encoding="utf-8"))
-            return cls(path, verb=identity["verb"], id=identity["id"])
+            return cls(path.absolute(), verb=identity["verb"], id=identity["id"])
         except (OSError, ValueError, LookupError, TypeError):
             raise ValueError(f"{path} is not the folder of a run: it has no readable {RUN_FILE}") from None
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from lmm_r1_mega.convert.checkpoints import compare, hf_to_megatron, megatron_to_hf
 from lmm_r1_mega.convert.hf_folder import INDEX, HFReader, HFWriter
 from lmm_r1_mega.convert.hf_shapes import long_name
-from lmm_r1_mega.convert.megatron_folder import MegatronReader
+from lmm_r1_mega.convert.megatron_folder import MegatronReader, missing_files
 from lmm_r1_mega.convert.safetensors_file import SafetensorsReader, SafetensorsWriter, TensorSpec
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
@@ -158,3 +158,13 @@ def test_a_folder_is_replaced_when_the_new_one_is_complete_and_only_where_asked(
             for name in hf.contents.specs:
                 writer.write(name, hf.tensor(name))
     assert files(out) == files(source) and [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_files_that_were_written_elsewhere_are_missed(source, tmp_path):
+    folder = tmp_path / "megatron"
+    hf_to_megatron(source, folder)
+    assert missing_files(folder) == []
+    part = next(folder.glob("*.distcp"))
+    part.unlink()
+    assert missing_files(folder) == [part.name]
+    assert missing_files(tmp_path) == ["metadata.json"]

@@ -1,6 +1,7 @@
 """The run folder: made once, opened again, never overwritten."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,13 @@ def test_a_new_folder_knows_what_made_it(tmp_path):
     assert made.config_file.read_text() == "run: {}\n"
     assert RunFolder.open(made.path) == made
     assert made.verb == "sft" and len(made.id) == 8
+
+
+def test_workers_that_stand_elsewhere_find_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = RunFolder.create(Path("runs/a"), "", verb="train")
+    assert made.checkpoints == tmp_path / "runs" / "a" / "checkpoints"
+    assert RunFolder.open(Path("runs/a")) == made
 
 
 def test_an_empty_folder_may_be_there_already(tmp_path):
