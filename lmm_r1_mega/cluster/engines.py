@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,7 +39,8 @@ class Engines:
 
         The result does not depend on the number of engines: every prompt has random numbers of its own.
         """
-        sent = [replace(prompt, vision=None) for prompt in prompts]  # engines have an image processor of their own
+        ids = own_ids([prompt.id for prompt in prompts])
+        sent = [replace(prompt, id=own, vision=None) for prompt, own in zip(prompts, ids, strict=True)]  # engines make pixels themselves
         count = len(self.actors)
         calls = {
             f"rollout engine {i}": engine.generate.remote(sent[i::count], samples=samples, sampling=sampling, seed=seed)
@@ -65,6 +67,19 @@ class Engines:
 
     def _calls(self, call: Callable[[ActorHandle], ray.ObjectRef]) -> dict[str, ray.ObjectRef]:
         return {f"rollout engine {i}": call(engine) for i, engine in enumerate(self.actors)}
+
+
+def own_ids(ids: list[str]) -> list[str]:
+    """Ids from which engines take random numbers: a prompt that is asked again in the same step gets other answers.
+
+    Example: [a, b, a] -> [a, b, a#2]
+    """
+    asked: Counter[str] = Counter()
+    found = []
+    for name in ids:
+        asked[name] += 1
+        found.append(name if asked[name] == 1 else f"{name}#{asked[name]}")
+    return found
 
 
 def _start(config: Config, placement: Placement, slot: Slot, model_path: Path, *, max_images: int) -> ActorHandle:
