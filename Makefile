@@ -54,4 +54,4 @@ gpu: setup
 	@$(BIN)/python -m pytest -m gpu tests
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) runs/quickstart runs/bench build *.egg-info
