@@ -111,8 +111,8 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
         held_out = {name: PromptFile(path, config.data, processor) for name, path in config.data.eval.items()}
         rewards = stack.enter_context(RewardPool(config.reward))
         book = stack.enter_context(open_book(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None))
-        stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)))
         with book.phase("start"):
+            stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)))
             placement = place(config, num_trainers=config.layout.num_ranks)
             max_images = max([prompts.max_images, *(rows.max_images for rows in held_out.values())])
             engines = Engines(config, placement, config.model.path, max_images=max_images)

@@ -82,8 +82,8 @@ def _open(config: Config, *, resume: Checkpoint | None) -> Iterator[SupervisedRu
         demonstrations = DemonstrationStream(config.data, processor, seed=config.run.seed, max_tokens=config.layout.row_tokens)
         book = stack.enter_context(open_book(config, to_yaml(config), verb="sft", resume_after=resume.step if resume else None))
         trainers_only = num_bundles(config, num_trainers=config.layout.num_ranks, engines=False)
-        stack.enter_context(ray_session(config.cluster, num_processes=trainers_only))
         with book.phase("start"):
+            stack.enter_context(ray_session(config.cluster, num_processes=trainers_only))
             trainers = Trainers(config, place(config, num_trainers=config.layout.num_ranks, engines=False))
             trainers.load("policy", config.model.path, total_steps=config.run.steps)
             run = SupervisedRun(config, book, demonstrations, trainers)

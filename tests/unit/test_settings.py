@@ -1,0 +1,133 @@
+"""Settings from files and options: later ones win, and a wrong name or value is named with the right one."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmm_r1_mega.config import Config
+from lmm_r1_mega.settings import describe_settings, merge, parse_tree, read_config, setting_names, to_yaml
+
+TREES = st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=6)
+MAPPINGS = st.dictionaries(st.sampled_from("abc"), TREES, max_size=3)
+
+
+def written(folder, name, text):
+    path = folder / name
+    path.write_text(text)
+    return str(path)
+
+
+def test_nothing_gives_the_defaults():
+    assert read_config([]) == Config()
+
+
+def test_later_files_win_over_earlier_ones_and_options_over_files(tmp_path):
+    first = written(tmp_path, "a.yaml", "run: {steps: 1, seed: 1, save_every: 1}")
+    second = written(tmp_path, "b.yaml", "run: {steps: 2, seed: 2}")
+    config = read_config([first, second, "--run.steps", "3"])
+    assert (config.run.steps, config.run.seed, config.run.save_every) == (3, 2, 1)
+
+
+def test_of_an_option_given_twice_the_later_counts():
+    assert read_config(["--run.steps", "3", "--run.steps=4"]).run.steps == 4
+
+
+def test_an_option_mends_a_file_before_anything_is_checked(tmp_path):
+    file = written(tmp_path, "a.yaml", "algorithm: {name: rloo, samples_per_prompt: 1}")
+    assert read_config([file, "--algorithm.samples_per_prompt", "4"]).algorithm.samples_per_prompt == 4
+
+
+def test_every_kind_of_value_can_be_written_as_an_option():
+    options = {
+        "--data.train": ["a.jsonl", "b.jsonl"],
+        "--data.eval": ["text", "t.jsonl", "image", "i.jsonl"],
+        "--model.freeze": [],
+        "--reward.weights": ["accuracy", "2"],
+        "--algorithm.reward_clip": ["-1", "0.5"],
+        "--algorithm.kl.target": ["None"],
+        "--layout.row-tokens": ["64"],
+        "--layout.sequence_parallel": ["false"],
+        "--rollout.top_k": ["-1"],
+        "--optimizer.learning_rate": ["1e-5"],
+    }
+    config = read_config([word for name, values in options.items() for word in (name, *values)])
+    assert [str(path) for path in config.data.train] == ["a.jsonl", "b.jsonl"]
+    assert {name: str(path) for name, path in config.data.eval.items()} == {"text": "t.jsonl", "image": "i.jsonl"}
+    assert config.model.freeze == ()
+    assert config.reward.weights == {"accuracy": 2.0}
+    assert config.algorithm.reward_clip == (-1.0, 0.5)
+    assert config.algorithm.kl.target is None
+    assert (config.layout.row_tokens, config.layout.sequence_parallel, config.rollout.top_k) == (64, False, -1)
+    assert config.optimizer.learning_rate == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--layout.tenser", "2"], r"unknown setting layout.tenser: did you mean layout.tensor\?"),
+        (["--coefficient", "1"], r"unknown setting coefficient: did you mean algorithm.kl.coefficient\?"),
+        (["--layout.learning_rate", "1"], r"did you mean critic.learning_rate or optimizer.learning_rate\?"),
+        (["--qqq", "1"], r"unknown setting qqq: sections are model, layout, data"),
+        (["-x", "1"], r"unknown option -x: write --section.field value"),
+        (["--run.steps"], r"--run.steps takes INT, got nothing"),
+        (["--run.steps", "1", "b.yaml"], r"--run.steps takes INT, got 1 b.yaml"),
+        (["--data.eval", "text"], r"data.eval = 'text'"),
+        (["--data.eval", "a", "b", "c"], r"--data.eval takes NAME PATH ..., got a b c"),
+        (["--run.steps", "0"], r"the command line: run.steps = '0': .*greater than or equal to 1"),
+        (["--run.steps", "0", "--run.seed", "x"], r"run.steps = '0'.*; run.seed = 'x'"),
+    ],
+)
+def test_wrong_options_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        read_config(options)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("layout: {tenser: 2}", r"a.yaml: unknown setting layout.tenser: did you mean layout.tensor\?"),
+        ("algorithm: {kl: {coeficient: 1}}", r"did you mean algorithm.kl.coefficient\?"),
+        ("layout: 3", r"layout = 3"),
+        ("layout:", r"layout = None"),
+        ("steps: 3", r"unknown setting steps: did you mean .*run.steps"),
+        ("3", r"a.yaml holds int, not sections"),
+    ],
+)
+def test_wrong_files_are_named(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        read_config([written(tmp_path, "a.yaml", text)])
+
+
+@given(MAPPINGS, MAPPINGS)
+def test_merging_changes_nothing_twice_and_nothing_is_its_neutral_element(a, b):
+    assert merge(a, {}) == merge({}, a) == merge(a, a) == a
+    assert merge(merge(a, b), b) == merge(a, b)
+    assert merge(a, b).keys() == a.keys() | b.keys()
+
+
+def test_merging_by_hand():
+    assert merge({"a": {"x": 1, "y": 2}, "b": 1}, {"a": {"y": 3}}) == {"a": {"x": 1, "y": 3}, "b": 1}
+    assert merge({"a": {"x": 1}}, {"a": 2}) == {"a": 2}
+
+
+def test_yaml_is_read_back_to_an_equal_tree(tmp_path):
+    changed = {
+        "data": {"train": ["a.jsonl"], "eval": {"text": "t.jsonl"}, "system_prompt": "a: b # c"},
+        "algorithm": {"name": "ppo", "reward_clip": [-1, 1], "kl": {"target": 0.1}},
+        "optimizer": {"learning_rate": 1e-7},
+        "run": {"trackers": ["tensorboard"]},
+    }
+    config = parse_tree(changed, source="test")
+    assert read_config([written(tmp_path, "a.yaml", to_yaml(config))]) == config != Config()
+
+
+def test_help_has_every_setting_with_its_meaning():
+    lines = describe_settings().splitlines()
+    assert [line.split()[0] for line in lines[0::2]] == [f"--{name}" for name in setting_names()]
+    assert not {line.strip() for line in lines[1::2]} & {"", "None"}
+    assert "  --algorithm.reward_clip FLOAT FLOAT  (default: None)" in lines
+    assert "  --reward.weights NAME FLOAT ...  (default: format 0.5 accuracy 1.0)" in lines
+
+
+def test_settings_are_few_enough_to_read():
+    assert len(list(setting_names())) <= 120
