@@ -147,6 +147,15 @@ class KLSettings(Section):
     horizon: Count = 10000
     """Samples over which the adaptive coefficient moves by its error."""
 
+    @model_validator(mode="after")
+    def _loss_has_a_gradient(self) -> KLSettings:
+        if self.coefficient and self.place == "loss" and self.estimator == "k1":
+            raise ValueError(
+                "algorithm.kl.estimator k1 has no gradient towards the reference inside the loss: use k2 or k3, or set "
+                "algorithm.kl.place to reward"
+            )
+        return self
+
 
 class AlgorithmSettings(Section):
     """The estimator and its loss."""

@@ -113,10 +113,13 @@ class Updates:
 
 
 def update(trainers: Trainers, annotated: Annotated, advantages: Advantages, config: Config, *, loss: PolicyLoss | None) -> Updates:
-    """All optimizer steps on a step's samples; the critic first, against the values it gave. Without `loss` only the critic learns."""
+    """All optimizer steps on a step's samples; the critic first, against the values it gave. Without `loss` only the critic learns.
+
+    A step without a single verdict teaches nothing, and no optimizer moves.
+    """
     weights, count = loss_weights(annotated, config), config.algorithm.optimizer_steps
     updates = Updates([], [])
-    for _ in range(config.algorithm.epochs):
+    for _ in range(config.algorithm.epochs if annotated.valid.any() else 0):
         for values in mini_batches(value_targets(annotated, advantages, weights), count):
             updates.critic.append(trainers.update_values(values, value_clip=config.critic.value_clip))
         if loss is not None:
@@ -193,5 +196,7 @@ def rollout_logprobs(annotated: Annotated) -> list[Tensor]:
 
 def mismatch_metrics(annotated: Annotated, updates: Updates) -> dict[str, float]:
     """How far the rollout engine's log-probabilities are from the trainer's on the same tokens, before any update."""
-    old = annotated.old_logprobs or updates.policy[0].response_logprobs
+    old = annotated.old_logprobs or [logprobs for update in updates.policy for logprobs in update.response_logprobs]
+    if not old:
+        return {}
     return mismatch(pad_responses(old), pad_responses(rollout_logprobs(annotated)), response_mask(annotated.lengths))

@@ -23,7 +23,8 @@ from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream, StreamPosition
-from lmm_r1_mega.evaluate import SetAccuracy, evaluate, refuse_unmeasurable
+from lmm_r1_mega.errors import BadData
+from lmm_r1_mega.evaluate import ACCURACY, SetAccuracy, evaluate, refuse_unmeasurable
 from lmm_r1_mega.learning import REFERENCE, Annotated, Updates, mismatch_metrics, needs_reference
 from lmm_r1_mega.planning.checks import refuse_impossible
 from lmm_r1_mega.record.book import Book, open_book
@@ -102,12 +103,13 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
         ProcessLost: a process did not start.
     """
     with ExitStack() as stack:
-        refuse_impossible(config, read_shape(config.model.path))
+        refuse_impossible(config, read_shape(config.model.path), generates=True)
         refuse_damaged(config.model.path)
         if config.data.eval:
             refuse_unmeasurable(config.reward)
         processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
         prompts = PromptStream(config.data, processor, seed=config.run.seed)
+        refuse_unanswered(prompts, config)
         held_out = {name: PromptFile(path, config.data, processor) for name, path in config.data.eval.items()}
         rewards = stack.enter_context(RewardPool(config.reward))
         book = stack.enter_context(open_book(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None))
@@ -116,26 +118,37 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
             placement = place(config, num_trainers=config.layout.num_ranks)
             max_images = max([prompts.max_images, *(rows.max_images for rows in held_out.values())])
             engines = Engines(config, placement, config.model.path, max_images=max_images)
+            engines.make_room()
             trainers = Trainers(config, placement)
             load_models(config, trainers)
             run = Run(
                 config, book, prompts, held_out, rewards, trainers, engines, kl_controller(config.algorithm.kl), processor.forbidden_ids
             )
-            if resume:
+            if resume and resume.step:
                 _restore(run, resume)
             engines.wait_until_ready()
-            trainers.publish(engines.actors, version=run.first_step)
+            with engines.awake():
+                trainers.publish(engines.actors, version=run.first_step)
         yield run
+
+
+def refuse_unanswered(prompts: PromptStream, config: Config) -> None:
+    """Raises BadData where accuracy shall pay and no row has an answer: every sample would be without a verdict."""
+    if ACCURACY in config.reward.weights and not prompts.num_answered:
+        raise BadData(
+            f"no row of data.train has an answer in its column {config.data.label_key!r}: set data.label_key to the column's name"
+        )
 
 
 def load_models(config: Config, trainers: Trainers) -> None:
     """The policy, its reference snapshot and the critic, as far as the algorithm has them."""
-    optimizer_steps = config.run.steps * config.algorithm.epochs * config.algorithm.optimizer_steps
-    trainers.load("policy", config.model.path, total_steps=optimizer_steps)
+    per_step = config.algorithm.epochs * config.algorithm.optimizer_steps
+    waiting = config.critic.warmup_steps if "critic" in roles(config) else 0
+    trainers.load("policy", config.model.path, total_steps=max(1, config.run.steps - waiting) * per_step)
     if needs_reference(config.algorithm):
         trainers.take_snapshot(REFERENCE)
     if "critic" in roles(config):
-        trainers.load("critic", config.critic.path or config.model.path, total_steps=optimizer_steps)
+        trainers.load("critic", config.critic.path or config.model.path, total_steps=config.run.steps * per_step)
 
 
 def roles(config: Config) -> tuple[Role, ...]:

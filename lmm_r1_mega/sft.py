@@ -76,7 +76,7 @@ def _sequence(one: Demonstration) -> Sequence:
 @contextmanager
 def _open(config: Config, *, resume: Checkpoint | None) -> Iterator[SupervisedRun]:
     with ExitStack() as stack:
-        refuse_impossible(config, read_shape(config.model.path))
+        refuse_impossible(config, read_shape(config.model.path), generates=False)
         refuse_damaged(config.model.path)
         processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
         demonstrations = DemonstrationStream(config.data, processor, seed=config.run.seed, max_tokens=config.layout.row_tokens)
@@ -87,7 +87,7 @@ def _open(config: Config, *, resume: Checkpoint | None) -> Iterator[SupervisedRu
             trainers = Trainers(config, place(config, num_trainers=config.layout.num_ranks, engines=False))
             trainers.load("policy", config.model.path, total_steps=config.run.steps)
             run = SupervisedRun(config, book, demonstrations, trainers)
-            if resume:
+            if resume and resume.step:
                 state = read_state(resume)
                 trainers.restore({"policy": resume.path / "policy"})
                 demonstrations.restore(StreamPosition(**state["position"]))

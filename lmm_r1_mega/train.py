@@ -41,5 +41,5 @@ def run_steps(run: Run) -> None:
         with phase("publish"), run.engines.awake():
             run.trainers.publish(run.engines.actors, version=step + 1)
         run.record(step, annotated, advantages, updates)
-        run.save_if_due(step + 1)
         run.evaluate_if_due(step + 1)
+        run.save_if_due(step + 1)

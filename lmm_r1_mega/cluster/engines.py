@@ -29,6 +29,12 @@ class Engines:
         self.actors = [_start(config, placement, slot, model_path, max_images=max_images) for slot in placement.engines]
         self._start_timeout_s = config.cluster.start_timeout_s
 
+    def make_room(self) -> None:
+        """Where engines share GPUs with the trainer: let them measure and take their memory first, then leave it to the trainer."""
+        if self._sleeps:
+            self.wait_until_ready()
+            self._everywhere(lambda engine: engine.sleep.remote(), "going to sleep")
+
     def wait_until_ready(self) -> None:
         """Return when every engine has loaded its model; until then the trainer can load its own."""
         ready = self._calls(lambda engine: engine.__ray_ready__.remote())

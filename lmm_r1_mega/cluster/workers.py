@@ -61,7 +61,13 @@ class TrainWorker:
 
     def join(self, address: str) -> Coordinates:
         """Meet the other ranks; collective."""
-        parallel.initialize(self._config.layout, rank=self._rank, address=address, seed=self._config.run.seed)
+        parallel.initialize(
+            self._config.layout,
+            rank=self._rank,
+            address=address,
+            seed=self._config.run.seed,
+            timeout_s=self._config.cluster.step_timeout_s,
+        )
         return Coordinates(parallel.data_rank(), parallel.is_reporter())
 
     def load(self, role: Role, path: Path, *, total_steps: int) -> None:

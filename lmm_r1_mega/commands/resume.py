@@ -15,10 +15,8 @@ def run(arguments: list[str]) -> int:
     (name,), rest = take_positional(arguments, 1, verb="resume")
     folder = RunFolder.open(Path(name))
     config = read_config([str(folder.config_file), *rest, "--run.folder", name])  # it may have been moved
-    checkpoint = folder.newest_checkpoint()
-    if checkpoint is None:
-        folder.start_over()
-    if checkpoint and checkpoint.step >= config.run.steps and folder.is_finished:
+    checkpoint = folder.newest_checkpoint() or folder.beginning()
+    if checkpoint.step >= config.run.steps and folder.is_finished:
         raise ValueError(f"{name} is at step {checkpoint.step} of run.steps {config.run.steps}: raise it with --run.steps to train on")
     from lmm_r1_mega.sft import train_supervised  # torch, Megatron and Ray take seconds that a wrong option need not
     from lmm_r1_mega.train import train

@@ -56,6 +56,11 @@ class _RowStream(Generic[Item]):
         """Images of the row that has most."""
         return max(len(entry.sources) for pool in self._pools for entry in pool)
 
+    @property
+    def num_answered(self) -> int:
+        """Rows with a gold answer."""
+        return sum(entry.row.answer is not None for pool in self._pools for entry in pool)
+
     def take(self, count: int) -> list[Item]:
         """The next rows. One whose image turns out to be unreadable is left out and joins `bad_rows`.
 

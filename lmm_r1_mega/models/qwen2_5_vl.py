@@ -36,7 +36,13 @@ class Qwen2_5_VL(GPTModel):
         self.shape = shape
 
     def attach_tower(self, tower: torch.nn.Module) -> None:
-        """Give the first stage its vision tower."""
+        """Give the first stage its vision tower.
+
+        Every tensor rank works out the same gradients for it; their mean keeps the copies equal where kernels do not repeat
+        bit for bit.
+        """
+        for parameter in tower.parameters():
+            parameter.average_gradients_across_tp_domain = True
         self.visual = tower
 
     def forward(self, row: Row) -> Tensor:

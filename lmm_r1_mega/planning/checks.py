@@ -36,14 +36,15 @@ def find_problems(config: Config, shape: ModelShape, hardware: Hardware) -> list
     return [Problem("error", message) for message in errors] + [Problem("warning", message) for message in warnings]
 
 
-def refuse_impossible(config: Config, shape: ModelShape) -> None:
-    """Stop before any process starts where the settings cannot work with the model.
+def refuse_impossible(config: Config, shape: ModelShape, *, generates: bool) -> None:
+    """Stop before any process starts where the settings cannot work with the model; without generation those of rollouts do not count.
 
     Raises:
         ValueError: every error with its way out, a line each.
     """
     hardware = Hardware(ANY_GIB if config.cluster.gpus_per_node else None)
-    errors = [problem.message for problem in find_problems(config, shape, hardware) if problem.level == "error"]
+    rollouts = [*_length_errors(config, shape), *_rollout_errors(config, shape)] if generates else []
+    errors = [*_model_errors(config, shape), *rollouts, *_gpu_errors(config, hardware)]
     if errors:
         raise ValueError("\n".join(errors))
 

@@ -26,6 +26,7 @@ SHOWN = {
     "grad_norm": "grad norm {:.2g}",
 }
 """Columns of a step's line, where the row has them."""
+INVALID = "samples/invalid"
 RECENT_WEIGHT = 0.3
 """Weight of the last step in the running mean from which the remaining time is estimated."""
 
@@ -57,6 +58,7 @@ class Console:
         self._mean_step_s = step_s if before is None else before + RECENT_WEIGHT * (step_s - before)
         self._done = done
         shown = [form.format(row[name]) for name, form in SHOWN.items() if name in row]
+        shown += [f"invalid {row[INVALID]:.0f}"] if row.get(INVALID) else []
         slowest = sorted(((row[name], name) for name in row if name.startswith("time/") and name != "time/step"), reverse=True)
         phases = " ".join(f"{name.removeprefix('time/')} {seconds:.1f}" for seconds, name in slowest if seconds >= 0.05)
         times = f"{step_s:.1f} s" + (f" ({phases})" if phases else "")

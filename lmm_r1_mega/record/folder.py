@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import shutil
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -101,21 +100,15 @@ class RunFolder:
             raise ValueError(f"another process is writing to {self.path}: wait for it, or stop it") from None
         return file
 
-    def start_over(self) -> None:
-        """Deletes all that the run wrote, for a run that has no checkpoint to go on from. Errors: BadData where it has damaged ones."""
+    def beginning(self) -> Checkpoint:
+        """What a run without a checkpoint goes on from: its start. Errors: BadData where it has checkpoints, but damaged ones."""
         damaged = finished_checkpoints(self.checkpoints)
         if damaged:
             raise BadData(
                 f"{damaged[0].path} cannot be used ({find_damage(damaged[0].path)}), nor any older checkpoint: bring its files back, or "
                 f"delete {self.checkpoints} to start over"
             )
-        with self.claim():
-            for name in WRITTEN:
-                path = self.path / name
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
+        return Checkpoint(0, self.path)
 
     def write_config(self, config_yaml: str) -> None:
         """Replaces the settings."""
@@ -139,9 +132,10 @@ class RunFolder:
         return read_rows(self.metrics_file)
 
     def cut_after(self, step: int) -> None:
-        """Forgets what was recorded after a step: a resumed run records it again."""
-        keep_rows(self.metrics_file, until_step=step)
-        keep_rows(self.rollouts_file, until_step=step)
+        """Forgets what was recorded after a step, the end of the run included: a resumed run records it again. After 0 is everything."""
+        (self.path / SUMMARY_FILE).unlink(missing_ok=True)
+        for file in (self.metrics_file, self.rollouts_file):
+            keep_rows(file, until_step=step or -1)
 
     def checkpoint(self, step: int, *, keep: int) -> AbstractContextManager[Path]:
         """A folder to fill that becomes the checkpoint of `step` at the end of the block; the newest `keep` stay."""

@@ -64,16 +64,26 @@ def test_a_resumed_run_forgets_what_came_after_its_checkpoint(tmp_path):
     assert len(folder.rollouts_file.read_text().splitlines()) == 4
 
 
-def test_starting_over_leaves_a_folder_that_can_be_made_again(tmp_path):
+def test_a_run_that_goes_on_is_not_finished(tmp_path):
     folder = RunFolder.create(tmp_path, "", verb="train")
+    folder.write_summary({"steps": 3})
+    assert folder.is_finished
+    folder.cut_after(3)
+    assert not folder.is_finished
+
+
+def test_a_run_without_a_checkpoint_goes_on_from_its_start_and_loses_nothing_before(tmp_path):
+    folder = RunFolder.create(tmp_path, "a: 1", verb="train")
+    folder.append_metrics(0, {"eval/x/accuracy": 0.5})
     folder.append_metrics(1, {"reward": 1.0})
-    (folder.checkpoints / "step_000001.partial").mkdir(parents=True)
-    folder.start_over()
-    assert list(tmp_path.iterdir()) == []
-    RunFolder.create(tmp_path, "", verb="train")
+    start = folder.beginning()
+    assert (start.step, len(folder.metrics())) == (0, 2), "nothing is lost until the run really starts"
+    folder.cut_after(start.step)
+    assert folder.metrics() == []
+    assert RunFolder.open(tmp_path).config_file.read_text() == "a: 1"
 
 
-def test_a_damaged_checkpoint_is_never_deleted_to_start_over(tmp_path):
+def test_a_damaged_checkpoint_is_not_passed_over_to_start_again(tmp_path):
     folder = RunFolder.create(tmp_path, "", verb="train")
     with folder.checkpoint(1, keep=1) as partial:
         (partial / "x").write_bytes(b"x")
@@ -82,7 +92,7 @@ def test_a_damaged_checkpoint_is_never_deleted_to_start_over(tmp_path):
     with pytest.raises(
         BadData, match=r"step_000001 cannot be used \(x has changed since it was written\).*: bring its files back, or delete"
     ):
-        folder.start_over()
+        folder.beginning()
     assert (folder.checkpoints / "step_000001" / "x").read_bytes() == b"y"
 
 
