@@ -1,4 +1,4 @@
-"""Every algorithm through the real loop: Megatron ranks, a vLLM engine and reward workers under Ray."""
+"""Every algorithm through the real loop: Megatron ranks, vLLM engines and reward workers under Ray."""
 
 import json
 import math
@@ -36,10 +36,18 @@ VARIANTS = {
 
 
 class Processes:
-    """Two trainer ranks and one engine that all tests of this file share."""
+    """Two trainer ranks and two engines that all tests of this file share; five prompts a step are uneven over the engines."""
 
     def __init__(self, base: dict, stack: ExitStack) -> None:
-        self.base = merge(base, {"layout": {"tensor": 2}, "run": {"steps": 3, "save_every": 0}})
+        self.base = merge(
+            base,
+            {
+                "layout": {"tensor": 2},
+                "rollout": {"engines": 2},
+                "algorithm": {"prompts_per_step": 5},
+                "run": {"steps": 3, "save_every": 0},
+            },
+        )
         config = parse_tree(self.base, source="test")
         stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=2)))
         self.rewards = stack.enter_context(RewardPool(config.reward))
@@ -88,7 +96,7 @@ def test_three_steps(processes, tmp_path, name):
     rows = processes.run(name, tmp_path / "run")
     assert [row["step"] for row in rows] == [1, 2, 3]
     for row in rows:
-        assert row["samples/dispatched"] == 16 == row["samples/trained"] + row["samples/invalid"]
+        assert row["samples/dispatched"] == 20 == row["samples/trained"] + row["samples/invalid"]
         assert row["mismatch/abs_max"] < 1e-4, rows
         assert math.isfinite(row["loss"]) and row["grad_norm"] > 0
     assert rows[0]["kl"] == 0, "the reference is the policy before the first step"
