@@ -21,6 +21,7 @@ def wait_all(calls: Mapping[str, ray.ObjectRef], *, doing: str, timeout_s: float
 
     Raises:
         ProcessLost: a process died, or `timeout_s` passed.
+        ValueError: a process could not be made from the settings.
         Exception: what the remote code raised; an error that the user can mend comes as it was raised there.
     """
     deadline = time.monotonic() + timeout_s
@@ -58,6 +59,8 @@ def _result(ref: ray.ObjectRef, *, name: str, doing: str) -> Any:
     except GetTimeoutError as error:
         raise ProcessLost(f"the answer of {name} to {doing} could not be fetched within 60 s") from error
     except RayActorError as error:
+        if error.actor_init_failed:
+            raise _start_failure(error, name=name) from None
         raise ProcessLost(f"{name} died during {doing}: go on from the last checkpoint with `lmm-r1-mega resume RUN`\n{error}") from None
 
 
@@ -65,3 +68,11 @@ def _as_raised(error: RayTaskError) -> Exception:
     """The remote error itself where the user can mend it, else with the traceback of the other process."""
     is_plain = isinstance(error.cause, OSError) or exit_status(error.cause) != INTERNAL
     return error.cause if is_plain else error.as_instanceof_cause()
+
+
+def _start_failure(error: RayActorError, *, name: str) -> Exception:
+    """Why a process could not be made: a fault to mend and no loss. Ray keeps nothing but the text of what its constructor raised."""
+    reason = str(error).strip().rsplit("\n", 1)[-1]
+    if reason.startswith("ValueError: "):
+        return ValueError(f"{name} cannot start: {reason.removeprefix('ValueError: ')} (settings: model, rollout)")
+    return RuntimeError(f"{name} cannot start: {error}")
