@@ -1,0 +1,158 @@
+"""A run whose processes are killed or whose disk is full stops at once with status 75, leaves no process, and goes on with `resume`."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from lmm_r1_mega.errors import DONE, REQUEUE, USAGE
+from lmm_r1_mega.settings import merge
+
+DEADLINE_S = 240
+STOP_LIMIT_S = 60  # a hang detector: idle it takes about four
+REWARD = '''"""Hangs on some responses and fails on others: what a run has to survive."""
+
+import time
+import zlib
+
+
+def reward_func(queries, prompts, labels):
+    kinds = [zlib.crc32(query.encode()) % 8 for query in queries]
+    if 0 in kinds:
+        time.sleep(60)
+    if 1 in kinds:
+        raise ValueError("no number")
+    return [query.count("e") / 4 for query in queries]
+'''
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen]]:
+    """Starts a command; at the end of the test nothing of it is left, however the test ends."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments: str) -> subprocess.Popen:
+            command = [sys.executable, "-W", "ignore", "-m", "lmm_r1_mega.cli", *arguments]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+            process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            stack.callback(kill_family, process)
+            return process
+
+        yield start
+
+
+def kill_family(process: subprocess.Popen) -> None:
+    """kill -9 of a command that still runs and of all that it started."""
+    if process.poll() is None:
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        process.wait()
+
+
+def end(process: subprocess.Popen, *, status: int, timeout_s: float = DEADLINE_S) -> str:
+    """What a command says at its end. None of the processes that it has by then started is left."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    _, said = process.communicate(timeout=timeout_s)
+    assert process.returncode == status, said
+    _, left = psutil.wait_procs(family, timeout=10)
+    assert not left
+    return said
+
+
+def kill_at_work(process: subprocess.Popen, title: str) -> None:
+    """kill -9 of a child of a run while its title, Ray's for the class and method that it is in, matches."""
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended before anything could be killed"
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if re.search(title, " ".join(child.cmdline())):
+                    return child.kill()
+        time.sleep(0.002)
+    raise AssertionError(f"no process {title}")
+
+
+class Disk:
+    """A file system of its own where this machine lets us mount one, else a plain folder."""
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir()
+        self.path = path
+        mount = ["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(path)]
+        self.is_small = shutil.which("mount") is not None and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+
+    def resize(self, num_bytes: int) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={num_bytes}", str(self.path)], check=True)
+
+    def close(self) -> None:
+        if self.is_small:
+            subprocess.run(["umount", "--lazy", str(self.path)], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path) -> Iterator[Disk]:
+    with contextlib.closing(Disk(tmp_path / "disk")) as disk:
+        yield disk
+
+
+@pytest.fixture
+def config_file(settings, tmp_path) -> str:
+    (tmp_path / "reward.py").write_text(REWARD)
+    changes = {
+        "layout": {"tensor": 2, "row_tokens": 1024},
+        "rollout": {"max_response_tokens": 64},
+        "reward": {"function": str(tmp_path / "reward.py"), "timeout_s": 0.1},
+        "run": {"steps": 2, "save_every": 1, "keep_checkpoints": 1},
+    }
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(merge(settings, changes)))
+    return str(path)
+
+
+def test_a_run_loses_its_engine_a_rank_and_the_room_on_the_disk_and_goes_on(start, config_file, disk):
+    run = disk.path / "run"
+    process = start("train", config_file, "--run.folder", str(run))
+    kill_at_work(process, r"RolloutEngine\.generate")
+    said = end(process, status=REQUEUE, timeout_s=STOP_LIMIT_S)
+    assert "rollout engine 0 died during generation: go on from the last checkpoint with `lmm-r1-mega resume" in said
+
+    process = start("resume", str(run))
+    kill_at_work(process, r"TrainWorker\.update_policy")
+    said = end(process, status=REQUEUE, timeout_s=STOP_LIMIT_S)
+    assert re.search(r"trainer rank \d died during the policy update", said)
+
+    if disk.is_small:
+        disk.resize(shutil.disk_usage(disk.path).used + 4 * 2**20)
+        said = end(start("resume", str(run)), status=REQUEUE)
+        assert re.search(r"no room .*run/checkpoints/.*nothing written before is lost; make room, then `lmm-r1-mega resume`", said)
+        disk.resize(256 * 2**20)
+
+    end(start("resume", str(run)), status=DONE)
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2]
+    for row in rows:
+        assert row["samples/dispatched"] == 16 == row["samples/trained"] + row["samples/invalid"]
+    dropped = {name for row in rows for name in row if name.startswith("invalid/")}
+    assert dropped == {"invalid/function: timeout", "invalid/function: raised ValueError"}
+    assert (run / "hf" / "config.json").is_file()
+    if not disk.is_small:
+        pytest.skip("no file system can be mounted here, so none was full; the rest of this test passed")
+
+
+def test_an_engine_that_cannot_be_made_is_a_wrong_setting_and_no_loss(start, task, config_file):
+    """Status 75 would have a cluster try it again and again."""
+    options = ["--rollout.kv_cache_gib", "0.00001", "--reward.weights", "accuracy", "1", "--reward.function", "None"]
+    said = end(start("eval", str(task / "model"), str(task / "data" / "fre.jsonl"), config_file, *options), status=USAGE)
+    assert "lmm-r1-mega: rollout engine 0 cannot start: No available memory for the cache blocks" in said
