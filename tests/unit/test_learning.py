@@ -13,6 +13,7 @@ from lmm_r1_mega.learning import (
     mini_batches,
     policy_loss,
     policy_targets,
+    update,
     value_targets,
 )
 from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored
@@ -98,3 +99,17 @@ def test_the_policy_waits_while_the_critic_warms_up():
     losses = [policy_loss(warming, forbidden_ids=(), kl_coefficient=0.0, step=step) for step in range(3)]
     assert losses[:2] == [None, None]
     assert losses[2] is not None
+
+
+def test_k1_is_refused_inside_the_loss():
+    with pytest.raises(ValueError, match="k1 has no gradient towards the reference inside the loss: use k2 or k3"):
+        config(kl={"coefficient": 0.1, "estimator": "k1", "place": "loss"})
+
+
+def test_a_step_without_a_verdict_moves_nothing():
+    samples = annotated([scored(2, 0.0, invalid="timeout"), scored(2, 0.0, invalid="timeout")])
+    settings = config(name="grpo")
+    advantages = estimate(samples, settings.algorithm, kl_coefficient=0.0)
+    loss = policy_loss(settings, forbidden_ids=(), kl_coefficient=0.0, step=0)
+    updates = update(None, samples, advantages, settings, loss=loss)
+    assert (updates.policy, updates.critic) == ([], [])

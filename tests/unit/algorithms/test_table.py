@@ -109,9 +109,9 @@ def test_kl_in_the_reward_is_taken_from_every_token():
 
 def test_kl_in_the_loss_leaves_the_rewards_alone():
     inputs = replace(trajectories(), reference_logprobs=torch.full(MASK.shape, -0.5))
-    kl = KLSettings(coefficient=9.0, estimator="k1", place="loss")
+    kl = KLSettings(coefficient=9.0, estimator="k2", place="loss")
     result = prepare(inputs, settings("reinforce", kl=kl), 9.0)
-    assert result.metrics["kl"] == pytest.approx(0.5)
+    assert result.metrics["kl"] == pytest.approx(0.5**2 / 2)
     torch.testing.assert_close(result.advantages, per_token(EXPECTED["reinforce"]))
 
 
