@@ -24,7 +24,8 @@ def test_workers_that_stand_elsewhere_find_it(tmp_path, monkeypatch):
 
 
 def test_an_empty_folder_may_be_there_already(tmp_path):
-    RunFolder.create(tmp_path, "", verb="train")
+    RunFolder.create(tmp_path, "a: 1", verb="train")
+    assert RunFolder.open(tmp_path).config_file.read_text() == "a: 1"
 
 
 def test_a_run_is_not_overwritten(tmp_path):

@@ -18,8 +18,10 @@ def ledger() -> Ledger:
 
 def test_all_tensors_once_in_any_order_are_complete(ledger):
     ledger.enter(entry("b"))
+    with pytest.raises(MissingTensorError):
+        ledger.close()
     ledger.enter(entry("a", 2, 3))
-    ledger.close()
+    assert ledger.close() is None
 
 
 def test_missing_tensors_are_named(ledger):
