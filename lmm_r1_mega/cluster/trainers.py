@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.flops import sequence_flops
 from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.balance import assign_rows
-from lmm_r1_mega.data.packing import num_places
+from lmm_r1_mega.data.sharing import bundle, own_places
 from lmm_r1_mega.schema import PolicyTarget, PolicyUpdate, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
 from lmm_r1_mega.training.objectives import PolicyLoss
 
@@ -120,13 +121,18 @@ class Trainers:
         return [reported[rank] for rank in range(self._config.layout.data)]
 
     def _assign(self, sequences: list[Sequence]) -> Assignment:
-        lengths = [num_places(sequence) for sequence in sequences]
-        costs = [self._cost(sequence) for sequence in sequences]
-        return Assignment(assign_rows(lengths, costs, budget=self._config.layout.row_tokens, num_ranks=self._config.layout.data))
+        """Samples of a prompt stay together, so that their row computes the prompt once."""
+        layout = self._config.layout
+        bundles = bundle(sequences, budget=layout.row_tokens, num_ranks=layout.data)
+        members = [[sequences[i] for i in indices] for indices in bundles]
+        lengths, costs = [sum(own_places(together)) for together in members], [self._cost(together) for together in members]
+        ranks = assign_rows(lengths, costs, budget=layout.row_tokens, num_ranks=layout.data)
+        return Assignment([[[i for at in row for i in bundles[at]] for row in rows] for rows in ranks])
 
-    def _cost(self, sequence: Sequence) -> float:
-        patches = 0 if sequence.vision is None else len(sequence.vision.pixel_values)
-        return sequence_flops(self._shape, tokens=num_places(sequence), patches=patches)
+    def _cost(self, together: list[Sequence]) -> float:
+        patches = [0 if sequence.vision is None else len(sequence.vision.pixel_values) for sequence in together[:1]]
+        places = zip_longest(own_places(together), patches, fillvalue=0)
+        return sum(sequence_flops(self._shape, tokens=tokens, patches=count) for tokens, count in places)
 
     def _by_data_rank(self, rows: list[list[list[T]]], call: Callable[[ActorHandle, Any], ray.ObjectRef], doing: str) -> list[Any]:
         """Each rank gets the rows of its data rank by reference; they are stored once."""
