@@ -71,8 +71,8 @@ def megatron_to_hf(folder: Path, out: Path, *, source: Path | None = None) -> Pl
     specs = {name: TensorSpec(types[short_name(name)], spec.shape) for name, spec in contents.specs.items()}
     with HFWriter(out, HFContents(specs, contents.file_of), source=side_files) as hf:
         for transfer in plan.transfers:
-            names, whole = [plan.source_name(name) for name in transfer.hf], list(stored.extents(transfer.megatron))
-            for name, extents in zip(names, _of_parts(transfer, [specs[name] for name in names], whole), strict=True):
+            names = [plan.source_name(name) for name in transfer.hf]
+            for name, extents in zip(names, _of_parts(transfer, [specs[name] for name in names], stored), strict=True):
                 hf.copy(name, extents)
     return plan
 
@@ -107,15 +107,20 @@ def _of_whole(transfer: Transfer, plan: Plan, hf: HFReader) -> list[Extent]:
     """The bytes of a Megatron parameter, in the Hugging Face files."""
     names = [plan.source_name(name) for name in transfer.hf]
     specs = [hf.contents.specs[name] for name in names]
-    extents = []
+    extents: list[Extent] = []
     for run in row_runs(transfer.rule, [spec.shape[0] for spec in specs]):
         row = specs[run.part].row_bytes
         extents += cut([hf.extent(names[run.part])], first=run.part_row * row, num_bytes=run.num_rows * row, at=run.whole_row * row)
     return extents
 
 
-def _of_parts(transfer: Transfer, specs: Sequence[TensorSpec], whole: Sequence[Extent]) -> list[list[Extent]]:
-    """The bytes of each Hugging Face tensor, in the files that have the Megatron parameter `whole`: the inverse of `_of_whole`."""
+def _of_parts(transfer: Transfer, specs: Sequence[TensorSpec], stored: MegatronReader) -> list[list[Extent]]:
+    """The bytes of each Hugging Face tensor, in the files of the Megatron checkpoint: the inverse of `_of_whole`."""
+    found = stored.spec(transfer.megatron)
+    shapes = [tuple(part.shape) for part in transfer.rule.to_hf(torch.empty(found.shape, dtype=found.dtype, device="meta"))]
+    if shapes != [spec.shape for spec in specs]:
+        raise ValueError(f"{transfer.megatron} is {list(found.shape)} in the Megatron checkpoint: it is of another model than its source")
+    whole = stored.extents(transfer.megatron)
     parts: list[list[Extent]] = [[] for _ in specs]
     for run in row_runs(transfer.rule, [spec.shape[0] for spec in specs]):
         row = specs[run.part].row_bytes

@@ -61,9 +61,13 @@ def _move(extents: Iterable[Extent], move: Callable[[int, Extent], int]) -> None
     for path, of_file in groupby(extents, key=lambda extent: extent.path):
         with open(path, "rb", buffering=0) as source:
             for extent in of_file:
-                rest = extent
-                while rest.num_bytes:
-                    moved = move(source.fileno(), rest)
-                    if not moved:
-                        raise BadData(f"{path} ends inside a tensor: it was not written or copied completely, copy it again")
-                    rest = Extent(rest.first + moved, rest.num_bytes - moved, path, rest.offset + moved)
+                _move_one(source, extent, move)
+
+
+def _move_one(source: FileIO, extent: Extent, move: Callable[[int, Extent], int]) -> None:
+    rest = extent
+    while rest.num_bytes:
+        moved = move(source.fileno(), rest)
+        if not moved:
+            raise BadData(f"{rest.path} ends inside a tensor: it was not written or copied completely, copy it again")
+        rest = Extent(rest.first + moved, rest.num_bytes - moved, rest.path, rest.offset + moved)
