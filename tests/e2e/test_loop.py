@@ -16,8 +16,10 @@ from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream
+from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.record.book import open_book
 from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rollouts import Rollouts
 from lmm_r1_mega.run import Run, load_models
 from lmm_r1_mega.settings import merge, parse_tree, to_yaml
 from lmm_r1_mega.train import run_steps
@@ -57,11 +59,9 @@ class Processes:
         self.trainers = Trainers(config, placement)
         self.engines.wait_until_ready()
 
-    def run(self, name: str, folder: Path) -> list[dict]:
-        """Three steps of an algorithm from the random model on; its metrics."""
-        config: Config = parse_tree(
-            merge(self.base, {"algorithm": {"name": name, **VARIANTS[name]}, "run": {"folder": str(folder)}}), source=name
-        )
+    def run(self, folder: Path, changes: dict) -> list[dict]:
+        """Three steps from the random model on; their metrics."""
+        config: Config = parse_tree(merge(merge(self.base, changes), {"run": {"folder": str(folder)}}), source="test")
         load_models(config, self.trainers)
         self.trainers.publish(self.engines.actors, version=0)
         with open_book(config, to_yaml(config), verb="train", resume_after=None) as book:
@@ -69,7 +69,7 @@ class Processes:
             run = Run(
                 config,
                 book,
-                prompts,
+                Rollouts(config, prompts, self.engines, self.rewards, phase=book.phase),
                 {},
                 self.rewards,
                 self.trainers,
@@ -93,7 +93,7 @@ def test_every_algorithm_has_a_variant_here():
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_three_steps(processes, tmp_path, name):
-    rows = processes.run(name, tmp_path / "run")
+    rows = processes.run(tmp_path / "run", {"algorithm": {"name": name, **VARIANTS[name]}})
     assert [row["step"] for row in rows] == [1, 2, 3]
     for row in rows:
         assert row["samples/dispatched"] == 20 == row["samples/trained"] + row["samples/invalid"]
@@ -105,3 +105,46 @@ def test_three_steps(processes, tmp_path, name):
         assert [row["ratio/mean"] for row in rows] == [1.0, 1.0, 1.0]
     if "kl" in VARIANTS[name]:
         assert rows[1]["kl"] != 0
+
+
+def test_groups_without_variance_are_replaced(processes, tmp_path):
+    dynamic = {"enabled": True, "oversampling": 1.2, "max_refills": 3}
+    rows = processes.run(tmp_path / "run", {"algorithm": {"dynamic_sampling": dynamic, "samples_per_prompt": 2}})
+    for row in rows:
+        whole, rest = divmod(row["samples/dispatched"], 2)
+        assert rest == 0 and whole >= 6, "5 groups x 1.2 at first"
+        assert row["samples/trained"] == 10
+        assert row["frac_reward_zero_std"] == 0
+        assert row["samples/dispatched"] == row["samples/trained"] + row["samples/no_variance"] + row["samples/left_over"]
+        assert row["dynamic_sampling/generated_per_trained"] == row["samples/dispatched"] / 10
+        assert row["staleness/max"] == 0 and row["mismatch/abs_max"] < 1e-4
+    assert sum(row["samples/no_variance"] for row in rows) > 0
+    assert sum(row["dynamic_sampling/refills"] for row in rows) > 0
+
+
+def test_generation_one_step_ahead(processes, tmp_path):
+    rows = processes.run(tmp_path / "run", {"rollout": {"ahead": 1}, "algorithm": {"importance_cap": 2.0}})
+    assert [row["samples/dispatched"] for row in rows] == [40, 20, 0]
+    assert [row["samples/in_flight"] for row in rows] == [20, 20, 0]
+    assert [row["samples/trained"] for row in rows] == [20, 20, 20]
+    assert [row["staleness/max"] for row in rows] == [0, 1, 1]
+    drift = [row["mismatch/abs_max"] for row in rows]
+    assert drift[0] < 1e-4 < min(drift[1:]), "later samples come from weights of the step before"
+
+
+def test_refills_of_a_run_that_is_ahead_are_of_the_weights_that_learn(processes, tmp_path):
+    dynamic = {"enabled": True, "max_refills": 3}
+    rows = processes.run(tmp_path / "run", {"rollout": {"ahead": 1}, "algorithm": {"dynamic_sampling": dynamic, "samples_per_prompt": 2}})
+    before = 0
+    for row in rows:
+        gone = row["samples/trained"] + row["samples/no_variance"] + row["samples/left_over"]
+        assert before + row["samples/dispatched"] == gone + row["samples/in_flight"]
+        before = row["samples/in_flight"]
+    refilled = [row for row in rows[1:] if row["dynamic_sampling/refills"]]
+    assert refilled and all(0 < row["staleness/mean"] < 1 for row in refilled), "some of the step before, some of this"
+
+
+def test_nothing_to_train_ends_the_run_with_advice(processes, tmp_path):
+    never = {"reward_clip": [0.0, 0.0], "dynamic_sampling": {"enabled": True, "max_refills": 1}}
+    with pytest.raises(BadData, match=r"step 1: 0 of 10 groups .* after 1 refills: .* or set algorithm.dynamic_sampling.enabled to false"):
+        processes.run(tmp_path / "run", {"algorithm": never})

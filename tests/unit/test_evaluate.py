@@ -6,7 +6,7 @@ import torch
 from lmm_r1_mega.errors import SamplesLost
 from lmm_r1_mega.evaluate import summarize
 from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored, UpdateReport
-from lmm_r1_mega.step_metrics import rollout_rows, sample_metrics, update_metrics
+from lmm_r1_mega.step_metrics import Account, rollout_rows, sample_metrics, update_metrics
 
 
 def answer(prompt, accuracy, *, length=2, invalid=None, finish="stop", source="a"):
@@ -34,7 +34,7 @@ def test_accuracy_pass_at_n_and_greedy():
 
 
 def test_metrics_of_a_steps_samples():
-    row = sample_metrics(SAMPLED, dispatched=4, trained=3)
+    row = sample_metrics(SAMPLED, Account(0, 4), trained=3)
     assert row["rewards/accuracy/mean"] == pytest.approx(1 / 3)
     assert row["reward/source/a"] == pytest.approx(1.0)
     assert row["reward/source/b"] == pytest.approx(0.5)
@@ -44,8 +44,8 @@ def test_metrics_of_a_steps_samples():
 
 
 def test_a_sample_that_vanishes_stops_the_run():
-    with pytest.raises(SamplesLost, match="4 samples were asked for, 2 are trained and 1 have no verdict"):
-        sample_metrics(SAMPLED[1:], dispatched=4, trained=2)
+    with pytest.raises(SamplesLost, match="4 samples were asked for, 2 are trained, 1 have no verdict, 0 are dropped and 0 in flight"):
+        sample_metrics(SAMPLED[1:], Account(0, 4), trained=2)
 
 
 def test_updates_are_averaged_and_the_critics_named():
