@@ -131,7 +131,7 @@ class RolloutSettings(Section):
     """Weights travel to the engines in pieces of this size."""
     verify_weights: Literal["auto", "always", "never"] = "auto"
     """Digest of every tensor checked after a transfer; auto is always on a CPU and never on a GPU."""
-    ahead: Literal[0, 1] = 0
+    ahead: Annotated[int, Field(ge=0, le=1)] = 0
     """Steps that generation is ahead of training: with 1 it works while the trainer does, with weights that are one step old."""
 
 

@@ -124,7 +124,7 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
                 config, book, rollouts, held_out, rewards, trainers, engines, kl_controller(config.algorithm.kl), processor.forbidden_ids
             )
             if resume and resume.step:
-                _restore(run, resume)
+                restore(run, resume)
             engines.wait_until_ready()
             with engines.awake():
                 trainers.publish(engines.actors, version=run.first_step)
@@ -182,7 +182,8 @@ def export(book: Book, trainers: Trainers) -> None:
         trainers.export_hf(book.folder.hf)
 
 
-def _restore(run: Run, checkpoint: Checkpoint) -> None:
+def restore(run: Run, checkpoint: Checkpoint) -> None:
+    """Go on from a checkpoint: weights, optimizer, data position, samples in flight. The inverse of `Run.save_if_due`."""
     state = read_state(checkpoint)
     run.trainers.restore({role: checkpoint.path / role for role in roles(run.config)})
     run.rollouts.restore(StreamPosition(**state["position"]), checkpoint.path)

@@ -18,9 +18,10 @@ from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.record.book import open_book
+from lmm_r1_mega.record.folder import Checkpoint, RunFolder
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rollouts import Rollouts
-from lmm_r1_mega.run import Run, load_models
+from lmm_r1_mega.run import Run, load_models, restore
 from lmm_r1_mega.settings import merge, parse_tree, to_yaml
 from lmm_r1_mega.train import run_steps
 
@@ -59,12 +60,11 @@ class Processes:
         self.trainers = Trainers(config, placement)
         self.engines.wait_until_ready()
 
-    def run(self, folder: Path, changes: dict) -> list[dict]:
-        """Three steps from the random model on; their metrics."""
+    def run(self, folder: Path, changes: dict, *, resume: Checkpoint | None = None) -> list[dict]:
+        """Three steps from the random model on, or those after a checkpoint; the metrics of all."""
         config: Config = parse_tree(merge(merge(self.base, changes), {"run": {"folder": str(folder)}}), source="test")
         load_models(config, self.trainers)
-        self.trainers.publish(self.engines.actors, version=0)
-        with open_book(config, to_yaml(config), verb="train", resume_after=None) as book:
+        with open_book(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None) as book:
             prompts = PromptStream(config.data, self.processor, seed=0)
             run = Run(
                 config,
@@ -77,6 +77,9 @@ class Processes:
                 kl_controller(config.algorithm.kl),
                 self.processor.forbidden_ids,
             )
+            if resume:
+                restore(run, resume)
+            self.trainers.publish(self.engines.actors, version=run.first_step)
             run_steps(run)
         return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
@@ -148,3 +151,28 @@ def test_nothing_to_train_ends_the_run_with_advice(processes, tmp_path):
     never = {"reward_clip": [0.0, 0.0], "dynamic_sampling": {"enabled": True, "max_refills": 1}}
     with pytest.raises(BadData, match=r"step 1: 0 of 10 groups .* after 1 refills: .* or set algorithm.dynamic_sampling.enabled to false"):
         processes.run(tmp_path / "run", {"algorithm": never})
+
+
+@pytest.mark.parametrize(("ahead", "dynamic"), [(0, True), (1, False), (1, True)])
+def test_resumed_equals_unbroken(processes, tmp_path, ahead, dynamic):
+    changes = {
+        "rollout": {"ahead": ahead},
+        "algorithm": {"samples_per_prompt": 2, "dynamic_sampling": {"enabled": dynamic, "oversampling": 1.2, "max_refills": 3}},
+        "run": {"steps": 4, "save_every": 2, "keep_checkpoints": 2},
+    }
+    folder, files = tmp_path / "run", ("metrics.jsonl", "rollouts.jsonl")
+    processes.run(folder, changes)
+    unbroken = {name: untimed(folder / name) for name in files}
+    processes.trainers.export_hf(tmp_path / "unbroken")
+    after_two = RunFolder.open(folder).checkpoints / "step_000002"
+    assert (after_two / "in_flight.safetensors").exists() == bool(ahead)
+    processes.run(folder, changes, resume=Checkpoint(2, after_two))
+    processes.trainers.export_hf(tmp_path / "resumed")
+    assert {name: untimed(folder / name) for name in files} == unbroken
+    assert (tmp_path / "resumed" / "model.safetensors").read_bytes() == (tmp_path / "unbroken" / "model.safetensors").read_bytes()
+
+
+def untimed(file: Path) -> list[dict]:
+    """Rows without the times, which no two runs share."""
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    return [{name: value for name, value in row.items() if not name.startswith(("time/", "perf/"))} for row in rows]
