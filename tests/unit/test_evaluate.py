@@ -1,5 +1,7 @@
 """Figures of a held-out file by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -46,6 +48,25 @@ def test_metrics_of_a_steps_samples():
 def test_a_sample_that_vanishes_stops_the_run():
     with pytest.raises(SamplesLost, match="4 samples were asked for, 2 are trained, 1 have no verdict, 0 are dropped and 0 in flight"):
         sample_metrics(SAMPLED[1:], Account(0, 4), trained=2)
+
+
+def test_every_sample_is_somewhere():
+    dropped = {"no_variance": [answer("x", 1.0), answer("x", 0.0, invalid="memory")], "left_over": [answer("y", 1.0), answer("y", 0.0)]}
+    account = Account(in_flight_before=6, dispatched=8, dropped=dropped, in_flight=6)
+    row = sample_metrics(SAMPLED, account, trained=3)
+    assert {name: value for name, value in row.items() if name.startswith(("samples/", "invalid/"))} == {
+        "samples/dispatched": 8,
+        "samples/trained": 3,
+        "samples/invalid": 2,
+        "samples/no_variance": 1,
+        "samples/left_over": 2,
+        "samples/in_flight": 6,
+        "invalid/timeout": 1,
+        "invalid/memory": 1,
+    }
+    for lost in (replace(account, in_flight=5), replace(account, dropped={}), replace(account, in_flight_before=7)):
+        with pytest.raises(SamplesLost):
+            sample_metrics(SAMPLED, lost, trained=3)
 
 
 def test_updates_are_averaged_and_the_critics_named():
