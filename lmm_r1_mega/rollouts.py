@@ -82,12 +82,9 @@ class Rollouts:
         refuse_empty(selection, algorithm, step=step)
         scored = flatten(selection.trained)
         metrics = staleness(scored, step, at_most=self._config.rollout.ahead) | {"epoch": self._prompts.position().epoch}
-        dropped: dict[str, list[Scored]] = {}
-        if algorithm.dynamic_sampling.enabled:
-            metrics |= selection_metrics(selection, refills=refills)
-            dropped = selection.dropped
+        metrics |= selection_metrics(selection, refills=refills) if algorithm.dynamic_sampling.enabled else {}
         self._go_ahead(step + 1)
-        return StepSamples(scored, Account(in_flight, self._num_dispatched, dropped, self._num_in_flight), metrics)
+        return StepSamples(scored, Account(in_flight, self._num_dispatched, selection.dropped, self._num_in_flight), metrics)
 
     def settle(self) -> None:
         """Wait until the engines have finished what is ahead, as they must before their weights change."""
