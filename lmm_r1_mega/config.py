@@ -131,6 +131,8 @@ class RolloutSettings(Section):
     """Weights travel to the engines in pieces of this size."""
     verify_weights: Literal["auto", "always", "never"] = "auto"
     """Digest of every tensor checked after a transfer; auto is always on a CPU and never on a GPU."""
+    ahead: Annotated[int, Field(ge=0, le=1)] = 0
+    """Steps that generation is ahead of training: with 1 it works while the trainer does, with weights that are one step old."""
 
 
 class KLSettings(Section):
@@ -155,6 +157,17 @@ class KLSettings(Section):
                 "algorithm.kl.place to reward"
             )
         return self
+
+
+class DynamicSamplingSettings(Section):
+    """Groups whose rewards are all equal teach nothing: DAPO replaces them."""
+
+    enabled: bool = False
+    """Train only groups whose rewards differ, and ask further prompts until there are `algorithm.prompts_per_step` of them."""
+    oversampling: Annotated[float, Field(ge=1)] = 1.0
+    """Prompts that are asked, at first and in a refill, as a multiple of the groups that are missing."""
+    max_refills: Amount = 10
+    """Times in a step that missing groups are asked for again; the step then trains those that it has."""
 
 
 class AlgorithmSettings(Section):
@@ -192,6 +205,8 @@ class AlgorithmSettings(Section):
     """PPO: a response cut by the length limit is continued by the critic's value instead of ending with 0."""
     kl: KLSettings = KLSettings()
     """Distance to the reference policy."""
+    dynamic_sampling: DynamicSamplingSettings = DynamicSamplingSettings()
+    """Groups whose rewards are all equal are replaced."""
 
     @model_validator(mode="after")
     def _groups_are_large_enough(self) -> AlgorithmSettings:
@@ -199,6 +214,11 @@ class AlgorithmSettings(Section):
             raise ValueError(
                 f"algorithm.name {self.name} compares samples of a prompt and needs at least 2, got {self.samples_per_prompt}: "
                 f"raise algorithm.samples_per_prompt"
+            )
+        if self.dynamic_sampling.enabled and self.samples_per_prompt < 2:
+            raise ValueError(
+                f"algorithm.dynamic_sampling trains groups whose rewards differ and needs at least 2 samples, got "
+                f"{self.samples_per_prompt}: raise algorithm.samples_per_prompt"
             )
         return self
 

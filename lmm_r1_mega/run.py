@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from lmm_r1_mega.algorithms.kl import AdaptiveKL, FixedKL, kl_controller
@@ -26,11 +27,12 @@ from lmm_r1_mega.data.stream import PromptStream, StreamPosition
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.evaluate import ACCURACY, SetAccuracy, evaluate, refuse_unmeasurable
 from lmm_r1_mega.learning import REFERENCE, Annotated, Updates, mismatch_metrics, needs_reference
-from lmm_r1_mega.planning.checks import refuse_impossible
+from lmm_r1_mega.planning.checks import refuse_impossible, refuse_overlap
 from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.record.lines import naming_full_disks
 from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rollouts import Rollouts, StepSamples
 from lmm_r1_mega.settings import to_yaml
 from lmm_r1_mega.step_metrics import rollout_rows, sample_metrics, update_metrics
 
@@ -43,7 +45,7 @@ class Run:
 
     config: Config
     book: Book
-    prompts: PromptStream
+    rollouts: Rollouts
     held_out: Mapping[str, PromptFile]
     rewards: RewardPool
     trainers: Trainers
@@ -53,30 +55,25 @@ class Run:
     """Tokens that are never sampled."""
     first_step: int = 0
 
-    def seed(self, step: int) -> int:
-        """Seed of a step's sampling: the same in a resumed run."""
-        return self.config.run.seed * 1_000_003 + step
-
-    def record(self, step: int, annotated: Annotated, advantages: Advantages, updates: Updates) -> None:
+    def record(self, step: int, samples: StepSamples, annotated: Annotated, advantages: Advantages, updates: Updates) -> None:
         """Write the row and the samples of a finished step."""
-        asked = self.config.algorithm
         row = (
-            sample_metrics(
-                annotated.scored, dispatched=asked.prompts_per_step * asked.samples_per_prompt, trained=int(annotated.valid.sum())
-            )
+            sample_metrics(samples.scored, samples.account, trained=int(annotated.valid.sum()))
             | mismatch_metrics(annotated, updates)
             | update_metrics([one.report for one in updates.policy], updates.critic)
         )
         row |= advantages.metrics  # kl among them is of before the updates: exactly 0 in the first step
-        row |= {"kl_coefficient": self.kl.coefficient, "epoch": self.prompts.position().epoch}
-        self.book.samples(rollout_rows(step + 1, annotated.scored[: self.config.run.record_samples]))
+        row |= samples.metrics | {"kl_coefficient": self.kl.coefficient}
+        self.book.samples(rollout_rows(step + 1, samples.scored[: self.config.run.record_samples]))
         self.book.step(step + 1, row, num_tokens=int(annotated.lengths.sum()))
 
     def save_if_due(self, done: int) -> None:
         """A checkpoint after every `run.save_every` steps, and after the last."""
         if is_due(done, self.config.run.save_every, last=self.config.run.steps):
-            state = {"step": done, "position": asdict(self.prompts.position()), "kl": self.kl.state()}
-            save(self.book, self.trainers, state, roles=roles(self.config), keep=self.config.run.keep_checkpoints)
+            state = {"step": done, "position": asdict(self.rollouts.position()), "kl": self.kl.state()}
+            with self.book.phase("save"), self.book.folder.checkpoint(done, keep=self.config.run.keep_checkpoints) as folder:
+                self.rollouts.save(folder)
+                save(self.book, self.trainers, state, roles=roles(self.config), folder=folder)
 
     def evaluate_if_due(self, done: int) -> None:
         """Held-out accuracy before the first step, after every `run.eval_every` steps and after the last."""
@@ -116,16 +113,18 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
         with book.phase("start"):
             stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)))
             placement = place(config, num_trainers=config.layout.num_ranks)
+            refuse_overlap(config, has_gpus=placement.has_gpus)
             max_images = max([prompts.max_images, *(rows.max_images for rows in held_out.values())])
             engines = Engines(config, placement, config.model.path, max_images=max_images)
             engines.make_room()
             trainers = Trainers(config, placement)
             load_models(config, trainers)
+            rollouts = Rollouts(config, prompts, engines, rewards, phase=book.phase)
             run = Run(
-                config, book, prompts, held_out, rewards, trainers, engines, kl_controller(config.algorithm.kl), processor.forbidden_ids
+                config, book, rollouts, held_out, rewards, trainers, engines, kl_controller(config.algorithm.kl), processor.forbidden_ids
             )
             if resume and resume.step:
-                _restore(run, resume)
+                restore(run, resume)
             engines.wait_until_ready()
             with engines.awake():
                 trainers.publish(engines.actors, version=run.first_step)
@@ -161,21 +160,20 @@ def is_due(done: int, every: int, *, last: int) -> bool:
     return done == last or bool(every and done % every == 0)
 
 
-def save(book: Book, trainers: Trainers, state: dict[str, Any], *, roles: tuple[Role, ...], keep: int) -> None:
-    """Write a complete checkpoint aside and put it in place.
+def save(book: Book, trainers: Trainers, state: dict[str, Any], *, roles: tuple[Role, ...], folder: Path) -> None:
+    """Write what the trainer and the driver have into the folder of a checkpoint.
 
     Raises:
         ValueError: a rank wrote its part where this machine does not see it; older checkpoints stay.
     """
-    with book.phase("save"), book.folder.checkpoint(state["step"], keep=keep) as folder:
-        trainers.save({role: folder / role for role in roles})
-        missing = [f"{role}/{name}" for role in roles for name in missing_files(folder / role)]
-        if missing:
-            raise ValueError(
-                f"run.folder {book.folder.path} is not the same folder on all machines, {missing[0]} of a checkpoint is not here: "
-                f"choose one on a shared file system"
-            )
-        (folder / STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
+    trainers.save({role: folder / role for role in roles})
+    missing = [f"{role}/{name}" for role in roles for name in missing_files(folder / role)]
+    if missing:
+        raise ValueError(
+            f"run.folder {book.folder.path} is not the same folder on all machines, {missing[0]} of a checkpoint is not here: "
+            f"choose one on a shared file system"
+        )
+    (folder / STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
 
 
 def export(book: Book, trainers: Trainers) -> None:
@@ -184,10 +182,11 @@ def export(book: Book, trainers: Trainers) -> None:
         trainers.export_hf(book.folder.hf)
 
 
-def _restore(run: Run, checkpoint: Checkpoint) -> None:
+def restore(run: Run, checkpoint: Checkpoint) -> None:
+    """Go on from a checkpoint: weights, optimizer, data position, samples in flight. The inverse of `Run.save_if_due`."""
     state = read_state(checkpoint)
     run.trainers.restore({role: checkpoint.path / role for role in roles(run.config)})
-    run.prompts.restore(StreamPosition(**state["position"]))
+    run.rollouts.restore(StreamPosition(**state["position"]), checkpoint.path)
     run.kl.restore(state["kl"])
     run.first_step = state["step"]
 

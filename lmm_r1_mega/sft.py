@@ -41,7 +41,8 @@ class SupervisedRun:
         """A checkpoint after every `run.save_every` steps, and after the last."""
         if is_due(done, self.config.run.save_every, last=self.config.run.steps):
             state = {"step": done, "position": asdict(self.demonstrations.position())}
-            save(self.book, self.trainers, state, roles=("policy",), keep=self.config.run.keep_checkpoints)
+            with self.book.phase("save"), self.book.folder.checkpoint(done, keep=self.config.run.keep_checkpoints) as folder:
+                save(self.book, self.trainers, state, roles=("policy",), folder=folder)
 
 
 def train_supervised(config: Config, *, resume: Checkpoint | None = None) -> None:

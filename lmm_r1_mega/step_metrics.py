@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
 from statistics import fmean
 from typing import Any
 
@@ -11,18 +13,29 @@ from lmm_r1_mega.errors import SamplesLost
 from lmm_r1_mega.schema import Scored, UpdateReport
 
 
-def sample_metrics(scored: list[Scored], *, dispatched: int, trained: int) -> dict[str, float]:
+@dataclass(frozen=True)
+class Account:
+    """What became of the samples that engines were asked for, beside those that a step trains."""
+
+    in_flight_before: int
+    """Asked for in the step before, for this one."""
+    dispatched: int
+    """Asked for in this step."""
+    dropped: Mapping[str, list[Scored]] = field(default_factory=dict)
+    """Whole groups that are not trained, by reason."""
+    in_flight: int = 0
+    """Asked for in this step, for the next one."""
+
+
+def sample_metrics(scored: list[Scored], account: Account, *, trained: int) -> dict[str, float]:
     """Rewards by component and source, lengths, truncation, invalid samples by reason, and the conservation of samples.
 
     Raises:
-        SamplesLost: the `dispatched` samples are not those that were `trained` and those without a verdict together.
+        SamplesLost: the samples that were asked for are not those that are trained, dropped, without a verdict or in flight.
     """
     completions = [one.sample.completion for one in scored]
     lengths = [len(completion.response_ids) for completion in completions]
     valid = [one for one in scored if one.score.invalid is None]
-    if dispatched != trained + len(scored) - len(valid):
-        raise SamplesLost(f"{dispatched} samples were asked for, {trained} are trained and {len(scored) - len(valid)} have no verdict")
-    reasons = Counter(one.score.invalid for one in scored if one.score.invalid is not None)
     return {
         "completions/mean_length": fmean(lengths),
         "completions/min_length": float(min(lengths)),
@@ -30,9 +43,31 @@ def sample_metrics(scored: list[Scored], *, dispatched: int, trained: int) -> di
         "completions/clipped_ratio": fmean(completion.finish_reason == "length" for completion in completions),
         **{f"rewards/{name}/mean": mean for name, mean in _means((name, part) for one in valid for name, part in one.score.parts.items())},
         **{f"reward/source/{name}": mean for name, mean in _means((one.sample.prompt.source, one.score.reward or 0.0) for one in valid)},
-        "samples/dispatched": float(dispatched),
+        **conservation(scored, account, trained=trained),
+    }
+
+
+def conservation(scored: list[Scored], account: Account, *, trained: int) -> dict[str, float]:
+    """Where the samples of a step went. One without a verdict counts as invalid, whether its group is trained or not.
+
+    Raises:
+        SamplesLost: some are nowhere, or there are more than were asked for.
+    """
+    judged = [*scored, *chain.from_iterable(account.dropped.values())]
+    reasons = Counter(one.score.invalid for one in judged if one.score.invalid is not None)
+    dropped = {reason: sum(one.score.invalid is None for one in samples) for reason, samples in account.dropped.items()}
+    asked, num_invalid, num_dropped = account.in_flight_before + account.dispatched, reasons.total(), sum(dropped.values())
+    if asked != trained + num_invalid + num_dropped + account.in_flight:
+        raise SamplesLost(
+            f"{asked} samples were asked for, {trained} are trained, {num_invalid} have no verdict, {num_dropped} are dropped "
+            f"and {account.in_flight} in flight"
+        )
+    return {
+        "samples/dispatched": float(account.dispatched),
         "samples/trained": float(trained),
-        "samples/invalid": float(len(scored) - len(valid)),
+        "samples/invalid": float(num_invalid),
+        **{f"samples/{reason}": float(count) for reason, count in dropped.items()},
+        "samples/in_flight": float(account.in_flight),
         **{f"invalid/{reason}": float(count) for reason, count in sorted(reasons.items())},
     }
 

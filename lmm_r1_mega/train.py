@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.evaluate import score
 from lmm_r1_mega.learning import annotate, estimate, policy_loss, update
 from lmm_r1_mega.record.folder import Checkpoint
-from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.run import Run, export, open_run
 
 
@@ -21,25 +19,21 @@ def train(config: Config, *, resume: Checkpoint | None = None) -> None:
 
 def run_steps(run: Run) -> None:
     """Generate, score, learn, publish: once a step until the run has its steps."""
-    config, phase, sampling = run.config, run.book.phase, Sampling.of(run.config.rollout)
+    config, phase = run.config, run.book.phase
     if run.first_step == 0:
         run.evaluate_if_due(0)
     for step in range(run.first_step, config.run.steps):
-        with phase("prompts"):
-            prompts = run.prompts.take(config.algorithm.prompts_per_step)
-        with phase("generate"), run.engines.awake():
-            samples = run.engines.generate(prompts, samples=config.algorithm.samples_per_prompt, sampling=sampling, seed=run.seed(step))
-        with phase("score"):
-            scored = score(run.rewards, samples)
+        samples = run.rollouts.take(step)
         with phase("annotate"):
-            annotated = annotate(run.trainers, scored, config, forbidden_ids=run.forbidden_ids)
+            annotated = annotate(run.trainers, samples.scored, config, forbidden_ids=run.forbidden_ids)
             advantages = estimate(annotated, config.algorithm, kl_coefficient=run.kl.coefficient)
         with phase("update"):
             loss = policy_loss(config, forbidden_ids=run.forbidden_ids, kl_coefficient=run.kl.coefficient, step=step)
             updates = update(run.trainers, annotated, advantages, config, loss=loss)
-            run.kl.update(advantages.metrics["kl"], len(samples))
+            run.kl.update(advantages.metrics["kl"], len(samples.scored))
+        run.rollouts.settle()
         with phase("publish"), run.engines.awake():
             run.trainers.publish(run.engines.actors, version=step + 1)
-        run.record(step, annotated, advantages, updates)
+        run.record(step, samples, annotated, advantages, updates)
         run.evaluate_if_due(step + 1)
         run.save_if_due(step + 1)

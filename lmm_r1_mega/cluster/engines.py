@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,15 @@ from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.rollout.engine import PromptLimits, RolloutEngine, Sampling
 from lmm_r1_mega.schema import Completion, Prompt, Sample
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Prompts that engines are at work on."""
+
+    prompts: list[Prompt]
+    calls: dict[str, ray.ObjectRef]
+    """By the name of the engine; prompt i is with engine i modulo their number."""
 
 
 class Engines:
@@ -45,6 +54,10 @@ class Engines:
 
         The result does not depend on the number of engines: every prompt has random numbers of its own.
         """
+        return self.collect(self.start(prompts, samples=samples, sampling=sampling, seed=seed))
+
+    def start(self, prompts: list[Prompt], *, samples: int, sampling: Sampling, seed: int) -> Generation:
+        """Begin to generate and return at once. An engine does one thing at a time: what is asked of it later waits."""
         ids = own_ids([prompt.id for prompt in prompts])
         sent = [replace(prompt, id=own, vision=None) for prompt, own in zip(prompts, ids, strict=True)]  # engines make pixels themselves
         count = len(self.actors)
@@ -53,10 +66,14 @@ class Engines:
             for i, engine in enumerate(self.actors)
             if sent[i::count]
         }
-        answers: list[list[Completion]] = [[] for _ in prompts]
-        for i, result in enumerate(wait_all(calls, doing="generation", timeout_s=self._timeout_s).values()):
-            answers[i::count] = result
-        return [Sample(prompt, completion) for prompt, group in zip(prompts, answers, strict=True) for completion in group]
+        return Generation(prompts, calls)
+
+    def collect(self, generation: Generation) -> list[Sample]:
+        """Wait for what was started."""
+        answers: list[list[Completion]] = [[] for _ in generation.prompts]
+        for i, result in enumerate(wait_all(generation.calls, doing="generation", timeout_s=self._timeout_s).values()):
+            answers[i :: len(self.actors)] = result
+        return [Sample(prompt, completion) for prompt, group in zip(generation.prompts, answers, strict=True) for completion in group]
 
     @contextmanager
     def awake(self) -> Iterator[None]:

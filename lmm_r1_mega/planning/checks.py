@@ -128,9 +128,31 @@ def _rollout_errors(config: Config, shape: ModelShape) -> Iterator[str]:
         )
 
 
+def refuse_overlap(config: Config, *, has_gpus: bool) -> None:
+    """Where the GPUs of a run are found out at its start.
+
+    Raises:
+        ValueError: generation shall be ahead of training, but both take turns on the same GPUs.
+    """
+    errors = list(_overlap_errors(config)) if has_gpus else []
+    if errors:
+        raise ValueError(errors[0])
+
+
+def _overlap_errors(config: Config) -> Iterator[str]:
+    if config.rollout.ahead and config.cluster.placement == "hybrid":
+        yield (
+            f"rollout.ahead {config.rollout.ahead} generates while the trainer works, but with cluster.placement hybrid engines sleep "
+            f"then: set cluster.placement to disaggregated, or rollout.ahead to 0"
+        )
+
+
 def _gpu_errors(config: Config, hardware: Hardware) -> Iterator[str]:
     per_node = config.cluster.gpus_per_node
-    if hardware.device == "cpu" or not per_node:
+    if hardware.device == "cpu":
+        return
+    yield from _overlap_errors(config)
+    if not per_node:
         return
     needed, present = gpus_needed(config), config.cluster.nodes * per_node
     if needed > present:

@@ -2,10 +2,11 @@
 
 import json
 import math
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
+import torch
 
 from lmm_r1_mega.algorithms.kl import kl_controller
 from lmm_r1_mega.algorithms.table import ALGORITHMS
@@ -16,9 +17,15 @@ from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream
+from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.record.book import open_book
+from lmm_r1_mega.record.completions import write_completions
+from lmm_r1_mega.record.folder import Checkpoint, RunFolder
 from lmm_r1_mega.rewards.pool import RewardPool
-from lmm_r1_mega.run import Run, load_models
+from lmm_r1_mega.rollout.engine import Sampling
+from lmm_r1_mega.rollouts import IN_FLIGHT_FILE, Rollouts
+from lmm_r1_mega.run import Run, load_models, restore
+from lmm_r1_mega.schema import Completion
 from lmm_r1_mega.settings import merge, parse_tree, to_yaml
 from lmm_r1_mega.train import run_steps
 
@@ -57,19 +64,16 @@ class Processes:
         self.trainers = Trainers(config, placement)
         self.engines.wait_until_ready()
 
-    def run(self, name: str, folder: Path) -> list[dict]:
-        """Three steps of an algorithm from the random model on; its metrics."""
-        config: Config = parse_tree(
-            merge(self.base, {"algorithm": {"name": name, **VARIANTS[name]}, "run": {"folder": str(folder)}}), source=name
-        )
+    def run(self, folder: Path, changes: dict, *, resume: Checkpoint | None = None) -> list[dict]:
+        """Three steps from the random model on, or those after a checkpoint; the metrics of all."""
+        config: Config = parse_tree(merge(merge(self.base, changes), {"run": {"folder": str(folder)}}), source="test")
         load_models(config, self.trainers)
-        self.trainers.publish(self.engines.actors, version=0)
-        with open_book(config, to_yaml(config), verb="train", resume_after=None) as book:
+        with open_book(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None) as book:
             prompts = PromptStream(config.data, self.processor, seed=0)
             run = Run(
                 config,
                 book,
-                prompts,
+                Rollouts(config, prompts, self.engines, self.rewards, phase=book.phase),
                 {},
                 self.rewards,
                 self.trainers,
@@ -77,8 +81,19 @@ class Processes:
                 kl_controller(config.algorithm.kl),
                 self.processor.forbidden_ids,
             )
+            if resume:
+                restore(run, resume)
+            self.trainers.publish(self.engines.actors, version=run.first_step)
             run_steps(run)
         return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+    def second_answers(self) -> list[str]:
+        """What the random model says in the second step, with nothing else going on."""
+        config = parse_tree(self.base, source="test")
+        load_models(config, self.trainers)
+        self.trainers.publish(self.engines.actors, version=0)
+        prompts = PromptStream(config.data, self.processor, seed=0).take(10)[5:]
+        return [one.completion.text for one in self.engines.generate(prompts, samples=4, sampling=Sampling.of(config.rollout), seed=1)]
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +108,7 @@ def test_every_algorithm_has_a_variant_here():
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_three_steps(processes, tmp_path, name):
-    rows = processes.run(name, tmp_path / "run")
+    rows = processes.run(tmp_path / "run", {"algorithm": {"name": name, **VARIANTS[name]}})
     assert [row["step"] for row in rows] == [1, 2, 3]
     for row in rows:
         assert row["samples/dispatched"] == 20 == row["samples/trained"] + row["samples/invalid"]
@@ -105,3 +120,100 @@ def test_three_steps(processes, tmp_path, name):
         assert [row["ratio/mean"] for row in rows] == [1.0, 1.0, 1.0]
     if "kl" in VARIANTS[name]:
         assert rows[1]["kl"] != 0
+
+
+def test_groups_without_variance_are_replaced(processes, tmp_path):
+    dynamic = {"enabled": True, "oversampling": 1.2, "max_refills": 3}
+    rows = processes.run(tmp_path / "run", {"algorithm": {"dynamic_sampling": dynamic, "samples_per_prompt": 2}})
+    for row in rows:
+        whole, rest = divmod(row["samples/dispatched"], 2)
+        assert rest == 0 and whole >= 6, "5 groups x 1.2 at first"
+        assert row["samples/trained"] == 10
+        assert row["frac_reward_zero_std"] == 0
+        assert row["samples/dispatched"] == row["samples/trained"] + row["samples/no_variance"] + row["samples/left_over"]
+        assert row["dynamic_sampling/generated_per_trained"] == row["samples/dispatched"] / 10
+        assert row["staleness/max"] == 0 and row["mismatch/abs_max"] < 1e-4
+    assert sum(row["samples/no_variance"] for row in rows) > 0
+    assert sum(row["dynamic_sampling/refills"] for row in rows) > 0
+
+
+def test_generation_one_step_ahead(processes, tmp_path):
+    rows = processes.run(tmp_path / "run", {"rollout": {"ahead": 1}, "algorithm": {"importance_cap": 2.0}})
+    assert [row["samples/dispatched"] for row in rows] == [40, 20, 0]
+    assert [row["samples/in_flight"] for row in rows] == [20, 20, 0]
+    assert [row["samples/trained"] for row in rows] == [20, 20, 20]
+    assert [row["staleness/max"] for row in rows] == [0, 1, 1]
+    drift = [row["mismatch/abs_max"] for row in rows]
+    assert drift[0] < 1e-4 < min(drift[1:]), "later samples come from weights of the step before"
+    recorded = [row["response"] for row in untimed(tmp_path / "run" / "rollouts.jsonl") if row["step"] == 2]
+    assert recorded == processes.second_answers()[: len(recorded)], "not one token is of newer weights"
+
+
+def test_refills_of_a_run_that_is_ahead_are_of_the_weights_that_learn(processes, tmp_path):
+    dynamic = {"enabled": True, "max_refills": 3}
+    rows = processes.run(tmp_path / "run", {"rollout": {"ahead": 1}, "algorithm": {"dynamic_sampling": dynamic, "samples_per_prompt": 2}})
+    before = 0
+    for row in rows:
+        gone = row["samples/trained"] + row["samples/no_variance"] + row["samples/left_over"]
+        assert before + row["samples/dispatched"] == gone + row["samples/in_flight"]
+        before = row["samples/in_flight"]
+    refilled = [row for row in rows[1:] if row["dynamic_sampling/refills"]]
+    assert refilled and all(0 < row["staleness/mean"] < 1 for row in refilled), "some of the step before, some of this"
+
+
+def test_nothing_to_train_ends_the_run_with_advice(processes, tmp_path):
+    never = {"reward_clip": [0.0, 0.0], "dynamic_sampling": {"enabled": True, "max_refills": 1}}
+    with pytest.raises(BadData, match=r"step 1: 0 of 10 groups .* after 1 refills: .* or set algorithm.dynamic_sampling.enabled to false"):
+        processes.run(tmp_path / "run", {"algorithm": never})
+
+
+@pytest.mark.parametrize(("ahead", "dynamic"), [(0, True), (1, True), pytest.param(1, False, marks=pytest.mark.slow)])
+def test_resumed_equals_unbroken(processes, tmp_path, ahead, dynamic):
+    changes = {
+        "rollout": {"ahead": ahead},
+        "algorithm": {"samples_per_prompt": 2, "dynamic_sampling": {"enabled": dynamic, "oversampling": 1.2, "max_refills": 3}},
+        "run": {"steps": 4, "save_every": 2, "keep_checkpoints": 2},
+    }
+    folder, files = tmp_path / "run", ("metrics.jsonl", "rollouts.jsonl")
+    processes.run(folder, changes)
+    unbroken = {name: untimed(folder / name) for name in files}
+    processes.trainers.export_hf(tmp_path / "unbroken")
+    after_two = RunFolder.open(folder).checkpoints / "step_000002"
+    assert (after_two / IN_FLIGHT_FILE).exists() == bool(ahead)
+    processes.run(folder, changes, resume=Checkpoint(2, after_two))
+    processes.trainers.export_hf(tmp_path / "resumed")
+    assert {name: untimed(folder / name) for name in files} == unbroken
+    assert (tmp_path / "resumed" / "model.safetensors").read_bytes() == (tmp_path / "unbroken" / "model.safetensors").read_bytes()
+
+
+def test_samples_in_flight_are_taken_back_with_their_prompts_only(processes, tmp_path):
+    def rollouts(samples: int, ahead: int) -> Rollouts:
+        changes = {"rollout": {"ahead": ahead}, "algorithm": {"samples_per_prompt": samples}}
+        config = parse_tree(merge(processes.base, changes), source="test")
+        stream = PromptStream(config.data, processes.processor, seed=0)
+        return Rollouts(config, stream, processes.engines, processes.rewards, phase=lambda name: nullcontext())
+
+    stream = PromptStream(parse_tree(processes.base, source="test").data, processes.processor, seed=0)
+    position, prompts = stream.position(), stream.take(6)
+    completions = [Completion(one.expanded_ids, (5,), torch.zeros(1), "five", "stop", 0) for one in prompts for _ in range(3)]
+    write_completions(tmp_path / IN_FLIGHT_FILE, completions)
+    right = rollouts(3, 1)
+    right.restore(position, tmp_path)
+    (tmp_path / "again").mkdir()
+    right.save(tmp_path / "again")
+    assert right.position() == position
+    assert (tmp_path / "again" / IN_FLIGHT_FILE).read_bytes() == (tmp_path / IN_FLIGHT_FILE).read_bytes()
+    with pytest.raises(
+        BadData, match=r"18 samples in flight that are not 2 for each of the next prompts: resume with algorithm.samples_per"
+    ):
+        rollouts(2, 1).restore(position, tmp_path)
+    no_longer_ahead = rollouts(2, 0)
+    no_longer_ahead.restore(position, tmp_path)
+    no_longer_ahead.save(tmp_path / "nowhere")  # there is nothing to write
+    assert no_longer_ahead.position() == position
+
+
+def untimed(file: Path) -> list[dict]:
+    """Rows without the times, which no two runs share."""
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    return [{name: value for name, value in row.items() if not name.startswith(("time/", "perf/"))} for row in rows]

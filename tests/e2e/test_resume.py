@@ -75,8 +75,8 @@ def unbroken(config_file) -> Path:
     return folder
 
 
-def killed_when(condition, config_file: Path, folder: Path) -> None:
-    process = start("train", str(config_file), "--run.folder", str(folder))
+def killed_when(condition, config_file: Path, folder: Path, *options: str) -> None:
+    process = start("train", str(config_file), "--run.folder", str(folder), *options)
     try:
         wait_for(lambda: condition(folder), process=process)
     finally:
@@ -98,6 +98,21 @@ def test_killed_and_resumed_equals_unbroken(config_file, unbroken, moment):
     killed_when(moment, config_file, folder)
     assert not (folder / "hf").exists()
     finish("resume", str(folder))
+    assert_same(folder, unbroken)
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_with_samples_in_flight_equals_unbroken(config_file):
+    options = ("--rollout.ahead", "1", "--algorithm.dynamic_sampling.enabled", "true", "--algorithm.dynamic_sampling.oversampling", "1.5")
+    unbroken, folder = config_file.parent / "unbroken_ahead", config_file.parent / "ahead"
+    finish("train", str(config_file), "--run.folder", str(unbroken), *options)
+    killed_when(in_third_step, config_file, folder, *options)
+    finish("resume", str(folder))
+    assert_same(folder, unbroken)
+    assert [row["staleness/max"] for row in rows(folder)] == [0, 1, 1, 1]
+
+
+def assert_same(folder: Path, unbroken: Path) -> None:
     assert rows(folder) == rows(unbroken)
     assert (folder / "hf" / "model.safetensors").read_bytes() == (unbroken / "hf" / "model.safetensors").read_bytes()
     assert (folder / "rollouts.jsonl").read_bytes() == (unbroken / "rollouts.jsonl").read_bytes()

@@ -1,12 +1,14 @@
 """Figures of a held-out file by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from lmm_r1_mega.errors import SamplesLost
 from lmm_r1_mega.evaluate import summarize
 from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored, UpdateReport
-from lmm_r1_mega.step_metrics import rollout_rows, sample_metrics, update_metrics
+from lmm_r1_mega.step_metrics import Account, rollout_rows, sample_metrics, update_metrics
 
 
 def answer(prompt, accuracy, *, length=2, invalid=None, finish="stop", source="a"):
@@ -34,7 +36,7 @@ def test_accuracy_pass_at_n_and_greedy():
 
 
 def test_metrics_of_a_steps_samples():
-    row = sample_metrics(SAMPLED, dispatched=4, trained=3)
+    row = sample_metrics(SAMPLED, Account(0, 4), trained=3)
     assert row["rewards/accuracy/mean"] == pytest.approx(1 / 3)
     assert row["reward/source/a"] == pytest.approx(1.0)
     assert row["reward/source/b"] == pytest.approx(0.5)
@@ -44,8 +46,27 @@ def test_metrics_of_a_steps_samples():
 
 
 def test_a_sample_that_vanishes_stops_the_run():
-    with pytest.raises(SamplesLost, match="4 samples were asked for, 2 are trained and 1 have no verdict"):
-        sample_metrics(SAMPLED[1:], dispatched=4, trained=2)
+    with pytest.raises(SamplesLost, match="4 samples were asked for, 2 are trained, 1 have no verdict, 0 are dropped and 0 in flight"):
+        sample_metrics(SAMPLED[1:], Account(0, 4), trained=2)
+
+
+def test_every_sample_is_somewhere():
+    dropped = {"no_variance": [answer("x", 1.0), answer("x", 0.0, invalid="memory")], "left_over": [answer("y", 1.0), answer("y", 0.0)]}
+    account = Account(in_flight_before=6, dispatched=8, dropped=dropped, in_flight=6)
+    row = sample_metrics(SAMPLED, account, trained=3)
+    assert {name: value for name, value in row.items() if name.startswith(("samples/", "invalid/"))} == {
+        "samples/dispatched": 8,
+        "samples/trained": 3,
+        "samples/invalid": 2,
+        "samples/no_variance": 1,
+        "samples/left_over": 2,
+        "samples/in_flight": 6,
+        "invalid/timeout": 1,
+        "invalid/memory": 1,
+    }
+    for lost in (replace(account, in_flight=5), replace(account, dropped={}), replace(account, in_flight_before=7)):
+        with pytest.raises(SamplesLost):
+            sample_metrics(SAMPLED, lost, trained=3)
 
 
 def test_updates_are_averaged_and_the_critics_named():

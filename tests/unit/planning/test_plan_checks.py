@@ -6,7 +6,7 @@ import pytest
 from paper_model import small_shape
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.planning.checks import find_problems, nearest, rollout_tensor_sizes, tensor_sizes
+from lmm_r1_mega.planning.checks import find_problems, nearest, refuse_overlap, rollout_tensor_sizes, tensor_sizes
 from lmm_r1_mega.planning.hardware import Hardware
 
 GPU = Hardware(80.0)
@@ -56,6 +56,10 @@ def test_nearest(value, expected):
         ({"layout": {"data": 4}}, "32 GPUs are needed .* are 16: lower layout.data to 2, or raise cluster.nodes to 4"),
         ({"layout": {"pipeline": 14, "data": 1}}, "56 GPUs are needed .* are 16: lower layout.tensor or layout.pipeline, or raise .* to 7"),
         ({"cluster": {"placement": "disaggregated"}}, r"32 GPUs are needed \(.* \+ 16 of the engines\)"),
+        (
+            {"rollout": {"ahead": 1}},
+            "rollout.ahead 1 generates while the trainer works, .* engines sleep then: set cluster.placement to disaggregated, or .* to 0",
+        ),
         ({"cluster": {"nodes": 6, "gpus_per_node": 3}}, "rollout.tensor 4 does not divide cluster.gpus_per_node 3 .*: use 3"),
     ],
 )
@@ -85,3 +89,12 @@ def test_warnings(published, sections, message):
 def test_fp8_wants_aligned_widths():
     [message] = [one for one in problems(small_shape(), "warning", model={"precision": "fp8"}) if one.startswith("fp8")]
     assert "hidden size 8 and feed-forward width a rank 3" in message
+
+
+def test_engines_with_gpus_of_their_own_and_cpus_may_be_ahead(published):
+    apart = {"rollout": {"ahead": 1}, "cluster": {"placement": "disaggregated", "nodes": 4}}
+    assert problems(published("7B"), "error", **apart) == []
+    shared = Config.model_validate({"rollout": {"ahead": 1}})
+    refuse_overlap(shared, has_gpus=False)
+    with pytest.raises(ValueError, match=r"rollout.ahead 1 .*: set cluster.placement to disaggregated"):
+        refuse_overlap(shared, has_gpus=True)
