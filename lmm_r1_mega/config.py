@@ -7,14 +7,33 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+
+
+def _server_address(text: str) -> str:
+    """An http address without a secret in it."""
+    parts = urlsplit(text)
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(
+            f"the address of {parts.hostname} names a user or password, and settings are written to disk: take it out and put the token "
+            f"into the environment (LMM_R1_REWARD_TOKEN, LMM_R1_JUDGE_KEY)"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{text!r} is no address of a server: write http://HOST:PORT/PATH or https://HOST/PATH")
+    if parts.port == 0 or parts.fragment:  # reading the port raises ValueError where it is none
+        raise ValueError(f"{text!r} is no address of a server: its port is 0 or it has a #fragment")
+    return text
+
+
+ServerAddress = Annotated[str, AfterValidator(_server_address)]
 
 AlgorithmName = Literal["ppo", "grpo", "dr_grpo", "rloo", "reinforce", "reinforce_pp", "reinforce_baseline"]
 Aggregation = Literal["token", "sequence", "constant"]
@@ -216,8 +235,41 @@ class CriticSettings(Section):
     """Steps in which only the critic learns."""
 
 
+class RemoteSettings(Section):
+    """Reward servers; their token comes from the environment (LMM_R1_REWARD_TOKEN)."""
+
+    urls: tuple[ServerAddress, ...] = ()
+    """Equal servers that share the responses and stand in for each other: component `remote`, of weight 1 unless `weights` names it."""
+    timeout_s: Positive = 60
+    """Time limit of one request to a server or judge."""
+    budget_s: Positive = 300
+    """Time limit of a server's or judge's answers to all responses of a step, retries included; what is missing then is invalid."""
+
+
+class JudgeSettings(Section):
+    """A language model behind an OpenAI-compatible interface that grades responses; its key comes from LMM_R1_JUDGE_KEY."""
+
+    urls: tuple[ServerAddress, ...] = ()
+    """Equal endpoints, each up to `/v1`, under the limits of `reward.remote`: component `judge`, of weight 1 unless `weights` names it."""
+    model: str = ""
+    """The judge's name at its endpoints."""
+    prompt: str = (
+        "You grade an answer to a problem.\n\nProblem:\n{prompt}\n\nReference answer:\n{answer}\n\nAnswer to grade:\n{response}\n\n"
+        "Say briefly what is right and wrong, then end with a line `Score: x`, x a number from 0 (wrong) to 1 (right)."
+    )
+    """What the judge is asked, with places for {prompt}, {response} and {answer}; the last line `Score: NUMBER` of its reply counts."""
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> JudgeSettings:
+        if self.urls and not self.model:
+            raise ValueError("reward.judge.urls is set, but reward.judge.model is empty: give the judge's name at its endpoint")
+        if "{response}" not in self.prompt:
+            raise ValueError("reward.judge.prompt has no place for the response: write {response} where it shall stand")
+        return self
+
+
 class RewardSettings(Section):
-    """Rule rewards and their workers."""
+    """Rewards: rules, the user's function, servers, a judge and reward models."""
 
     weights: dict[str, float] = {"format": 0.5, "accuracy": 1.0}
     """Named components and their weights in the sum."""
@@ -229,6 +281,14 @@ class RewardSettings(Section):
     """Time limit of one response; past it the score is invalid."""
     memory_mib: Count = 2048
     """Address space of one worker beyond what it has at start."""
+    models: dict[str, Path] = {}
+    """Hugging Face folders of reward models by name: components `model/NAME`, of weight 1 unless `weights` names them."""
+    normalize: bool = False
+    """Reward models' scores less their running mean, divided by their running standard deviation."""
+    remote: RemoteSettings = RemoteSettings()
+    """Reward servers."""
+    judge: JudgeSettings = JudgeSettings()
+    """A language model that grades."""
 
 
 class OptimizerSettings(Section):

@@ -14,7 +14,8 @@ from lmm_r1_mega.config import Config, RewardSettings, RolloutSettings
 from lmm_r1_mega.convert.checkpoints import refuse_damaged
 from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
+from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.total import Rewards
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Prompt, Sample, Scored
 
@@ -60,16 +61,16 @@ def greedy_sampling(settings: RolloutSettings) -> Sampling:
     return Sampling(max_response_tokens=settings.max_response_tokens, temperature=0.0, stop=settings.stop)
 
 
-def score(rewards: RewardPool, samples: list[Sample]) -> list[Scored]:
-    """Verdicts in the order of the samples. Rewards read the response alone."""
-    inputs = [RewardInput(response=one.completion.text, answer=one.prompt.answer, prompt=one.prompt.text) for one in samples]
-    return [Scored(one, verdict) for one, verdict in zip(samples, rewards.score(inputs), strict=True)]
+def score(rewards: Rewards, samples: list[Sample]) -> list[Scored]:
+    """Verdicts in the order of the samples."""
+    return [Scored(one, verdict) for one, verdict in zip(samples, rewards.score(samples), strict=True)]
 
 
 def evaluate(
-    engines: Engines, rewards: RewardPool, prompts: list[Prompt], settings: RolloutSettings, *, samples: int, seed: int
+    engines: Engines, rewards: Rewards, prompts: list[Prompt], settings: RolloutSettings, *, samples: int, seed: int
 ) -> Evaluation:
-    """Generate and score `samples` answers a prompt, and one greedy answer."""
+    """Generate and score `samples` answers a prompt, and one greedy answer. Only this machine's rewards are asked."""
+    rewards = rewards.local()
     sampled = score(rewards, engines.generate(prompts, samples=samples, sampling=Sampling.of(settings), seed=seed))
     greedy = score(rewards, engines.generate(prompts, samples=1, sampling=greedy_sampling(settings), seed=seed))
     return Evaluation(summarize(sampled, greedy, samples=samples), greedy)
@@ -113,9 +114,10 @@ def evaluate_files(model_path: Path, files: Mapping[str, Path], config: Config) 
     held_out = {name: PromptFile(path, config.data, processor) for name, path in files.items()}
     max_images = max(prompts.max_images for prompts in held_out.values())
     samples, seed = config.run.eval_samples, config.run.seed
-    with ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=0)), RewardPool(config.reward) as rewards:
+    with ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=0)), RewardPool(config.reward) as pool:
         engines = Engines(config, place(config, num_trainers=0), model_path, max_images=max_images)
         engines.wait_until_ready()
+        rewards = Rewards(pool, pool.weights)
         return {
             name: evaluate(engines, rewards, list(prompts), config.rollout, samples=samples, seed=seed)
             for name, prompts in held_out.items()

@@ -13,6 +13,7 @@ from lmm_r1_mega.algorithms.table import ALGORITHMS
 from lmm_r1_mega.algorithms.trajectories import Advantages
 from lmm_r1_mega.cluster.engines import Engines
 from lmm_r1_mega.cluster.placement import num_bundles, place
+from lmm_r1_mega.cluster.reward_models import RewardModels
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.cluster.workers import Role
@@ -31,6 +32,7 @@ from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.record.lines import naming_full_disks
 from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.total import Rewards, rewards_of
 from lmm_r1_mega.settings import to_yaml
 from lmm_r1_mega.step_metrics import rollout_rows, sample_metrics, update_metrics
 
@@ -45,7 +47,7 @@ class Run:
     book: Book
     prompts: PromptStream
     held_out: Mapping[str, PromptFile]
-    rewards: RewardPool
+    rewards: Rewards
     trainers: Trainers
     engines: Engines
     kl: FixedKL | AdaptiveKL
@@ -75,7 +77,7 @@ class Run:
     def save_if_due(self, done: int) -> None:
         """A checkpoint after every `run.save_every` steps, and after the last."""
         if is_due(done, self.config.run.save_every, last=self.config.run.steps):
-            state = {"step": done, "position": asdict(self.prompts.position()), "kl": self.kl.state()}
+            state = {"step": done, "position": asdict(self.prompts.position()), "kl": self.kl.state(), "rewards": self.rewards.state()}
             save(self.book, self.trainers, state, roles=roles(self.config), keep=self.config.run.keep_checkpoints)
 
     def evaluate_if_due(self, done: int) -> None:
@@ -111,7 +113,7 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
         prompts = PromptStream(config.data, processor, seed=config.run.seed)
         refuse_unanswered(prompts, config)
         held_out = {name: PromptFile(path, config.data, processor) for name, path in config.data.eval.items()}
-        rewards = stack.enter_context(RewardPool(config.reward))
+        pool = stack.enter_context(RewardPool(config.reward))
         book = stack.enter_context(open_book(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None))
         with book.phase("start"):
             stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)))
@@ -121,6 +123,8 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
             engines.make_room()
             trainers = Trainers(config, placement)
             load_models(config, trainers)
+            models = RewardModels(config, placement).scores if config.reward.models else None
+            rewards = rewards_of(config.reward, pool, models=models, seed=config.run.seed)
             run = Run(
                 config, book, prompts, held_out, rewards, trainers, engines, kl_controller(config.algorithm.kl), processor.forbidden_ids
             )
@@ -189,6 +193,7 @@ def _restore(run: Run, checkpoint: Checkpoint) -> None:
     run.trainers.restore({role: checkpoint.path / role for role in roles(run.config)})
     run.prompts.restore(StreamPosition(**state["position"]))
     run.kl.restore(state["kl"])
+    run.rewards.restore(state["rewards"])
     run.first_step = state["step"]
 
 

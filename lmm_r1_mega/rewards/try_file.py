@@ -10,6 +10,7 @@ from typing import Any
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
+from lmm_r1_mega.rewards.total import rewards_of
 
 
 def try_file(path: Path, settings: RewardSettings) -> Iterator[dict[str, Any]]:
@@ -19,7 +20,7 @@ def try_file(path: Path, settings: RewardSettings) -> Iterator[dict[str, Any]]:
     """
     inputs = [_read(line, place=f"{path}:{number}") for number, line in enumerate(_lines(path), start=1) if line.strip()]
     with RewardPool(settings) as pool:
-        for score in pool.score(inputs):
+        for score in rewards_of(settings, pool).score_texts(inputs):
             yield {"reward": score.reward, "parts": score.parts, "invalid": score.invalid}
 
 

@@ -18,6 +18,7 @@ from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream
 from lmm_r1_mega.record.book import open_book
 from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.total import rewards_of
 from lmm_r1_mega.run import Run, load_models
 from lmm_r1_mega.settings import merge, parse_tree, to_yaml
 from lmm_r1_mega.train import run_steps
@@ -50,7 +51,7 @@ class Processes:
         )
         config = parse_tree(self.base, source="test")
         stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=2)))
-        self.rewards = stack.enter_context(RewardPool(config.reward))
+        self.rewards = rewards_of(config.reward, stack.enter_context(RewardPool(config.reward)))
         self.processor = Processor.load(config.model.path, min_pixels=3136, max_pixels=3136)
         placement = place(config, num_trainers=2)
         self.engines = Engines(config, placement, config.model.path, max_images=1)

@@ -34,6 +34,8 @@ OWNERS = {
     "tyro": (),
     "yaml": ("settings",),
     "pyarrow": ("data",),
+    "http.client": ("rewards.posting",),
+    "http.server": ("rewards.serving",),
 }
 
 LAZY = {
@@ -42,6 +44,7 @@ LAZY = {
     "tiny_model": "transformers needs the shim first",
     "data.processor": "transformers needs the shim first",
     "models.tower": "transformers needs the shim first",
+    "models.reward_model": "transformers needs the shim first",
     "models.device": "megatron.core takes seconds to import and is patched only where there is no CUDA",
     "models.specs": "Transformer Engine exists on GPUs only",
     "record.trackers": "a tracker's library is needed only by a run that asks for it",
