@@ -5,6 +5,7 @@ Importing this module imports neither torch nor any engine, so `--help` and `--d
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -23,13 +24,14 @@ def _server_address(text: str) -> str:
     parts = urlsplit(text)
     if parts.username is not None or parts.password is not None:
         raise ValueError(
-            f"the address of {parts.hostname} names a user or password, and settings are written to disk: take it out and put the token "
-            f"into the environment (LMM_R1_REWARD_TOKEN, LMM_R1_JUDGE_KEY)"
+            f"reward.remote.urls or reward.judge.urls: the address of {parts.hostname} holds a user or password, and settings are written "
+            f"to disk: take it out and set LMM_R1_REWARD_TOKEN or LMM_R1_JUDGE_KEY in the environment"
         )
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{text!r} is no address of a server: write http://HOST:PORT/PATH or https://HOST/PATH")
-    if parts.port == 0 or parts.fragment:  # reading the port raises ValueError where it is none
-        raise ValueError(f"{text!r} is no address of a server: its port is 0 or it has a #fragment")
+    is_address = parts.scheme in ("http", "https") and parts.hostname and not parts.fragment and not re.search(r"[^!-~]", text)
+    if not is_address or parts.port == 0:  # reading the port raises ValueError where it is none
+        raise ValueError(
+            f"reward.remote.urls or reward.judge.urls: {text!r} is no address: write http://HOST:PORT/PATH or https://HOST/PATH"
+        )
     return text
 
 

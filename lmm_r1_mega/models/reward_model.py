@@ -52,7 +52,7 @@ class RewardModel:
     """A reward model in this process. On a GPU it is there only while it scores."""
 
     def __init__(self, folder: Path, *, precision: Literal["auto", "fp32", "bf16", "fp8"], batch_tokens: int) -> None:
-        architecture = _architecture(folder)
+        architecture = architecture_of(folder)
         dtype = torch.float32 if resolve_precision(precision) == "fp32" else torch.bfloat16
         make_torchvision_importable()
         self._scorer: Scorer = _Vision(folder, dtype) if architecture == VISION_LANGUAGE else _Classifier(folder, dtype)
@@ -94,14 +94,14 @@ class _Classifier:
     """`AutoModelForSequenceClassification` with one label."""
 
     def __init__(self, folder: Path, dtype: torch.dtype) -> None:
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer  # needs the shim first
+        from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer  # needs the shim first
 
+        config = AutoConfig.from_pretrained(folder, **_LOADING)
+        if config.num_labels != 1:
+            raise ValueError(f"reward.models {folder} has {config.num_labels} labels: a reward model has one")
         self._tokenizer = AutoTokenizer.from_pretrained(folder, **_LOADING)
         self.module, report = AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype, output_loading_info=True, **_LOADING)
         _refuse_missing(folder, report["missing_keys"])
-        config = self.module.config
-        if config.num_labels != 1:
-            raise ValueError(f"reward.models {folder} has {config.num_labels} labels: a reward model has one")
         text = config.get_text_config()
         self._pad = text.pad_token_id
         self.max_tokens: int = text.max_position_embeddings
@@ -185,7 +185,8 @@ def _on(module: torch.nn.Module, device: torch.device) -> Iterator[None]:
             torch.cuda.empty_cache()
 
 
-def _architecture(folder: Path) -> str:
+def architecture_of(folder: Path) -> str:
+    """Name of the model in a folder; ValueError where it is none of the two kinds."""
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise ValueError(f"reward.models {folder} has no config.json: give the Hugging Face folder of a reward model")

@@ -26,6 +26,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 10.0
 """Before the first repetition, and before any."""
 MAX_PARTIAL = 3
 """Answers with gaps to one request; the last of them is taken as it is."""
+NO_TIME = "no answer in time"
 GRACE_S = 0.2
 """For lanes to report that the time is over."""
 
@@ -81,7 +82,7 @@ class Servers:
         for _ in range(min(len(contents), LANES * len(self._turns.servers))):
             # A daemon: one that hangs in the resolver of names keeps neither the step nor the end of the run waiting.
             threading.Thread(target=lane, name="reward request", daemon=True).start()
-        answers: list[T | Unanswered] = [Unanswered("no answer in time")] * len(contents)
+        answers: list[T | Unanswered] = [Unanswered(NO_TIME)] * len(contents)
         for place, answer in _until(answered, deadline + GRACE_S, count=len(contents)):
             if isinstance(answer, BaseException):
                 raise answer
@@ -100,28 +101,31 @@ class _Call(Generic[T]):
     read: Callable[[int, Any], T]
 
     def answer(self, place: int, content: Any, chance: random.Random) -> T | Unanswered | BaseException:
-        """Asks until there is an answer, nobody left to ask, or no time; an exception of `read` is given back."""
-        refused: set[str] = set()
-        partial: list[T] = []
-        reason = "no answer in time"
+        """The answer, the reason why there is none, or what `read` raised, for the caller's thread to raise."""
         try:
-            body = json.dumps(content).encode()
-            for attempt in itertools.count():
-                server = self.turns.take(without=refused, deadline=self.deadline)
-                if server is None:
-                    break
-                try:
-                    return self._attempt(server, place, body)
-                except NoAnswer as problem:
-                    reason = str(problem)
-                    refused |= {server.url} if isinstance(problem, Refused) else set()
-                    partial += [problem.answer] if isinstance(problem, Partial) else []
-                if len(partial) == MAX_PARTIAL:
-                    break
-                self._wait(attempt, chance)
+            return self._ask(place, json.dumps(content).encode(), chance)
         except BaseException as error:
             return error
-        return partial[-1] if partial else Unanswered(reason)
+
+    def _ask(self, place: int, body: bytes, chance: random.Random) -> T | Unanswered:
+        """Asks until there is an answer, nobody left to ask, or no time."""
+        refused: set[str] = set()
+        partial: list[T] = []
+        reason = ""
+        for attempt in itertools.count():
+            is_settled = len(partial) == MAX_PARTIAL
+            server = None if is_settled else self.turns.take(without=refused, deadline=self.deadline)
+            if server is None:
+                break
+            try:
+                return self._attempt(server, place, body)
+            except NoAnswer as problem:
+                refused |= {server.url} if isinstance(problem, Refused) else set()
+                partial += [problem.answer] if isinstance(problem, Partial) else []
+                if not reason or time.monotonic() < self.deadline:  # the last attempt may fail for want of time alone
+                    reason = str(problem)
+            self._wait(attempt, chance)
+        return partial[-1] if partial else Unanswered(reason or NO_TIME)
 
     def _attempt(self, server: Server, place: int, body: bytes) -> T:
         try:
