@@ -27,7 +27,7 @@ from lmm_r1_mega.data.stream import PromptStream, StreamPosition
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.evaluate import ACCURACY, SetAccuracy, evaluate, refuse_unmeasurable
 from lmm_r1_mega.learning import REFERENCE, Annotated, Updates, mismatch_metrics, needs_reference
-from lmm_r1_mega.models.reward_model import architecture_of
+from lmm_r1_mega.models.reward_model import kind_of
 from lmm_r1_mega.planning.checks import refuse_impossible
 from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.record.folder import Checkpoint
@@ -109,8 +109,7 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
         refuse_impossible(config, read_shape(config.model.path), generates=True)
         refuse_damaged(config.model.path)
         for folder in config.reward.models.values():
-            architecture_of(folder)
-            refuse_damaged(folder)
+            kind_of(folder)
         if config.data.eval:
             refuse_unmeasurable(config.reward)
         processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)

@@ -54,7 +54,7 @@ def _serve(arguments: list[str]) -> int:
         _server(host or "127.0.0.1", port or "5000", token=token, opening=opening or CHAT_TURN) as server,
         RewardPool(settings) as pool,
     ):
-        print(f"serving {', '.join(pool.weights)} at http://{host or '127.0.0.1'}:{server.server_port}", flush=True)
+        print(f"serving {', '.join(pool.weights)} at {server.address}", flush=True)
         serve(server, pool)
     return DONE
 

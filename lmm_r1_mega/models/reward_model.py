@@ -3,7 +3,7 @@
 * a classifier: `architectures` in config.json names one `...ForSequenceClassification`, with a single label. What
   `AutoModelForSequenceClassification` says is the score; images of the prompt are not seen.
 * Qwen2.5-VL with a value head: `architectures` names `Qwen2_5_VLForConditionalGeneration`, and beside that model's weights the
-  safetensors hold `score.weight` of shape [1, hidden] (what LMM-R1 and OpenRLHF save). The score is the head times the last
+  safetensors hold `score.weight` of shape [1, hidden], the name of a classifier's head too. The score is the head times the last
   token's hidden state after the final norm.
 
 Both read the prompt as the policy's template wrote it, the response, and where the policy ended it their own end-of-turn token.
@@ -31,6 +31,7 @@ HEAD = "score.weight"
 VISION_LANGUAGE = "Qwen2_5_VLForConditionalGeneration"
 CLASSIFIER_SUFFIX = "ForSequenceClassification"
 _LOADING: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+_WEIGHTS: dict[str, Any] = {**_LOADING, "use_safetensors": True, "output_loading_info": True}
 
 
 class Scorer(Protocol):
@@ -52,7 +53,7 @@ class RewardModel:
     """A reward model in this process. On a GPU it is there only while it scores."""
 
     def __init__(self, folder: Path, *, precision: Literal["auto", "fp32", "bf16", "fp8"], batch_tokens: int) -> None:
-        architecture = architecture_of(folder)
+        architecture = kind_of(folder)
         dtype = torch.float32 if resolve_precision(precision) == "fp32" else torch.bfloat16
         make_torchvision_importable()
         self._scorer: Scorer = _Vision(folder, dtype) if architecture == VISION_LANGUAGE else _Classifier(folder, dtype)
@@ -100,7 +101,7 @@ class _Classifier:
         if config.num_labels != 1:
             raise ValueError(f"reward.models {folder} has {config.num_labels} labels: a reward model has one")
         self._tokenizer = AutoTokenizer.from_pretrained(folder, **_LOADING)
-        self.module, report = AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype, output_loading_info=True, **_LOADING)
+        self.module, report = AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype, **_WEIGHTS)
         _refuse_missing(folder, report["missing_keys"])
         text = config.get_text_config()
         self._pad = text.pad_token_id
@@ -123,10 +124,8 @@ class _Vision:
         from transformers import Qwen2_5_VLForConditionalGeneration  # needs the shim first
 
         with HFReader(folder) as weights:
-            if HEAD not in weights.contents.specs:
-                raise ValueError(f"reward.models {folder} has no {HEAD} of shape [1, hidden]: give a model with a value head")
             head = weights.tensor(HEAD)
-        model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype, output_loading_info=True, **_LOADING)
+        model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype, **_WEIGHTS)
         _refuse_missing(folder, [name for name in report["missing_keys"] if name != "lm_head.weight"])
         text = model.config.get_text_config()
         if tuple(head.shape) != (1, text.hidden_size):
@@ -185,18 +184,23 @@ def _on(module: torch.nn.Module, device: torch.device) -> Iterator[None]:
             torch.cuda.empty_cache()
 
 
-def architecture_of(folder: Path) -> str:
-    """Name of the model in a folder; ValueError where it is none of the two kinds."""
+def kind_of(folder: Path) -> str:
+    """Name of the architecture in a folder, whose weights are looked at no further than their headers.
+
+    Raises: ValueError where it is no reward model of the two kinds, or a file of it is missing or cut.
+    """
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise ValueError(f"reward.models {folder} has no config.json: give the Hugging Face folder of a reward model")
-    named = json.loads(path.read_text(encoding="utf-8")).get("architectures") or [""]
-    if named[0] != VISION_LANGUAGE and not named[0].endswith(CLASSIFIER_SUFFIX):
+    [name, *_] = json.loads(path.read_text(encoding="utf-8")).get("architectures") or ["model without a name"]
+    if name != VISION_LANGUAGE and not name.endswith(CLASSIFIER_SUFFIX):
         raise ValueError(
-            f"reward.models {folder} is a {named[0] or 'model without a name'}: give a ...{CLASSIFIER_SUFFIX} with one label, or a "
-            f"{VISION_LANGUAGE} with {HEAD}"
+            f"reward.models {folder} is a {name}: give a ...{CLASSIFIER_SUFFIX} with one label, or a {VISION_LANGUAGE} with {HEAD}"
         )
-    return named[0]
+    with HFReader(folder) as weights:
+        if name == VISION_LANGUAGE and HEAD not in weights.contents.specs:
+            raise ValueError(f"reward.models {folder} has no {HEAD} of shape [1, hidden]: give a model with a value head")
+    return name
 
 
 def _refuse_missing(folder: Path, missing: Sequence[str]) -> None:

@@ -62,11 +62,18 @@ class RewardServer(ThreadingHTTPServer):
 
     def __init__(self, host: str, port: int, *, token: str, opening: str) -> None:
         refuse_open_door(host, token)
+        self._host = host
         self.token = token
         self.opening = opening
         self.waiting: queue.SimpleQueue[Ticket] = queue.SimpleQueue()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        host = f"[{self._host}]" if self.address_family == socket.AF_INET6 else self._host
+        return f"http://{host}:{self.server_port}"
 
 
 def refuse_open_door(host: str, token: str) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.models.reward_model import RewardModel, token_batches
+from lmm_r1_mega.models.reward_model import RewardModel, kind_of, token_batches
 from lmm_r1_mega.schema import Completion, Prompt, Sample
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model, sum_corpus, train_tokenizer
 from lmm_r1_mega.torchvision_shim import make_torchvision_importable
@@ -173,3 +173,15 @@ def test_folders_that_are_no_reward_model_are_named(classifier, vision_model, tm
     save_file({name: weights[name] for name in weights if name != "score.weight"}, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match=r"lacks score.weight"):
         opened()
+
+
+def test_a_vision_model_without_a_head_is_named_before_it_is_loaded(vision_model, tmp_path):
+    for path in vision_model.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file({name: weights[name] for name in weights if name != "score.weight"}, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"has no score.weight of shape \[1, hidden\]"):
+        kind_of(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"lacks model.safetensors"):
+        kind_of(tmp_path)
