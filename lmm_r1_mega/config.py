@@ -255,17 +255,14 @@ class JudgeSettings(Section):
     """Equal endpoints, each up to `/v1`, under the limits of `reward.remote`: component `judge`, of weight 1 unless `weights` names it."""
     model: str = ""
     """The judge's name at its endpoints."""
-    prompt: str = (
-        "You grade an answer to a problem.\n\nProblem:\n{prompt}\n\nReference answer:\n{answer}\n\nAnswer to grade:\n{response}\n\n"
-        "Say briefly what is right and wrong, then end with a line `Score: x`, x a number from 0 (wrong) to 1 (right)."
-    )
-    """What the judge is asked, with places for {prompt}, {response} and {answer}; the last line `Score: NUMBER` of its reply counts."""
+    prompt: str | None = None
+    """What the judge is asked, with places for {prompt}, {response} and {answer}; left out: for a grade from 0 to 1."""
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> JudgeSettings:
         if self.urls and not self.model:
             raise ValueError("reward.judge.urls is set, but reward.judge.model is empty: give the judge's name at its endpoint")
-        if "{response}" not in self.prompt:
+        if self.prompt is not None and "{response}" not in self.prompt:
             raise ValueError("reward.judge.prompt has no place for the response: write {response} where it shall stand")
         return self
 

@@ -20,6 +20,20 @@ from lmm_r1_mega.rewards.remote import bearer
 from lmm_r1_mega.rewards.servers import Servers, Unanswered
 
 KEY_VARIABLE = "LMM_R1_JUDGE_KEY"
+QUESTION = """\
+You grade an answer to a problem.
+
+Problem:
+{prompt}
+
+Reference answer:
+{answer}
+
+Answer to grade:
+{response}
+
+Say briefly what is right and wrong, then end with a line `Score: x`, x a number from 0 (wrong) to 1 (right).
+"""
 PLACES = re.compile(r"\{(prompt|response|answer)\}")
 SCORE_LINE = re.compile(r"score:[ \t]*([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?)", re.IGNORECASE)
 
@@ -38,7 +52,7 @@ class Judge:
         return [_verdict(reply) for reply in replies]
 
     def _request(self, given: RewardInput) -> dict[str, Any]:
-        question = fill_in(self._settings.prompt, given)
+        question = fill_in(self._settings.prompt or QUESTION, given)
         return {"model": self._settings.model, "messages": [{"role": "user", "content": question}], "temperature": 0}
 
 

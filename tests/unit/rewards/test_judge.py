@@ -6,7 +6,7 @@ import pytest
 from loopback import loopback, loopbacks, send
 
 from lmm_r1_mega.config import JudgeSettings, RemoteSettings
-from lmm_r1_mega.rewards.judge import Judge, fill_in, score_of
+from lmm_r1_mega.rewards.judge import QUESTION, Judge, fill_in, score_of
 from lmm_r1_mega.rewards.messages import RewardInput, Verdict
 
 
@@ -36,6 +36,8 @@ def test_the_last_line_with_a_score_counts(reply, score):
 def test_texts_that_look_like_places_are_left_as_they_are():
     given = RewardInput("r {answer} {prompt}", 4, "p {response}")
     assert fill_in("{prompt}|{response}|{answer}|{other}{}", given) == "p {response}|r {answer} {prompt}|4|{other}{}"
+    question = fill_in(QUESTION, given)
+    assert all(f"\n{text}\n" in question for text in ("r {answer} {prompt}", "4", "p {response}"))
     assert fill_in("<{answer}>{response}", RewardInput("r", None)) == "<>r"
 
 
