@@ -8,14 +8,15 @@ from typing import Self
 
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.rewards.killable import KillableWorkers
-from lmm_r1_mega.rewards.messages import Job, JobKind, Plan, RewardInput, Verdict
-from lmm_r1_mega.rewards.rules import RULES
+from lmm_r1_mega.rewards.messages import Answer, Job, JobKind, Plan, RewardInput, Terms, Verdict
+from lmm_r1_mega.rewards.rules import RULES, measure_of
 from lmm_r1_mega.schema import Score
 
 __all__ = ["RewardInput", "RewardPool"]
 
 MAX_JOB = 16
 FUNCTION = "function"
+TRUNCATED = "truncated"
 FUNCTION_WEIGHT = 1.0
 """Weight of the user's function where `reward.weights` does not name it."""
 
@@ -35,7 +36,8 @@ class RewardPool:
     def __enter__(self) -> Self:
         path = self._settings.function
         rules = tuple(name for name in self._weights if name != FUNCTION)
-        plan = Plan((), rules, str(path.resolve()) if path else None, memory_mib=self._settings.memory_mib, parent=0)
+        terms = Terms(rules, overlong=self._settings.overlong, repetition_ngram=self._settings.repetition_ngram)
+        plan = Plan((), terms, str(path.resolve()) if path else None, memory_mib=self._settings.memory_mib, parent=0)
         self._workers = KillableWorkers(plan, workers=self._settings.workers, timeout_s=self._settings.timeout_s)
         return self
 
@@ -45,18 +47,26 @@ class RewardPool:
         self._workers = None
 
     def score(self, inputs: Sequence[RewardInput]) -> list[Score]:
-        """One score a response, in order: the weighted sum of its parts, or no reward and the reason."""
+        """One score a response, in order: the weighted sum of its parts, or no reward and the reason.
+
+        A truncated response keeps its parts where `reward.mask_truncated` takes its reward.
+        """
         kinds: list[JobKind] = ["rules"] if set(self._weights) - {FUNCTION} else []
         if FUNCTION in self._weights:
             kinds.append("function")
         found = self._open.run(job for kind in kinds for job in self._jobs(kind, inputs))
-        return [self._score([found[kind, place] for kind in kinds]) for place in range(len(inputs))]
+        return [self._score(given, [found[kind, place] for kind in kinds]) for place, given in enumerate(inputs)]
 
-    def gold_problems(self, answers: Sequence[str | int | float | None]) -> list[str | None]:
-        """For each gold answer what is wrong with it (see `equality.gold_problem`), under the same limits as a response."""
+    def gold_problems(self, answers: Sequence[Answer]) -> list[str | None]:
+        """For each gold answer why a rule cannot compare with it, or None, under the same limits as a response."""
         inputs = [RewardInput(response="", answer=answer) for answer in answers]
         found = self._open.run(self._jobs("gold", inputs))
         return [found["gold", place].invalid for place in range(len(inputs))]
+
+    @property
+    def measure(self) -> str:
+        """The component that tells right from wrong."""
+        return measure_of(self._weights)
 
     @property
     def _open(self) -> KillableWorkers:
@@ -70,9 +80,11 @@ class RewardPool:
         places = list(enumerate(inputs))
         return (Job(kind, tuple(places[start : start + size])) for start in range(0, len(places), size))
 
-    def _score(self, verdicts: list[Verdict]) -> Score:
+    def _score(self, given: RewardInput, verdicts: list[Verdict]) -> Score:
         parts = {name: value for verdict in verdicts for name, value in verdict.parts.items()}
         invalid = next((verdict.invalid for verdict in verdicts if verdict.invalid), None)
+        if given.is_truncated and self._settings.mask_truncated:
+            invalid = invalid or TRUNCATED
         reward = None if invalid else sum(weight * parts[name] for name, weight in self._weights.items())
         return Score(reward, parts, invalid)
 
