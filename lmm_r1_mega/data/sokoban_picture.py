@@ -43,7 +43,7 @@ def _floor(pen: Pen, corner: Corner) -> None:
 
 
 def _target(pen: Pen, corner: Corner) -> None:
-    pen.ellipse(_inside(corner, 8), outline=TARGET, width=3)
+    pen.ellipse(_inside(corner, 4), outline=TARGET, width=3)
 
 
 def _box(pen: Pen, corner: Corner) -> None:
@@ -55,7 +55,7 @@ def _placed(pen: Pen, corner: Corner) -> None:
 
 
 def _player(pen: Pen, corner: Corner) -> None:
-    pen.ellipse(_inside(corner, 6), fill=PLAYER)
+    pen.ellipse(_inside(corner, 8), fill=PLAYER)
 
 
 PAINTS: dict[str, tuple[Callable[[Pen, Corner], None], ...]] = {

@@ -25,7 +25,7 @@ class Room:
     """Walls and targets, and where player and boxes are."""
 
     floor: frozenset[Place]
-    """Every place that is no wall."""
+    """Every place inside that is no wall."""
     targets: frozenset[Place]
     boxes: frozenset[Place]
     player: Place
@@ -85,11 +85,12 @@ def parse_room(text: str) -> Room:
     if num_boxes != num_targets or not num_boxes:
         raise ValueError(f"a room has as many boxes as targets and at least one, got {num_boxes} and {num_targets}")
     where = {sign: frozenset(place for place, found in signs.items() if found == sign) for sign in SIGNS}
-    floor = frozenset(signs) - where["#"]
+    targets, boxes = where["."] | where["*"] | where["+"], where["$"] | where["*"]
     [player] = where["@"] | where["+"]
-    if any(beside(place, move) not in signs for place in reachable(player, floor) for move in STEPS):
+    inside = reachable(player, frozenset(signs) - where["#"])
+    if any(beside(place, move) not in signs for place in inside for move in STEPS):
         raise ValueError("the room's wall is open: surround the player with `#`")
-    return Room(floor, where["."] | where["*"] | where["+"], where["$"] | where["*"], player)
+    return Room(inside | targets | boxes, targets, boxes, player)
 
 
 def draw_room(room: Room) -> str:
