@@ -45,7 +45,7 @@ def test_gold_missing_empty_or_unparsable_is_invalid_and_found_before(gold):
 @pytest.mark.parametrize(("gold", "answer"), [(3, "3"), (0, "0"), (-2, "-2"), (2.5, r"\frac{5}{2}"), (0.1, "0.1"), (3.0, "3")])
 def test_a_number_as_gold_is_graded(gold, answer):
     assert accuracy(boxed(answer), gold) == 1.0
-    assert accuracy(boxed(answer + "1"), gold) == 0.0
+    assert accuracy(boxed("7"), gold) == 0.0
 
 
 def test_a_box_inside_think_alone():
@@ -180,12 +180,12 @@ BOMBS = {
     "long sum": r"\sum_{k=1}^{10^{9}} k^{k}",
     "long product": r"\prod_{k=1}^{10^{8}} (k+\frac{1}{k})",
     "power of a polynomial": r"(x+y+z+1)^{5000}-1",
-    "power of a matrix": r"\begin{pmatrix}1&2\\3&4\end{pmatrix}^{10^{9}}",
+    "a limit": r"\lim_{x\to 0}\frac{\tan(\sin(x))-\sin(\tan(x))}{x^{7}}",
     "many digits": "2^{10^{11}}",
     "many braces": "{" * 20_000 + "3" + "}" * 20_000,
-    "many roots": nested(r"\sqrt", 300),
-    "many fractions": nested(r"\frac{1}", 250),
-    "many brackets": "(" * 900 + "3" + ")" * 900,
+    "many roots": nested(r"\sqrt", 250),
+    "many fractions": nested(r"\frac{1}", 190),
+    "many brackets": "(" * 900 + "4" + ")" * 900,
     "many functions": nested(r"\sin", 200),
     "many terms": "+".join(f"x_{{{i}}}^{{{i}}}" for i in range(150)),
     "an integral": r"\int_{0}^{1} x^{x^{x^{x}}} \sin(\frac{1}{x}) e^{x^{7}} dx",
@@ -199,7 +199,9 @@ def test_bombs_cost_themselves_alone():
 
     calm = [answered(rf"\frac{{{i}}}{{2}}") for i in range(64)]
     mixed = [one for i, bomb in enumerate(BOMBS.values()) for one in (*calm[4 * i : 4 * i + 4], answered(bomb))]
-    with RewardPool(RewardSettings(workers=4, timeout_s=0.5, memory_mib=512)) as pool:
+    with RewardPool(RewardSettings(workers=2, timeout_s=0.5, memory_mib=512)) as pool:
         scores = pool.score(mixed)
     assert [score.reward for i, score in enumerate(scores) if i % 5 < 4] == [1.5 if i == 6 else 0.5 for i in range(64)]
-    assert all(score.reward in (None, 0.5) for score in scores)
+    bombs = scores[4::5]
+    assert all(score.reward in (None, 0.5) for score in bombs)
+    assert {"timeout", "answer too long"} <= {score.invalid for score in bombs} and sum(score.invalid is not None for score in bombs) > 8
