@@ -274,6 +274,12 @@ class RewardSettings(Section):
     """Named components and their weights in the sum."""
     function: Path | None = None
     """A Python file with `reward_func(queries, prompts, labels)`: component `function`, of weight 1 unless `weights` names it."""
+    overlong: tuple[Amount, Count] | None = None
+    """Component `overlong` is 0 up to the first number of response tokens and falls to -1 at the second (DAPO's soft buffer)."""
+    repetition_ngram: Count = 3
+    """Component `repetition` is minus the share of sequences of this many words that occurred before in the response."""
+    mask_truncated: bool = False
+    """A response that the length limit cut is invalid: counted, in no statistic of rewards, not trained."""
     workers: Count = 2
     """Processes that score responses."""
     timeout_s: Positive = 1.0
@@ -288,6 +294,18 @@ class RewardSettings(Section):
     """Reward servers."""
     judge: JudgeSettings = JudgeSettings()
     """A language model that grades."""
+
+    @model_validator(mode="after")
+    def _overlong_has_its_numbers(self) -> RewardSettings:
+        if "overlong" in self.weights and self.overlong is None:
+            raise ValueError(
+                "reward.weights names `overlong`, but reward.overlong is not set: give it two numbers of tokens, as [3072, 4096]"
+            )
+        if self.overlong and self.overlong[0] >= self.overlong[1]:
+            raise ValueError(
+                f"reward.overlong {list(self.overlong)} does not rise: the second number of tokens is where the penalty is full"
+            )
+        return self
 
 
 class OptimizerSettings(Section):

@@ -25,7 +25,7 @@ from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream, StreamPosition
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.evaluate import ACCURACY, SetAccuracy, evaluate, refuse_unmeasurable
+from lmm_r1_mega.evaluate import SetAccuracy, evaluate, refuse_unmeasurable
 from lmm_r1_mega.learning import REFERENCE, Annotated, Updates, mismatch_metrics, needs_reference
 from lmm_r1_mega.models.reward_model import kind_of
 from lmm_r1_mega.planning.checks import refuse_impossible
@@ -33,6 +33,7 @@ from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.record.lines import naming_full_disks
 from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.rules import needs_gold
 from lmm_r1_mega.rewards.total import Rewards, rewards_of
 from lmm_r1_mega.settings import to_yaml
 from lmm_r1_mega.step_metrics import rollout_rows, sample_metrics, update_metrics
@@ -140,8 +141,8 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
 
 
 def refuse_unanswered(prompts: PromptStream, config: Config) -> None:
-    """Raises BadData where accuracy shall pay and no row has an answer: every sample would be without a verdict."""
-    if ACCURACY in config.reward.weights and not prompts.num_answered:
+    """Raises BadData where rewards compare with answers and no row has one: every sample would be without a verdict."""
+    if needs_gold(config.reward.weights) and not prompts.num_answered:
         raise BadData(
             f"no row of data.train has an answer in its column {config.data.label_key!r}: set data.label_key to the column's name"
         )

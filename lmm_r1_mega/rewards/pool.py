@@ -9,12 +9,14 @@ from typing import Self
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.rewards.components import FUNCTION, local_weights, merged, total
 from lmm_r1_mega.rewards.killable import KillableWorkers
-from lmm_r1_mega.rewards.messages import Job, JobKind, Plan, RewardInput, Verdict
+from lmm_r1_mega.rewards.messages import Answer, Job, JobKind, Plan, RewardInput, Terms, Verdict
+from lmm_r1_mega.rewards.rules import measure_of
 from lmm_r1_mega.schema import Score
 
 __all__ = ["RewardInput", "RewardPool"]
 
 MAX_JOB = 16
+TRUNCATED = "truncated"
 
 
 class RewardPool:
@@ -32,7 +34,8 @@ class RewardPool:
     def __enter__(self) -> Self:
         path = self._settings.function
         rules = tuple(name for name in self.weights if name != FUNCTION)
-        plan = Plan((), rules, str(path.resolve()) if path else None, memory_mib=self._settings.memory_mib, parent=0)
+        terms = Terms(rules, overlong=self._settings.overlong, repetition_ngram=self._settings.repetition_ngram)
+        plan = Plan((), terms, str(path.resolve()) if path else None, memory_mib=self._settings.memory_mib, parent=0)
         self._workers = KillableWorkers(plan, workers=self._settings.workers, timeout_s=self._settings.timeout_s)
         return self
 
@@ -46,18 +49,24 @@ class RewardPool:
         return [total(verdict, self.weights) for verdict in self.verdicts(inputs)]
 
     def verdicts(self, inputs: Sequence[RewardInput]) -> list[Verdict]:
-        """The parts of each score, in order."""
+        """The parts of each score, in order. A truncated response keeps its parts where `reward.mask_truncated` takes its reward."""
         kinds: list[JobKind] = ["rules"] if set(self.weights) - {FUNCTION} else []
         if FUNCTION in self.weights:
             kinds.append("function")
         found = self._open.run(job for kind in kinds for job in self._jobs(kind, inputs))
-        return [merged(found[kind, place] for kind in kinds) for place in range(len(inputs))]
+        verdicts = [merged(found[kind, place] for kind in kinds) for place in range(len(inputs))]
+        return [self._masked(given, verdict) for given, verdict in zip(inputs, verdicts, strict=True)]
 
-    def gold_problems(self, answers: Sequence[str | int | float | None]) -> list[str | None]:
-        """For each gold answer what is wrong with it (see `equality.gold_problem`), under the same limits as a response."""
+    def gold_problems(self, answers: Sequence[Answer]) -> list[str | None]:
+        """For each gold answer why a rule cannot compare with it, or None, under the same limits as a response."""
         inputs = [RewardInput(response="", answer=answer) for answer in answers]
         found = self._open.run(self._jobs("gold", inputs))
         return [found["gold", place].invalid for place in range(len(inputs))]
+
+    @property
+    def measure(self) -> str:
+        """The component that tells right from wrong."""
+        return measure_of(self.weights)
 
     @property
     def _open(self) -> KillableWorkers:
@@ -70,3 +79,7 @@ class RewardPool:
         size = max(1, min(MAX_JOB, len(inputs) // (2 * self._settings.workers)))
         places = list(enumerate(inputs))
         return (Job(kind, tuple(places[start : start + size])) for start in range(0, len(places), size))
+
+    def _masked(self, given: RewardInput, verdict: Verdict) -> Verdict:
+        is_masked = given.is_truncated and self._settings.mask_truncated
+        return Verdict(verdict.parts, verdict.invalid or TRUNCATED) if is_masked else verdict

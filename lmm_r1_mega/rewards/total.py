@@ -100,7 +100,13 @@ def rewards_of(settings: RewardSettings, pool: RewardPool, *, models: ModelSourc
 
 def as_input(sample: Sample) -> RewardInput:
     """What rewards that read text see of a sample."""
-    return RewardInput(response=sample.completion.text, answer=sample.prompt.answer, prompt=sample.prompt.text)
+    return RewardInput(
+        response=sample.completion.text,
+        answer=sample.prompt.answer,
+        prompt=sample.prompt.text,
+        num_tokens=len(sample.completion.response_ids),
+        is_truncated=sample.completion.finish_reason == "length",
+    )
 
 
 def _in_background(call: Callable[[], T]) -> Future[T]:

@@ -14,7 +14,9 @@ from lmm_r1_mega.rewards.total import rewards_of
 
 
 def try_file(path: Path, settings: RewardSettings) -> Iterator[dict[str, Any]]:
-    """For each row (`response`, `answer`, optional `prompt`) of a JSON Lines file its `reward`, `parts` and `invalid`, in order.
+    """For each row of a JSON Lines file its `reward`, `parts` and `invalid`, in order.
+
+    A row has `response` and `answer`, and where wanted `prompt`, `num_tokens` and `finish_reason`, as the rows of a run's rollouts.jsonl.
 
     Errors: ValueError for a file that cannot be opened, `BadData` for one that is no text and, with the line, for such a row.
     """
@@ -40,4 +42,11 @@ def _read(line: str, *, place: str) -> RewardInput:
         raise BadData(f"{place} is not JSON ({error.msg}): each line is an object with `response` and `answer`") from None
     if not isinstance(row, dict) or not isinstance(row.get("response"), str):
         raise BadData(f"{place} has no text `response`: each line is an object with `response` and `answer`")
-    return RewardInput(response=row["response"], answer=row.get("answer"), prompt=str(row.get("prompt", "")))
+    answer, num_tokens = row.get("answer"), row.get("num_tokens")
+    return RewardInput(
+        response=row["response"],
+        answer=json.dumps(answer) if isinstance(answer, list | dict) else answer,
+        prompt=str(row.get("prompt", "")),
+        num_tokens=num_tokens if isinstance(num_tokens, int) else None,
+        is_truncated=row.get("finish_reason") == "length",
+    )

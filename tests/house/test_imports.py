@@ -4,7 +4,7 @@ import pytest
 from house_rules import Module, foreign_imports, import_cycles, imports, lazy_imports, package_modules, wrong_way_imports
 
 LAYERS = (
-    ("config", "schema", "errors", "torchvision_shim"),
+    ("config", "schema", "errors", "torchvision_shim", "sokoban"),
     ("algorithms", "rewards", "data", "convert", "settings", "doctor", "tiny_model"),
     ("models", "planning"),
     ("training", "rollout"),
