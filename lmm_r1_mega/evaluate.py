@@ -14,16 +14,16 @@ from lmm_r1_mega.config import Config, RewardSettings, RolloutSettings
 from lmm_r1_mega.convert.checkpoints import refuse_damaged
 from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
+from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.rules import measure_of
+from lmm_r1_mega.rewards.total import Rewards
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Prompt, Sample, Scored
-
-ACCURACY = "accuracy"
 
 
 @dataclass(frozen=True)
 class SetAccuracy:
-    """Accuracy on one held-out file. Samples without a verdict are in no mean but are counted."""
+    """Accuracy on one held-out file. Samples whose correctness could not be judged are in no mean but are counted."""
 
     accuracy: float
     """Mean over all samples."""
@@ -49,10 +49,8 @@ class Evaluation:
 
 
 def refuse_unmeasurable(settings: RewardSettings) -> None:
-    """Raises ValueError where the rewards do not judge accuracy."""
-    if ACCURACY not in settings.weights:
-        named = ", ".join(settings.weights)
-        raise ValueError(f"evaluation needs {ACCURACY} in reward.weights, which has {named}: add it, with weight 0 where it shall not pay")
+    """Raises ValueError where no component of the rewards tells right from wrong."""
+    measure_of(settings.weights)
 
 
 def greedy_sampling(settings: RolloutSettings) -> Sampling:
@@ -60,44 +58,44 @@ def greedy_sampling(settings: RolloutSettings) -> Sampling:
     return Sampling(max_response_tokens=settings.max_response_tokens, temperature=0.0, stop=settings.stop)
 
 
-def score(rewards: RewardPool, samples: list[Sample]) -> list[Scored]:
-    """Verdicts in the order of the samples. Rewards read the response alone."""
-    inputs = [RewardInput(response=one.completion.text, answer=one.prompt.answer, prompt=one.prompt.text) for one in samples]
-    return [Scored(one, verdict) for one, verdict in zip(samples, rewards.score(inputs), strict=True)]
+def score(rewards: Rewards, samples: list[Sample]) -> list[Scored]:
+    """Verdicts in the order of the samples."""
+    return [Scored(one, verdict) for one, verdict in zip(samples, rewards.score(samples), strict=True)]
 
 
 def evaluate(
-    engines: Engines, rewards: RewardPool, prompts: list[Prompt], settings: RolloutSettings, *, samples: int, seed: int
+    engines: Engines, rewards: Rewards, prompts: list[Prompt], settings: RolloutSettings, *, samples: int, seed: int
 ) -> Evaluation:
-    """Generate and score `samples` answers a prompt, and one greedy answer."""
+    """Generate and score `samples` answers a prompt, and one greedy answer. Only this machine's rewards are asked."""
+    rewards = rewards.local()
     sampled = score(rewards, engines.generate(prompts, samples=samples, sampling=Sampling.of(settings), seed=seed))
     greedy = score(rewards, engines.generate(prompts, samples=1, sampling=greedy_sampling(settings), seed=seed))
-    return Evaluation(summarize(sampled, greedy, samples=samples), greedy)
+    return Evaluation(summarize(sampled, greedy, samples=samples, measure=rewards.pool.measure), greedy)
 
 
-def summarize(sampled: list[Scored], greedy: list[Scored], *, samples: int) -> SetAccuracy:
-    """Figures of one held-out file. `sampled` holds `samples` neighbours for each entry of `greedy`."""
-    groups = [sampled[start : start + samples] for start in range(0, len(sampled), samples)]
+def summarize(sampled: list[Scored], greedy: list[Scored], *, samples: int, measure: str) -> SetAccuracy:
+    """Figures of one held-out file by the component `measure`. `sampled` holds `samples` neighbours for each entry of `greedy`."""
+    verdicts = [one.score.parts.get(measure) for one in sampled]
+    groups = [_judged(verdicts[start : start + samples]) for start in range(0, len(verdicts), samples)]
     completions = [one.sample.completion for one in sampled]
     return SetAccuracy(
-        accuracy=_mean_accuracy(sampled),
-        pass_at_n=fmean(max((_right(one) for one in group if one.score.invalid is None), default=0.0) for group in groups),
-        greedy=_mean_accuracy(greedy),
+        accuracy=_mean(_judged(verdicts)),
+        pass_at_n=fmean(max(group, default=0.0) for group in groups),
+        greedy=_mean(_judged([one.score.parts.get(measure) for one in greedy])),
         mean_length=fmean(len(completion.response_ids) for completion in completions),
         truncated=fmean(completion.finish_reason == "length" for completion in completions),
         num_prompts=len(groups),
         num_samples=len(sampled),
-        num_invalid=sum(one.score.invalid is not None for one in sampled),
+        num_invalid=verdicts.count(None),
     )
 
 
-def _mean_accuracy(scored: list[Scored]) -> float:
-    valid = [_right(one) for one in scored if one.score.invalid is None]
-    return fmean(valid) if valid else 0.0
+def _judged(verdicts: list[float | None]) -> list[float]:
+    return [verdict for verdict in verdicts if verdict is not None]
 
 
-def _right(one: Scored) -> float:
-    return one.score.parts[ACCURACY]
+def _mean(values: list[float]) -> float:
+    return fmean(values) if values else 0.0
 
 
 def evaluate_file(model_path: Path, data: Path, config: Config) -> Evaluation:
@@ -113,9 +111,10 @@ def evaluate_files(model_path: Path, files: Mapping[str, Path], config: Config) 
     held_out = {name: PromptFile(path, config.data, processor) for name, path in files.items()}
     max_images = max(prompts.max_images for prompts in held_out.values())
     samples, seed = config.run.eval_samples, config.run.seed
-    with ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=0)), RewardPool(config.reward) as rewards:
+    with ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=0)), RewardPool(config.reward) as pool:
         engines = Engines(config, place(config, num_trainers=0), model_path, max_images=max_images)
         engines.wait_until_ready()
+        rewards = Rewards(pool, pool.weights)
         return {
             name: evaluate(engines, rewards, list(prompts), config.rollout, samples=samples, seed=seed)
             for name, prompts in held_out.items()

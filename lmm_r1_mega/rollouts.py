@@ -23,7 +23,7 @@ from lmm_r1_mega.dynamic_sampling import Group, flatten, in_groups, num_asked, n
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.evaluate import score
 from lmm_r1_mega.record.completions import read_completions, write_completions
-from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.total import Rewards
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Prompt, Sample, Scored
 from lmm_r1_mega.step_metrics import Account
@@ -51,7 +51,7 @@ class Rollouts:
         config: Config,
         prompts: PromptStream,
         engines: Engines,
-        rewards: RewardPool,
+        rewards: Rewards,
         *,
         phase: Callable[[str], AbstractContextManager],
     ) -> None:

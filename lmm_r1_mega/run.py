@@ -14,6 +14,7 @@ from lmm_r1_mega.algorithms.table import ALGORITHMS
 from lmm_r1_mega.algorithms.trajectories import Advantages
 from lmm_r1_mega.cluster.engines import Engines
 from lmm_r1_mega.cluster.placement import num_bundles, place
+from lmm_r1_mega.cluster.reward_models import RewardModels
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.cluster.workers import Role
@@ -25,13 +26,16 @@ from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream, StreamPosition
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.evaluate import ACCURACY, SetAccuracy, evaluate, refuse_unmeasurable
+from lmm_r1_mega.evaluate import SetAccuracy, evaluate, refuse_unmeasurable
 from lmm_r1_mega.learning import REFERENCE, Annotated, Updates, mismatch_metrics, needs_reference
+from lmm_r1_mega.models.reward_model import kind_of
 from lmm_r1_mega.planning.checks import refuse_impossible, refuse_overlap
 from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.record.lines import naming_full_disks
 from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.rules import needs_gold
+from lmm_r1_mega.rewards.total import Rewards, rewards_of
 from lmm_r1_mega.rollouts import Rollouts, StepSamples
 from lmm_r1_mega.settings import to_yaml
 from lmm_r1_mega.step_metrics import rollout_rows, sample_metrics, update_metrics
@@ -47,7 +51,7 @@ class Run:
     book: Book
     rollouts: Rollouts
     held_out: Mapping[str, PromptFile]
-    rewards: RewardPool
+    rewards: Rewards
     trainers: Trainers
     engines: Engines
     kl: FixedKL | AdaptiveKL
@@ -70,7 +74,7 @@ class Run:
     def save_if_due(self, done: int) -> None:
         """A checkpoint after every `run.save_every` steps, and after the last."""
         if is_due(done, self.config.run.save_every, last=self.config.run.steps):
-            state = {"step": done, "position": asdict(self.rollouts.position()), "kl": self.kl.state()}
+            state = {"step": done, "position": asdict(self.rollouts.position()), "kl": self.kl.state(), "rewards": self.rewards.state()}
             with self.book.phase("save"), self.book.folder.checkpoint(done, keep=self.config.run.keep_checkpoints) as folder:
                 self.rollouts.save(folder)
                 save(self.book, self.trainers, state, roles=roles(self.config), folder=folder)
@@ -102,13 +106,15 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
     with ExitStack() as stack:
         refuse_impossible(config, read_shape(config.model.path), generates=True)
         refuse_damaged(config.model.path)
+        for folder in config.reward.models.values():
+            kind_of(folder)
         if config.data.eval:
             refuse_unmeasurable(config.reward)
         processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
         prompts = PromptStream(config.data, processor, seed=config.run.seed)
         refuse_unanswered(prompts, config)
         held_out = {name: PromptFile(path, config.data, processor) for name, path in config.data.eval.items()}
-        rewards = stack.enter_context(RewardPool(config.reward))
+        pool = stack.enter_context(RewardPool(config.reward))
         book = stack.enter_context(open_book(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None))
         with book.phase("start"):
             stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)))
@@ -119,6 +125,8 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
             engines.make_room()
             trainers = Trainers(config, placement)
             load_models(config, trainers)
+            models = RewardModels(config, placement).scores if config.reward.models else None
+            rewards = rewards_of(config.reward, pool, models=models, seed=config.run.seed)
             rollouts = Rollouts(config, prompts, engines, rewards, phase=book.phase)
             run = Run(
                 config, book, rollouts, held_out, rewards, trainers, engines, kl_controller(config.algorithm.kl), processor.forbidden_ids
@@ -132,8 +140,8 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
 
 
 def refuse_unanswered(prompts: PromptStream, config: Config) -> None:
-    """Raises BadData where accuracy shall pay and no row has an answer: every sample would be without a verdict."""
-    if ACCURACY in config.reward.weights and not prompts.num_answered:
+    """Raises BadData where rewards compare with answers and no row has one: every sample would be without a verdict."""
+    if needs_gold(config.reward.weights) and not prompts.num_answered:
         raise BadData(
             f"no row of data.train has an answer in its column {config.data.label_key!r}: set data.label_key to the column's name"
         )
@@ -188,6 +196,7 @@ def restore(run: Run, checkpoint: Checkpoint) -> None:
     run.trainers.restore({role: checkpoint.path / role for role in roles(run.config)})
     run.rollouts.restore(StreamPosition(**state["position"]), checkpoint.path)
     run.kl.restore(state["kl"])
+    run.rewards.restore(state["rewards"])
     run.first_step = state["step"]
 
 

@@ -1,27 +1,38 @@
-"""`lmm-r1-mega reward try FILE [--json] [CONFIG.yaml ...] [--section.field VALUE ...]`"""
+"""`lmm-r1-mega reward try FILE [--json] ...` and `lmm-r1-mega reward serve [--host H] [--port P] [--response-after TEXT] ...`"""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from lmm_r1_mega.commands.arguments import take_flag, take_positional
+from lmm_r1_mega.commands.arguments import take_flag, take_positional, take_value
 from lmm_r1_mega.commands.verbs import VERBS
 from lmm_r1_mega.errors import DONE
+from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.questions import CHAT_TURN
+from lmm_r1_mega.rewards.remote import TOKEN_VARIABLE
+from lmm_r1_mega.rewards.serving import RewardServer, refuse_elsewhere, serve
 from lmm_r1_mega.rewards.try_file import try_file
 from lmm_r1_mega.settings import read_config
 
 
 def run(arguments: list[str]) -> int:
-    """Print what the rewards pay for each row of a file: a table, or with --json one line a row."""
-    as_json, rest = take_flag(arguments, "--json")
-    (action, file), rest = take_positional(rest, 2, verb="reward")
-    if action != "try":
+    """Print what the rewards pay for each row of a file, or pay whoever asks over HTTP."""
+    actions = {"try": _try, "serve": _serve}
+    if not arguments or arguments[0] not in actions:
         raise ValueError(VERBS["reward"].usage)
+    return actions[arguments[0]](arguments[1:])
+
+
+def _try(arguments: list[str]) -> int:
+    """A table, or with --json one line a row."""
+    as_json, rest = take_flag(arguments, "--json")
+    (file,), rest = take_positional(rest, 1, verb="reward")
     rows = list(try_file(Path(file), read_config(rest).reward))
     if as_json:
         for row in rows:
@@ -29,6 +40,32 @@ def run(arguments: list[str]) -> int:
     else:
         Console().print(_table(rows))
     return DONE
+
+
+def _serve(arguments: list[str]) -> int:
+    """Until SIGTERM or SIGINT."""
+    host, rest = take_value(arguments, "--host")
+    port, rest = take_value(rest, "--port")
+    opening, rest = take_value(rest, "--response-after")
+    settings = read_config(rest).reward
+    refuse_elsewhere(settings)
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    with (
+        _server(host or "127.0.0.1", port or "5000", token=token, opening=opening or CHAT_TURN) as server,
+        RewardPool(settings) as pool,
+    ):
+        print(f"serving {', '.join(pool.weights)} at {server.address}", flush=True)
+        serve(server, pool)
+    return DONE
+
+
+def _server(host: str, port: str, *, token: str, opening: str) -> RewardServer:
+    if not (port.isascii() and port.isdigit() and int(port) < 2**16):
+        raise ValueError(f"--port {port} is no port: give a number below 65536, 0 for a free one")
+    try:
+        return RewardServer(host, int(port), token=token, opening=opening)
+    except OSError as error:
+        raise ValueError(f"{host}:{port} cannot be served ({error.strerror}): choose another --host or --port") from None
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

@@ -69,9 +69,16 @@ VERBS = {
         Verb("data", f"check FILE {SETTINGS}", "look at a data file before any GPU is spent; 65 where it has bad rows"),
         Verb(
             "reward",
-            f"try FILE [--json] {SETTINGS}",
-            "score rows of `response` and `answer`",
-            ("FILE  JSON Lines with `response`, `answer` and optionally `prompt`", "--json  print one JSON object a row"),
+            f"try FILE|serve [options] {SETTINGS}",
+            "score rows of `response` and `answer`, or whatever a client posts",
+            (
+                "try FILE  score JSON Lines with `response`, `answer` and optionally `prompt`",
+                "--json    print one JSON object a row",
+                "serve     answer POST of {query, prompts, labels} with {rewards, ...}, and GET /health, until SIGTERM",
+                "--host H  address to listen at (default: 127.0.0.1); any other needs a token in LMM_R1_REWARD_TOKEN",
+                "--port P  (default: 5000; 0 takes a free one)",
+                "--response-after TEXT  what opens the response in a query that does not begin with its prompt (default: Qwen's turn)",
+            ),
         ),
         Verb("doctor", "", "versions, devices, what is missing and the command that mends it"),
     )

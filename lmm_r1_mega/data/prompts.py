@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -132,8 +133,10 @@ def _label(value: dict[str, Any], key: str) -> str | None:
 
 
 def _answer(value: Any, key: str) -> str | int | float | None:
+    if isinstance(value, list | dict):  # boxes, which rewards read from text
+        return json.dumps(value)
     if value is not None and (isinstance(value, bool) or not isinstance(value, str | int | float)):
-        raise RowRefused("answer", f"{key} must be a string or a number, got {type(value).__name__}")
+        raise RowRefused("answer", f"{key} must be a string, a number or a list, got {type(value).__name__}")
     if isinstance(value, float) and not math.isfinite(value):
         raise RowRefused("answer", f"{key} is {value}, which is no number")
     return value

@@ -18,7 +18,7 @@ FIXES = {
     "row": "write an object with the columns that data.input_key and data.label_key name",
     "message": 'write turns as [{"role": "user", "content": text or parts}]; end with the user (reward training) or the assistant (sft)',
     "image": "give a readable still picture inside the data file's folder or data.image_roots",
-    "answer": "write the gold answer as a string or a number",
+    "answer": "write the gold answer as a string, a number or a list",
     "special_token": "take the token's spelling out of the text, or write images as parts",
     "template": "look at the model's chat template: it must write one image token an image and end a turn with the end-of-turn token",
     "too_long": "shorten the row, lower data.max_pixels, or raise data.max_prompt_tokens (sft: layout.row_tokens)",

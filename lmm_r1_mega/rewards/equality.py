@@ -44,7 +44,7 @@ def gold_problem(answer: str | float | None) -> str | None:
     reading = read(text[:MAX_ANSWER_LENGTH])
     if not reading.text:
         return "empty gold answer"
-    if reading.option or reading.phrase or reading.number:
+    if reading.option or reading.phrase or reading.number or reading.numbers:
         return None
     is_parsable = len(text) <= MAX_ANSWER_LENGTH and not reading.is_prose and reading.relation != "chain"
     return None if is_parsable and _parse(_algebra(reading)) is not None else "unparsable gold answer"
@@ -77,8 +77,10 @@ def is_correct(gold: str, answer: str) -> bool:
         return _algebra_equal(expected.text, given.text)
     if expected.number and given.number:
         return _numbers_equal(expected.number, given.number)
-    if expected.numbers and given.numbers and expected.brackets == given.brackets:
-        return _all_equal(expected.numbers, given.numbers)
+    if expected.numbers and given.numbers:
+        is_equal = _all_equal(expected.numbers, given.numbers)
+        if expected.brackets == given.brackets or (expected.brackets and given.brackets and not is_equal):
+            return is_equal
     if "".join(expected.value.split()) == "".join(given.value.split()):
         return True
     return _algebra_equal(expected.value, given.value)

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 JobKind = Literal["rules", "gold", "function"]
+Answer = str | int | float | None
+"""A gold answer, as the row has it."""
 
 
 @dataclass(frozen=True)
@@ -14,8 +16,28 @@ class RewardInput:
     """One response to judge. `prompt` is for people and the user's own function: no rule reads it."""
 
     response: str
-    answer: str | int | float | None
+    answer: Answer
     prompt: str = ""
+    num_tokens: int | None = None
+    """Of the response; None where nobody counted."""
+    is_truncated: bool = False
+    """Whether the length limit cut the response."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is judged, and what the settings say about it."""
+
+    names: tuple[str, ...]
+    """Rows of the table of rules."""
+    overlong: tuple[int, int] | None = None
+    """Response tokens up to which length is free, and from which it costs all."""
+    repetition_ngram: int = 3
+
+    @property
+    def asks_for_block(self) -> bool:
+        """Whether an answer counts only inside an answer block."""
+        return "format" in self.names
 
 
 @dataclass(frozen=True)
@@ -42,7 +64,7 @@ class Plan:
 
     connections: tuple[int, ...]
     """File descriptors, one a worker."""
-    rules: tuple[str, ...]
+    terms: Terms
     function: str | None
     memory_mib: int
     parent: int
@@ -53,7 +75,9 @@ class Plan:
     @classmethod
     def from_json(cls, text: str) -> Plan:
         fields = json.loads(text)
-        return cls(**{**fields, "connections": tuple(fields["connections"]), "rules": tuple(fields["rules"])})
+        names, overlong, ngram = (fields["terms"][name] for name in ("names", "overlong", "repetition_ngram"))
+        terms = Terms(tuple(names), overlong=(overlong[0], overlong[1]) if overlong else None, repetition_ngram=ngram)
+        return cls(**{**fields, "connections": tuple(fields["connections"]), "terms": terms})
 
 
 @dataclass(frozen=True)

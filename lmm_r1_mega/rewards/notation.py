@@ -39,6 +39,9 @@ EQUALS = re.compile(r"(?<![\\<>!:=])=(?!=)|\\in(?![a-zA-Z])")
 LIST_MARK = re.compile(r"[,;]|\\?\b(?:and|or)\b")
 BRACKETED = re.compile(r"([(\[])(.*)([)\]])", re.DOTALL)
 BRACED = re.compile(r"\\\{(.*)\\\}", re.DOTALL)
+BELOW, ABOVE = r"<=?|\\l(?:t|eq?|eqslant)(?![a-zA-Z])", r">=?|\\g(?:t|eq?|eqslant)(?![a-zA-Z])"
+BETWEEN = re.compile(rf"([^<>]+?)\s*(?:({BELOW})\s*[a-zA-Z]\s*({BELOW})|({ABOVE})\s*[a-zA-Z]\s*({ABOVE}))\s*([^<>]+)")
+OPEN = ("<", ">", "\\lt", "\\gt")
 NOT_OF_A_NAME = re.compile(r"\\[a-zA-Z]+|_\{[^{}]*\}|_\w|'|\([a-zA-Z, ]*\)|[a-zA-Z{}\s]")
 
 
@@ -135,8 +138,11 @@ def plain_number(text: str) -> Number | None:
 
 
 def plain_numbers(text: str) -> tuple[str, tuple[Number, ...]]:
-    r"""Brackets and members of two or more plain numbers: `(1,2]` -> "(]"; `3, 1` and `\{1,3\}` -> "" and rising; else no members."""
-    inside, brackets = text.strip(), ""
+    r"""Brackets and members of two or more plain numbers: `(1,2]` -> "(]"; `3, 1` and `\{1,3\}` -> "" and rising.
+
+    `1<x\le 2` is read as `(1,2]`. Without members where anything is no plain number.
+    """
+    inside, brackets = _interval(text.strip()), ""
     if found := BRACKETED.fullmatch(inside):
         inside, brackets = found[2], found[1] + found[3]
     elif found := BRACED.fullmatch(inside):
@@ -146,6 +152,16 @@ def plain_numbers(text: str) -> tuple[str, tuple[Number, ...]]:
     if len(members) < 2 or len(numbers) < len(members):
         return "", ()
     return brackets, numbers if brackets else tuple(sorted(numbers, key=lambda number: number.value))
+
+
+def _interval(text: str) -> str:
+    """An inequality with a variable in the middle as an interval; any other text as it is."""
+    found = BETWEEN.fullmatch(text)
+    if not found:
+        return text
+    first, below, below_too, above, above_too, last = found.groups()
+    low, left, right, high = (first, below, below_too, last) if below else (last, above_too, above, first)
+    return f"{'(' if left in OPEN else '['}{low},{high}{')' if right in OPEN else ']'}"
 
 
 def split_assignment(text: str) -> tuple[Relation, tuple[str, ...], str]:

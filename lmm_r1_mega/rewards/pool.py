@@ -7,35 +7,35 @@ from types import TracebackType
 from typing import Self
 
 from lmm_r1_mega.config import RewardSettings
+from lmm_r1_mega.rewards.components import FUNCTION, local_weights, merged, total
 from lmm_r1_mega.rewards.killable import KillableWorkers
-from lmm_r1_mega.rewards.messages import Job, JobKind, Plan, RewardInput, Verdict
-from lmm_r1_mega.rewards.rules import RULES
+from lmm_r1_mega.rewards.messages import Answer, Job, JobKind, Plan, RewardInput, Terms, Verdict
+from lmm_r1_mega.rewards.rules import measure_of
 from lmm_r1_mega.schema import Score
 
 __all__ = ["RewardInput", "RewardPool"]
 
 MAX_JOB = 16
-FUNCTION = "function"
-FUNCTION_WEIGHT = 1.0
-"""Weight of the user's function where `reward.weights` does not name it."""
+TRUNCATED = "truncated"
 
 
 class RewardPool:
-    """The rewards of a run in killable processes, as a context manager.
+    """The rules and the user's function in killable processes, as a context manager.
 
     A response that overruns its time or memory, or that cannot be judged, is invalid with a reason; the others are unaffected.
     Errors on entering: ValueError for an unknown name in `reward.weights` and for a `reward.function` that cannot be used.
     """
 
     def __init__(self, settings: RewardSettings) -> None:
-        self._weights = _weights(settings)
+        self.weights = local_weights(settings)
         self._settings = settings
         self._workers: KillableWorkers | None = None
 
     def __enter__(self) -> Self:
         path = self._settings.function
-        rules = tuple(name for name in self._weights if name != FUNCTION)
-        plan = Plan((), rules, str(path.resolve()) if path else None, memory_mib=self._settings.memory_mib, parent=0)
+        rules = tuple(name for name in self.weights if name != FUNCTION)
+        terms = Terms(rules, overlong=self._settings.overlong, repetition_ngram=self._settings.repetition_ngram)
+        plan = Plan((), terms, str(path.resolve()) if path else None, memory_mib=self._settings.memory_mib, parent=0)
         self._workers = KillableWorkers(plan, workers=self._settings.workers, timeout_s=self._settings.timeout_s)
         return self
 
@@ -46,17 +46,27 @@ class RewardPool:
 
     def score(self, inputs: Sequence[RewardInput]) -> list[Score]:
         """One score a response, in order: the weighted sum of its parts, or no reward and the reason."""
-        kinds: list[JobKind] = ["rules"] if set(self._weights) - {FUNCTION} else []
-        if FUNCTION in self._weights:
+        return [total(verdict, self.weights) for verdict in self.verdicts(inputs)]
+
+    def verdicts(self, inputs: Sequence[RewardInput]) -> list[Verdict]:
+        """The parts of each score, in order. A truncated response keeps its parts where `reward.mask_truncated` takes its reward."""
+        kinds: list[JobKind] = ["rules"] if set(self.weights) - {FUNCTION} else []
+        if FUNCTION in self.weights:
             kinds.append("function")
         found = self._open.run(job for kind in kinds for job in self._jobs(kind, inputs))
-        return [self._score([found[kind, place] for kind in kinds]) for place in range(len(inputs))]
+        verdicts = [merged(found[kind, place] for kind in kinds) for place in range(len(inputs))]
+        return [self._masked(given, verdict) for given, verdict in zip(inputs, verdicts, strict=True)]
 
-    def gold_problems(self, answers: Sequence[str | int | float | None]) -> list[str | None]:
-        """For each gold answer what is wrong with it (see `equality.gold_problem`), under the same limits as a response."""
+    def gold_problems(self, answers: Sequence[Answer]) -> list[str | None]:
+        """For each gold answer why a rule cannot compare with it, or None, under the same limits as a response."""
         inputs = [RewardInput(response="", answer=answer) for answer in answers]
         found = self._open.run(self._jobs("gold", inputs))
         return [found["gold", place].invalid for place in range(len(inputs))]
+
+    @property
+    def measure(self) -> str:
+        """The component that tells right from wrong."""
+        return measure_of(self.weights)
 
     @property
     def _open(self) -> KillableWorkers:
@@ -70,23 +80,6 @@ class RewardPool:
         places = list(enumerate(inputs))
         return (Job(kind, tuple(places[start : start + size])) for start in range(0, len(places), size))
 
-    def _score(self, verdicts: list[Verdict]) -> Score:
-        parts = {name: value for verdict in verdicts for name, value in verdict.parts.items()}
-        invalid = next((verdict.invalid for verdict in verdicts if verdict.invalid), None)
-        reward = None if invalid else sum(weight * parts[name] for name, weight in self._weights.items())
-        return Score(reward, parts, invalid)
-
-
-def _weights(settings: RewardSettings) -> dict[str, float]:
-    weights = dict(settings.weights)
-    if settings.function and FUNCTION not in weights:
-        weights[FUNCTION] = FUNCTION_WEIGHT
-    known = [*RULES, FUNCTION] if settings.function else [*RULES]
-    for name in weights:
-        if name == FUNCTION and not settings.function:
-            raise ValueError("reward.weights names `function`, but reward.function is not set: give it a Python file")
-        if name not in known:
-            raise ValueError(f"reward.weights has no component {name!r}: use {', '.join(known)}")
-    if not weights:
-        raise ValueError(f"reward.weights is empty: give at least one of {', '.join(known)} a weight")
-    return weights
+    def _masked(self, given: RewardInput, verdict: Verdict) -> Verdict:
+        is_masked = given.is_truncated and self._settings.mask_truncated
+        return Verdict(verdict.parts, verdict.invalid or TRUNCATED) if is_masked else verdict

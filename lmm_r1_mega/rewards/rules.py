@@ -1,51 +1,167 @@
-"""The rule rewards as a table: what one response is worth by form and by correctness."""
+"""The rule rewards as a table: what one response is worth by form, by correctness, by length."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from lmm_r1_mega.rewards.equality import Unscorable, gold_problem, gold_text, is_correct
 from lmm_r1_mega.rewards.extract import answer_region, final_expression, format_reward
-from lmm_r1_mega.rewards.messages import RewardInput, Verdict
+from lmm_r1_mega.rewards.grounding import Box, area, boxes_in, mean_iou, points_in, share_hit
+from lmm_r1_mega.rewards.messages import Answer, RewardInput, Terms, Verdict
+from lmm_r1_mega.rewards.penalties import overlong_penalty, repetition_penalty
+from lmm_r1_mega.rewards.sokoban import best_return, is_solution, moves_in
+from lmm_r1_mega.sokoban.room import Room, parse_room
+
+MISSING = "missing gold answer"
 
 
-def format_part(given: RewardInput, *, block_asked: bool) -> float:
+@dataclass(frozen=True)
+class Rule:
+    """A component of the reward."""
+
+    part: Callable[[RewardInput, Terms], float]
+    """What a response earns; raises `Unscorable` where that cannot be said."""
+    gold_problem: Callable[[Answer], str | None] | None = None
+    """What is wrong with a gold answer, for a rule that compares with it."""
+    measures: bool = False
+    """Whether the part is between 0 (wrong) and 1 (right), so that its mean is an accuracy."""
+
+
+def format_part(given: RewardInput, terms: Terms) -> float:
     """1.0 for a think block and an answer block and nothing else."""
-    del block_asked
+    del terms
     return format_reward(given.response)
 
 
-def accuracy_part(given: RewardInput, *, block_asked: bool) -> float:
-    """1.0 where the response's final answer equals the gold answer, else 0.0; `Unscorable` for a gold answer with a problem."""
+def accuracy_part(given: RewardInput, terms: Terms) -> float:
+    """1.0 where the response's final answer equals the gold answer, else 0.0."""
     problem = gold_problem(given.answer)
     if problem or given.answer is None:
-        raise Unscorable(problem or "missing gold answer")
-    region = answer_region(given.response, block_asked=block_asked)
+        raise Unscorable(problem or MISSING)
+    region = answer_region(given.response, block_asked=terms.asks_for_block)
     answer = final_expression(region) if region else None
     return float(answer is not None and is_correct(gold_text(given.answer), answer))
 
 
-RULES: dict[str, Callable[..., float]] = {"format": format_part, "accuracy": accuracy_part}
+def iou_part(given: RewardInput, terms: Terms) -> float:
+    """How well the answer's boxes cover the gold answer's, 0 to 1."""
+    return mean_iou(boxes_in(_region(given, terms)), _gold_boxes(given.answer))
 
 
-def judge(given: RewardInput, names: Collection[str]) -> Verdict:
-    """The named parts of one response. An answer block counts as asked for where `format` is among the names."""
-    parts = {}
+def point_in_box_part(given: RewardInput, terms: Terms) -> float:
+    """Share of the gold answer's boxes that the answer's points hit, 0 to 1."""
+    return share_hit(points_in(_region(given, terms)), _gold_boxes(given.answer))
+
+
+def sokoban_part(given: RewardInput, terms: Terms) -> float:
+    """What the answer's moves earn in the gold answer's room."""
+    return best_return(_gold_room(given.answer), moves_in(_region(given, terms)))
+
+
+def solved_part(given: RewardInput, terms: Terms) -> float:
+    """1.0 where the answer's moves solve the gold answer's room, else 0.0."""
+    return float(is_solution(_gold_room(given.answer), moves_in(_region(given, terms))))
+
+
+def overlong_part(given: RewardInput, terms: Terms) -> float:
+    """DAPO's soft penalty for length, -1 to 0."""
+    if given.num_tokens is None or terms.overlong is None:
+        raise Unscorable("unknown number of tokens")
+    free, limit = terms.overlong
+    return overlong_penalty(given.num_tokens, free=free, limit=limit)
+
+
+def repetition_part(given: RewardInput, terms: Terms) -> float:
+    """Penalty for saying the same again, -1 to 0."""
+    return repetition_penalty(given.response, ngram=terms.repetition_ngram)
+
+
+def _region(given: RewardInput, terms: Terms) -> str:
+    return answer_region(given.response, block_asked=terms.asks_for_block) or ""
+
+
+def _gold_boxes(answer: Answer) -> list[Box]:
+    if answer is None:
+        raise Unscorable(MISSING)
+    boxes = boxes_in(str(answer))
+    if not boxes or not all(map(area, boxes)):
+        raise Unscorable("gold answer without boxes [x1, y1, x2, y2]")
+    return boxes
+
+
+def _gold_room(answer: Answer) -> Room:
+    if answer is None:
+        raise Unscorable(MISSING)
     try:
-        for name in names:
-            parts[name] = RULES[name](given, block_asked="format" in names)
+        return parse_room(str(answer))
+    except ValueError as problem:
+        raise Unscorable("gold answer is no room") from problem
+
+
+def _problem_of(read: Callable[[Answer], object]) -> Callable[[Answer], str | None]:
+    """Why a gold answer cannot be read, from the function that reads it."""
+
+    def problem(answer: Answer) -> str | None:
+        try:
+            read(answer)
+        except Unscorable as reason:
+            return f"{reason}: {reason.__cause__}" if reason.__cause__ else str(reason)
+        return None
+
+    return problem
+
+
+RULES: dict[str, Rule] = {
+    "format": Rule(format_part),
+    "accuracy": Rule(accuracy_part, gold_problem, measures=True),
+    "iou": Rule(iou_part, _problem_of(_gold_boxes), measures=True),
+    "point_in_box": Rule(point_in_box_part, _problem_of(_gold_boxes), measures=True),
+    "solved": Rule(solved_part, _problem_of(_gold_room), measures=True),
+    "sokoban": Rule(sokoban_part, _problem_of(_gold_room)),
+    "overlong": Rule(overlong_part),
+    "repetition": Rule(repetition_part),
+}
+
+
+def measure_of(weights: Mapping[str, float]) -> str:
+    """The first component that tells right from wrong: its mean is an accuracy. Raises ValueError where there is none."""
+    measures = [name for name, rule in RULES.items() if rule.measures]
+    found = next((name for name in weights if name in measures), None)
+    if not found:
+        raise ValueError(
+            f"evaluation needs one of {', '.join(measures)} in reward.weights, which has {', '.join(weights)}: "
+            f"add it, with weight 0 where it shall not pay"
+        )
+    return found
+
+
+def needs_gold(weights: Mapping[str, float]) -> bool:
+    """Whether a component compares with the gold answer."""
+    return any(name in RULES and RULES[name].gold_problem for name in weights)
+
+
+def judge(given: RewardInput, terms: Terms) -> Verdict:
+    """The named parts of one response."""
+    parts: dict[str, float] = {}
+    try:
+        for name in terms.names:
+            parts[name] = RULES[name].part(given, terms)
     except Unscorable as reason:
         return Verdict(parts, str(reason))
     except RecursionError:
         return Verdict(parts, "recursion limit")
     except MemoryError:
         return Verdict(parts, "memory limit")
+    except Exception as error:  # whatever a model's text runs into costs its own verdict, not the worker
+        return Verdict(parts, f"raised {type(error).__name__}")
     return Verdict(parts)
 
 
-def gold_verdict(given: RewardInput) -> Verdict:
-    """What is wrong with the gold answer alone, as `invalid`."""
+def gold_verdict(given: RewardInput, terms: Terms) -> Verdict:
+    """What is wrong with the gold answer alone, as `invalid`; nothing where no rule compares with it."""
+    checks = [check for name in terms.names if (check := RULES[name].gold_problem)]
     try:
-        return Verdict({}, gold_problem(given.answer))
+        return Verdict({}, next((problem for check in checks if (problem := check(given.answer))), None))
     except (RecursionError, MemoryError):
         return Verdict({}, "unparsable gold answer")

@@ -10,16 +10,19 @@ from typing import Any
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
+from lmm_r1_mega.rewards.total import rewards_of
 
 
 def try_file(path: Path, settings: RewardSettings) -> Iterator[dict[str, Any]]:
-    """For each row (`response`, `answer`, optional `prompt`) of a JSON Lines file its `reward`, `parts` and `invalid`, in order.
+    """For each row of a JSON Lines file its `reward`, `parts` and `invalid`, in order.
+
+    A row has `response` and `answer`, and where wanted `prompt`, `num_tokens` and `finish_reason`, as the rows of a run's rollouts.jsonl.
 
     Errors: ValueError for a file that cannot be opened, `BadData` for one that is no text and, with the line, for such a row.
     """
     inputs = [_read(line, place=f"{path}:{number}") for number, line in enumerate(_lines(path), start=1) if line.strip()]
     with RewardPool(settings) as pool:
-        for score in pool.score(inputs):
+        for score in rewards_of(settings, pool).score_texts(inputs):
             yield {"reward": score.reward, "parts": score.parts, "invalid": score.invalid}
 
 
@@ -39,4 +42,11 @@ def _read(line: str, *, place: str) -> RewardInput:
         raise BadData(f"{place} is not JSON ({error.msg}): each line is an object with `response` and `answer`") from None
     if not isinstance(row, dict) or not isinstance(row.get("response"), str):
         raise BadData(f"{place} has no text `response`: each line is an object with `response` and `answer`")
-    return RewardInput(response=row["response"], answer=row.get("answer"), prompt=str(row.get("prompt", "")))
+    answer, num_tokens = row.get("answer"), row.get("num_tokens")
+    return RewardInput(
+        response=row["response"],
+        answer=json.dumps(answer) if isinstance(answer, list | dict) else answer,
+        prompt=str(row.get("prompt", "")),
+        num_tokens=num_tokens if isinstance(num_tokens, int) else None,
+        is_truncated=row.get("finish_reason") == "length",
+    )

@@ -20,7 +20,7 @@ UNIT_NAMES = {
     "pound": "lb", "ounce": "oz", "ml": "mL",
 }  # fmt: skip
 UNIT_PREFIXES = {"centi": "c", "kilo": "k", "milli": "m"}
-UNIT_WORD = r"(?:\\degree|[a-zA-Z]+)(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
+UNIT_WORD = r"(?:\\degree|(?<![\\a-zA-Z])[a-zA-Z]+)(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
 UNIT_TAIL = re.compile(rf"(?P<gap>\s*)(?P<unit>{UNIT_WORD}(?:\s*(?:/|\s)\s*{UNIT_WORD})*)\s*$")
 
 

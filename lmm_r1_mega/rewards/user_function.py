@@ -28,6 +28,7 @@ def load(path: Path) -> UserFunction:
         raise ValueError(f"reward.function {path} is not a Python file: its name must end in .py")
     sys.path.insert(0, str(path.resolve().parent))
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # whatever the user's file does at import is the user's to see
@@ -63,13 +64,23 @@ def _columns(result: object, *, count: int) -> dict[str, list[float]]:
     columns = {}
     for name, values in lists.items():
         try:
-            column = [float(value) for value in values]
+            column = [_number(value) for value in values]
         except (TypeError, ValueError):
             raise _WrongResult(f"`{name}` is not a list of numbers") from None
         if len(column) != count:
             raise _WrongResult(f"wrong length: `{name}` has {len(column)} entries for {count} responses")
         columns["function" if name == "rewards" else f"function/{name}"] = column
     return columns
+
+
+def _number(value: Any) -> float:
+    """What is a number or, as scalars of numpy and torch, turns into one; not text, which `float` would read."""
+    if isinstance(value, str | bytes):
+        raise TypeError
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _verdict(parts: dict[str, float]) -> Verdict:

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from lmm_r1_mega.rewards import user_function
 from lmm_r1_mega.rewards.equality import is_correct
-from lmm_r1_mega.rewards.messages import Begun, Job, Plan, Ready, RewardInput, Verdict
+from lmm_r1_mega.rewards.messages import Begun, Job, Plan, Ready, RewardInput, Terms, Verdict
 from lmm_r1_mega.rewards.rules import gold_verdict, judge
 
 PR_SET_PDEATHSIG = 1
@@ -63,7 +63,7 @@ def _work(plan: Plan, descriptor: int, nurse: int) -> NoReturn:
                 connection.send(user_function.call(function, [given for _, given in job.items], path))
                 continue
             for _, given in job.items:
-                connection.send(_verdict(job, given, plan.rules))
+                connection.send(_verdict(job, given, plan.terms))
     except ValueError as problem:
         connection.send(Ready(os.getpid(), str(problem)))
     except (EOFError, ConnectionError):
@@ -71,8 +71,8 @@ def _work(plan: Plan, descriptor: int, nurse: int) -> NoReturn:
     os._exit(0)
 
 
-def _verdict(job: Job, given: RewardInput, rules: tuple[str, ...]) -> Verdict:
-    return gold_verdict(given) if job.kind == "gold" else judge(given, rules)
+def _verdict(job: Job, given: RewardInput, terms: Terms) -> Verdict:
+    return gold_verdict(given, terms) if job.kind == "gold" else judge(given, terms)
 
 
 def _die_with(parent: int) -> None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from examples.quickstart.make_data import write_training_data
 from examples.quickstart.make_model import write_random_model
@@ -42,3 +44,14 @@ def settings(task) -> dict:
         "optimizer": {"learning_rate": 1e-3},
         "run": {"steps": 4, "save_every": 2},
     }
+
+
+@pytest.fixture(scope="session")
+def reward_model(tmp_path_factory) -> Path:
+    """A random Qwen2.5-VL with a value head."""
+    folder = tmp_path_factory.mktemp("reward_model")
+    write_random_model(folder, seed=1)
+    weights = load_file(folder / "model.safetensors")
+    weights["score.weight"] = torch.randn(1, 128, generator=torch.Generator().manual_seed(0))
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder

@@ -307,7 +307,7 @@ BAD_ROWS: dict[str, tuple[object, str]] = {
         {"message": [*asked()["message"], {"role": "assistant", "content": "2"}, {"role": "system", "content": "?"}]},
         "message: turn 3 is the system's",
     ),
-    "a list as answer": (asked(answer=[2]), "answer: answer must be a string or a number, got list"),
+    "a truth value as answer": (asked(answer=True), "answer: answer must be a string, a number or a list, got bool"),
     "a forged token": (asked("<|im_end|>"), "special_token: the text has the model's special token '<|im_end|>'"),
     "a missing picture": (shown("gone.png"), "image: image "),
     "text as picture": (shown("text.png"), "cannot be read as an image"),

@@ -12,20 +12,23 @@ from lmm_r1_mega.algorithms.kl import kl_controller
 from lmm_r1_mega.algorithms.table import ALGORITHMS
 from lmm_r1_mega.cluster.engines import Engines
 from lmm_r1_mega.cluster.placement import num_bundles, place
+from lmm_r1_mega.cluster.reward_models import RewardModels
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream
 from lmm_r1_mega.errors import BadData
+from lmm_r1_mega.models.reward_model import RewardModel
 from lmm_r1_mega.record.book import open_book
 from lmm_r1_mega.record.completions import write_completions
 from lmm_r1_mega.record.folder import Checkpoint, RunFolder
 from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.total import rewards_of
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.rollouts import IN_FLIGHT_FILE, Rollouts
 from lmm_r1_mega.run import Run, load_models, restore
-from lmm_r1_mega.schema import Completion
+from lmm_r1_mega.schema import Completion, Sample
 from lmm_r1_mega.settings import merge, parse_tree, to_yaml
 from lmm_r1_mega.train import run_steps
 
@@ -57,11 +60,11 @@ class Processes:
         )
         config = parse_tree(self.base, source="test")
         stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=2)))
-        self.rewards = stack.enter_context(RewardPool(config.reward))
+        self.rewards = rewards_of(config.reward, stack.enter_context(RewardPool(config.reward)))
         self.processor = Processor.load(config.model.path, min_pixels=3136, max_pixels=3136)
-        placement = place(config, num_trainers=2)
-        self.engines = Engines(config, placement, config.model.path, max_images=1)
-        self.trainers = Trainers(config, placement)
+        self.placement = place(config, num_trainers=2)
+        self.engines = Engines(config, self.placement, config.model.path, max_images=1)
+        self.trainers = Trainers(config, self.placement)
         self.engines.wait_until_ready()
 
     def run(self, folder: Path, changes: dict, *, resume: Checkpoint | None = None) -> list[dict]:
@@ -217,3 +220,13 @@ def untimed(file: Path) -> list[dict]:
     """Rows without the times, which no two runs share."""
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     return [{name: value for name, value in row.items() if not name.startswith(("time/", "perf/"))} for row in rows]
+
+
+def test_reward_models_score_on_workers_what_they_score_here(processes, reward_model):
+    config = parse_tree(merge(processes.base, {"reward": {"models": {"a": str(reward_model), "b": str(reward_model)}}}), source="test")
+    prompts = PromptStream(config.data, processes.processor, seed=0).take(6)
+    assert {bool(prompt.images) for prompt in prompts} == {True, False}
+    samples = [Sample(prompt, Completion((), (1,), torch.zeros(1), word, "stop", 0)) for prompt in prompts for word in ("yes", "no 3")]
+    found = RewardModels(config, processes.placement).scores(samples)
+    here = RewardModel(reward_model, precision="fp32", batch_tokens=config.layout.row_tokens).scores(samples)
+    assert found == {"a": here, "b": here} and len(set(here)) == 12

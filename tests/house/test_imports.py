@@ -4,7 +4,7 @@ import pytest
 from house_rules import Module, foreign_imports, import_cycles, imports, lazy_imports, package_modules, wrong_way_imports
 
 LAYERS = (
-    ("config", "schema", "errors", "torchvision_shim"),
+    ("config", "schema", "errors", "torchvision_shim", "sokoban"),
     ("algorithms", "rewards", "data", "convert", "settings", "doctor", "tiny_model"),
     ("models", "planning"),
     ("training", "rollout"),
@@ -35,6 +35,8 @@ OWNERS = {
     "tyro": (),
     "yaml": ("settings",),
     "pyarrow": ("data",),
+    "http.client": ("rewards.posting",),
+    "http.server": ("rewards.serving",),
 }
 
 LAZY = {
@@ -43,6 +45,7 @@ LAZY = {
     "tiny_model": "transformers needs the shim first",
     "data.processor": "transformers needs the shim first",
     "models.tower": "transformers needs the shim first",
+    "models.reward_model": "transformers needs the shim first",
     "models.device": "megatron.core takes seconds to import and is patched only where there is no CUDA",
     "models.specs": "Transformer Engine exists on GPUs only",
     "record.trackers": "a tracker's library is needed only by a run that asks for it",

@@ -27,7 +27,7 @@ SAMPLED = [
 
 
 def test_accuracy_pass_at_n_and_greedy():
-    found = summarize(SAMPLED, [answer("one", 1.0), answer("two", 1.0)], samples=2)
+    found = summarize(SAMPLED, [answer("one", 1.0), answer("two", 1.0)], samples=2, measure="accuracy")
     assert found.accuracy == pytest.approx(1 / 3)
     assert found.pass_at_n == 0.5
     assert found.greedy == 1.0

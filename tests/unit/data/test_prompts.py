@@ -38,6 +38,11 @@ def test_answers_stay_what_they_are(write_rows, answer):
     assert row.answer == answer and type(row.answer) is type(answer)
 
 
+def test_boxes_as_answer_become_text(write_rows):
+    [row] = load_rows(write_rows({"message": ASKED, "answer": [[1, 2, 3, 4]]}), SETTINGS, purpose="prompts").good
+    assert row.answer == "[[1, 2, 3, 4]]"
+
+
 def test_the_same_rows_in_every_format(tmp_path, write_rows):
     rows = [{"message": ASKED, "answer": "4"}, {"message": ANSWERED[:1], "answer": "5", "id": "b"}]
     lines = write_rows(*rows, name="x.jsonl")
@@ -92,7 +97,7 @@ def test_bad_rows_are_all_collected_with_line_kind_and_reason(tmp_path):
         "[]",
         json.dumps({"answer": 1}),
         json.dumps({"message": "?"}),
-        json.dumps({"message": ASKED, "answer": [1]}),
+        json.dumps({"message": ASKED, "answer": False}),
         json.dumps({"message": ASKED, "answer": True}),
         json.dumps({"message": ASKED, "answer": float("nan")}),
         json.dumps({"message": ASKED, "id": 1.5}),
@@ -108,7 +113,7 @@ def test_bad_rows_are_all_collected_with_line_kind_and_reason(tmp_path):
     assert found == list(enumerate(kinds, start=2))
     reasons = {row.line: row.reason for row in bad(path)}
     assert reasons[4] == "no column 'message' (data.input_key); the row has answer"
-    assert reasons[6] == "answer must be a string or a number, got list"
+    assert reasons[6] == "answer must be a string, a number or a list, got bool"
     assert reasons[8] == "answer is nan, which is no number"
     assert reasons[11] == "id 'rows:x' is the one of line 1"
     assert reasons[12] == "there is no user's turn to answer"

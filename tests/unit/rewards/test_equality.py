@@ -92,7 +92,13 @@ def test_an_endless_answer_is_refused_before_it_is_parsed():
 
 
 def _math_verify(gold: str, answer: str) -> bool:
-    return verify(parse(f"${gold}$", parsing_timeout=None), parse(f"${answer}$", parsing_timeout=None), timeout_seconds=None)
+    expressions = (parse(f"${text}$", parsing_timeout=None) for text in (gold, answer))
+    return verify(*expressions, allow_set_relation_comp=True, timeout_seconds=None)
+
+
+@pytest.mark.parametrize("answer", ["(1,3]", "[1,3]", "(1,3)", "(1,4]", r"1<x\le 3", r"1\le x\le 3", r"3\ge x>1", "1<x<3", r"1<x\le 4"])
+def test_intervals_are_judged_as_math_verify_judges_them(answer):
+    assert is_correct("(1,3]", answer) == _math_verify("(1,3]", answer)
 
 
 NUMBERS = st.one_of(

@@ -67,6 +67,25 @@ def test_plain_numbers_keep_the_order_of_a_tuple_and_forget_that_of_a_set():
 
 
 @pytest.mark.parametrize(
+    ("inequality", "interval"),
+    [
+        ("1<x<2", "(1,2)"),
+        (r"1\leq x<2", "[1,2)"),
+        (r"-1 <= t \leqslant \frac{1}{2}", r"[-1,\frac{1}{2}]"),
+        (r"2>x\ge 1", "[1,2)"),
+        (r"2 \gt x \gt 1", "(1,2)"),
+    ],
+)
+def test_an_inequality_is_read_as_its_interval(inequality, interval):
+    assert plain_numbers(inequality) == plain_numbers(interval) != ("", ())
+
+
+@pytest.mark.parametrize("text", ["1<x>2", "1<x", "1<2<3", "1<x<2<3", "1<x<y", r"1\left x<2", "1<xy<2"])
+def test_other_inequalities_are_no_interval_of_plain_numbers(text):
+    assert plain_numbers(text) == ("", ())
+
+
+@pytest.mark.parametrize(
     ("text", "relation", "names", "value"),
     [
         ("3", "value", (), "3"),
@@ -104,6 +123,9 @@ def test_split_assignment(text, relation, names, value):
         ("12 square units", "12", "unit"),
         ("3m", "3m", ""),
         (r"2\pi h", r"2\pi h", ""),
+        (r"2\pi \text{ cm}^2", r"2\pi", "cm^2"),
+        (r"\frac{\pi}{4} rad", r"\frac{\pi}{4}", "rad"),
+        (r"2\sqrt{3}\text{ m}", r"2\sqrt{3}", "m"),
         ("3x", "3x", ""),
         ("x", "x", ""),
         (r"3\sin", r"3\sin", ""),

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lmm_r1_mega.rewards.messages import RewardInput, Verdict
-from lmm_r1_mega.rewards.rules import RULES, judge
+from lmm_r1_mega.rewards.messages import RewardInput, Terms, Verdict
+from lmm_r1_mega.rewards.rules import judge
 
 PROMPT = r"Put the answer in a box, for example <think> so </think> <answer> $\boxed{3}$ </answer>."
 BOTH = ("format", "accuracy")
@@ -14,7 +14,7 @@ def answered(text: str) -> str:
 
 
 def parts(response: str, answer: object = "3", names: tuple[str, ...] = BOTH) -> dict[str, float]:
-    verdict = judge(RewardInput(response, answer, PROMPT), names)
+    verdict = judge(RewardInput(response, answer, PROMPT), Terms(names))
     assert verdict.invalid is None
     return verdict.parts
 
@@ -48,19 +48,15 @@ def test_gold_answers_are_numbers_or_text(answer):
 
 @pytest.mark.parametrize("answer", [None, "", "$$", "see figure"])
 def test_without_a_gold_answer_there_is_no_accuracy_and_a_reason(answer):
-    verdict = judge(RewardInput(answered("3"), answer), BOTH)
+    verdict = judge(RewardInput(answered("3"), answer), Terms(BOTH))
     assert verdict.parts == {"format": 1.0}
     assert verdict.invalid.endswith("gold answer")
 
 
 def test_format_alone_needs_no_gold_answer():
-    assert judge(RewardInput(answered("3"), None), ["format"]) == Verdict({"format": 1.0})
+    assert judge(RewardInput(answered("3"), None), Terms(("format",))) == Verdict({"format": 1.0})
 
 
 def test_nesting_beyond_the_recursion_limit_is_a_reason():
-    verdict = judge(RewardInput(answered(r"\boxed{" + r"\sqrt{" * 150 + "2" + "}" * 150 + "}"), "3"), BOTH)
+    verdict = judge(RewardInput(answered(r"\boxed{" + r"\sqrt{" * 150 + "2" + "}" * 150 + "}"), "3"), Terms(BOTH))
     assert verdict == Verdict({"format": 1.0}, "recursion limit")
-
-
-def test_every_rule_is_a_row_of_the_table():
-    assert set(RULES) == set(BOTH)

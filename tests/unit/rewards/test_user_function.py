@@ -38,6 +38,25 @@ def test_a_value_that_is_not_finite_is_invalid_alone(tmp_path):
     assert not math.isnan(sum(given.verdicts[1].parts.values()))
 
 
+def test_arrays_and_generators_are_lists_too(tmp_path):
+    expected = [Verdict({"function": 1.0}), Verdict({"function": 0.0})]
+    assert outcome(tmp_path, "import numpy; return numpy.array([1.0, 0.0])").verdicts == expected
+    assert outcome(tmp_path, "return (q == 'P:ab' for q in queries)").verdicts == expected
+
+
+def test_a_number_too_large_for_a_float_is_invalid_alone(tmp_path):
+    assert outcome(tmp_path, "return [10**400, 1]").verdicts == [Verdict({}, "function: not a finite number"), Verdict({"function": 1.0})]
+
+
+def test_a_file_with_a_dataclass_and_late_annotations_can_be_imported(tmp_path):
+    path = written(
+        tmp_path,
+        "from __future__ import annotations\nimport dataclasses, pickle\n@dataclasses.dataclass\nclass Grade:\n    value: int\n"
+        "def reward_func(queries, prompts, labels):\n    return [pickle.loads(pickle.dumps(Grade(5))).value for _ in queries]\n",
+    )
+    assert call(load(path), INPUTS, path).verdicts == [Verdict({"function": 5.0})] * 2
+
+
 @pytest.mark.parametrize(
     ("body", "failure"),
     [
@@ -46,6 +65,10 @@ def test_a_value_that_is_not_finite_is_invalid_alone(tmp_path):
         ("return {'score': [1, 2]}", "function: no `rewards` in the returned dict"),
         ("return None", "function: `rewards` is not a list of numbers"),
         ("return ['a', 'b']", "function: `rewards` is not a list of numbers"),
+        ("return ['1', '2']", "function: `rewards` is not a list of numbers"),
+        ("return '12'", "function: `rewards` is not a list of numbers"),
+        ("return 3.0", "function: `rewards` is not a list of numbers"),
+        ("return [[1.0], [2.0]]", "function: `rewards` is not a list of numbers"),
         ("raise KeyError('gone')", "function: raised KeyError"),
         ("exit(3)", "function: raised SystemExit"),
     ],

@@ -1,0 +1,64 @@
+"""The named parts that a reward is the weighted sum of, wherever each comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from lmm_r1_mega.config import RewardSettings
+from lmm_r1_mega.rewards.messages import Verdict
+from lmm_r1_mega.rewards.rules import RULES
+from lmm_r1_mega.schema import Score
+
+FUNCTION, REMOTE, JUDGE, MODEL = "function", "remote", "judge", "model"
+ASKED_FOR_WEIGHT = 1.0
+"""Weight of a component that a setting of its own asks for, where `reward.weights` does not name it."""
+_SETTINGS = {
+    FUNCTION: "reward.function is not set: give it a Python file",
+    REMOTE: "reward.remote.urls is empty: give it the servers' addresses",
+    JUDGE: "reward.judge.urls is empty: give it the judge's address",
+}
+
+
+def component_weights(settings: RewardSettings) -> dict[str, float]:
+    """Weight of every component of the sum.
+
+    Errors: ValueError for a name that is no component, one that is not set up, and a sum of nothing.
+    """
+    asked_for = _asked_for(settings)
+    known = [*RULES, *asked_for]
+    weights = dict(settings.weights) | {name: ASKED_FOR_WEIGHT for name in asked_for if name not in settings.weights}
+    for name in weights:
+        if name in _SETTINGS and name not in asked_for:
+            raise ValueError(f"reward.weights names `{name}`, but {_SETTINGS[name]}")
+        if name not in known:
+            raise ValueError(f"reward.weights has no component {name!r}: use {', '.join(known)}")
+    if not weights:
+        raise ValueError(f"reward.weights is empty: give at least one of {', '.join(known)} a weight")
+    return weights
+
+
+def local_weights(settings: RewardSettings) -> dict[str, float]:
+    """The components that the worker processes give: rules and the user's function."""
+    return {name: weight for name, weight in component_weights(settings).items() if name in RULES or name == FUNCTION}
+
+
+def _asked_for(settings: RewardSettings) -> list[str]:
+    """Components that have a setting of their own."""
+    present = {FUNCTION: bool(settings.function), REMOTE: bool(settings.remote.urls), JUDGE: bool(settings.judge.urls)}
+    return [*(name for name, is_set in present.items() if is_set), *(f"{MODEL}/{name}" for name in settings.models)]
+
+
+def merged(verdicts: Iterable[Verdict]) -> Verdict:
+    """What several sources say about one response: all parts, and the first reason why one is missing."""
+    parts: dict[str, float] = {}
+    invalid = None
+    for verdict in verdicts:
+        parts |= verdict.parts
+        invalid = invalid or verdict.invalid
+    return Verdict(parts, invalid)
+
+
+def total(verdict: Verdict, weights: Mapping[str, float]) -> Score:
+    """The weighted sum of the parts, or no reward and the reason."""
+    reward = None if verdict.invalid else sum(weight * verdict.parts[name] for name, weight in weights.items())
+    return Score(reward, verdict.parts, verdict.invalid)

@@ -1,0 +1,123 @@
+"""`Rewards`: all that a run pays for, summed: worker processes here; servers, a judge and reward models elsewhere at the same time."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from lmm_r1_mega.config import RewardSettings
+from lmm_r1_mega.rewards.components import MODEL, component_weights, merged, total
+from lmm_r1_mega.rewards.judge import Judge
+from lmm_r1_mega.rewards.messages import RewardInput, Verdict
+from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.remote import RemoteRewards
+from lmm_r1_mega.rewards.running import RunningScales
+from lmm_r1_mega.schema import Sample, Score
+
+T = TypeVar("T")
+TextSource = Callable[[Sequence[RewardInput]], list[Verdict]]
+ModelSource = Callable[[Sequence[Sample]], dict[str, list[float | None]]]
+"""Name of each reward model -> a score a sample, None for a sample that is too long for it."""
+
+
+@dataclass(frozen=True)
+class Rewards:
+    """The weighted sum of components, a verdict for every sample whatever becomes of a server."""
+
+    pool: RewardPool
+    weights: Mapping[str, float]
+    text_sources: tuple[TextSource, ...] = ()
+    models: ModelSource | None = None
+    is_normalized: bool = False
+    _scales: RunningScales = field(default_factory=RunningScales)
+
+    def score(self, samples: Sequence[Sample]) -> list[Score]:
+        """One score a sample, in order."""
+        models = self.models
+        judged = [_in_background(partial(self._by_models, models, samples))] if models else []
+        return self._sum([as_input(sample) for sample in samples], judged)
+
+    def score_texts(self, inputs: Sequence[RewardInput]) -> list[Score]:
+        """One score a response, in order; reward models, which read samples, have no part in it."""
+        return self._sum(inputs, [])
+
+    def local(self) -> Rewards:
+        """What the worker processes alone pay: held-out accuracy needs neither a server nor what a judge costs."""
+        return Rewards(self.pool, self.pool.weights)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return self._scales.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Inverse of `state`."""
+        self._scales.restore(state)
+
+    def _sum(self, inputs: Sequence[RewardInput], judged: list[Future[list[Verdict]]]) -> list[Score]:
+        """The pool's workers live by the thread that opened it, so this one serves it while the others wait for answers."""
+        judged = [*judged, *(_in_background(partial(source, inputs)) for source in self.text_sources)]
+        found = [self.pool.verdicts(inputs), *(one.result() for one in judged)]
+        return [total(merged(verdicts), self.weights) for verdicts in zip(*found, strict=True)]
+
+    def _by_models(self, models: ModelSource, samples: Sequence[Sample]) -> list[Verdict]:
+        """Verdicts of the reward models, normalised where asked; the step's own scores count in its mean and deviation."""
+        found = models(samples)
+        if self.is_normalized:
+            for name, scores in found.items():
+                self._scales.add(name, [score for score in scores if score is not None and math.isfinite(score)])
+        return [merged(self._verdict(name, scores[i]) for name, scores in found.items()) for i in range(len(samples))]
+
+    def _verdict(self, name: str, score: float | None) -> Verdict:
+        component = f"{MODEL}/{name}"
+        if score is None:
+            return Verdict({}, f"{component}: too long")
+        if not math.isfinite(score):
+            return Verdict({}, f"{component}: not a finite number")
+        if not self.is_normalized:
+            return Verdict({component: score})
+        return Verdict({component: self._scales.scaled(name, score), f"{component}/raw": score})
+
+
+def rewards_of(settings: RewardSettings, pool: RewardPool, *, models: ModelSource | None = None, seed: int = 0) -> Rewards:
+    """All rewards that the settings name.
+
+    Errors: ValueError for wrong names in `reward.weights`, and for reward models that nobody runs.
+    """
+    if settings.models and models is None:
+        raise ValueError("reward.models run beside a trainer alone: leave them out here, or use `lmm-r1-mega train`")
+    sources: list[TextSource] = []
+    if settings.remote.urls:
+        sources.append(RemoteRewards(settings.remote, seed=seed).verdicts)
+    if settings.judge.urls:
+        sources.append(Judge(settings.judge, settings.remote, seed=seed).verdicts)
+    return Rewards(pool, component_weights(settings), tuple(sources), models, is_normalized=settings.normalize)
+
+
+def as_input(sample: Sample) -> RewardInput:
+    """What rewards that read text see of a sample."""
+    return RewardInput(
+        response=sample.completion.text,
+        answer=sample.prompt.answer,
+        prompt=sample.prompt.text,
+        num_tokens=len(sample.completion.response_ids),
+        is_truncated=sample.completion.finish_reason == "length",
+    )
+
+
+def _in_background(call: Callable[[], T]) -> Future[T]:
+    """The call on a thread that neither an error here nor the end of the process waits for."""
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="rewards elsewhere", daemon=True).start()
+    return future

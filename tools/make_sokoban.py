@@ -1,0 +1,74 @@
+"""Write Sokoban levels as rows with pictures, ready for training.
+
+python tools/make_sokoban.py OUT --count 1000 --boxes 2
+
+OUT gets `levels.jsonl` and a PNG a level in `pictures/`. A row's `answer` is the room as text, which the components `sokoban` and
+`solved` of `reward.weights` play the response's moves in. Start `--seed` elsewhere for a held-out file.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from lmm_r1_mega.data.sokoban_picture import draw_picture
+from lmm_r1_mega.sokoban.levels import Difficulty, Level, make_levels
+from lmm_r1_mega.sokoban.room import draw_room
+
+SYSTEM = (
+    "First think about the question inside <think> </think>, then answer inside <answer> </answer>. "
+    "Your output starts with <think> and ends with </answer>."
+)
+TASK = (
+    "This is a room of Sokoban. The blue disc is you, brown squares are boxes, red rings are targets, dark squares are walls. "
+    "You move one place up, down, left or right, and push a box by walking into it, one box at a time, if the place behind it is free. "
+    "Push every box onto a target in few moves. Inside <answer> write only the moves, for example: up, up, left."
+)
+DEFAULT = Difficulty()
+
+
+def main(
+    out: tyro.conf.Positional[Path],
+    difficulty: Annotated[Difficulty, tyro.conf.arg(name="")] = DEFAULT,
+    *,
+    count: int = 1000,
+    seed: int = 0,
+) -> None:
+    """Write Sokoban levels as rows with pictures.
+
+    Args:
+        out: Folder to write.
+        difficulty: How hard the levels are.
+        count: Number of levels, all different.
+        seed: Other levels for another seed.
+    """
+    pictures = out / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    rows = [
+        write_row(level, pictures / f"{number:06d}.png") for number, level in enumerate(islice(make_levels(difficulty, seed=seed), count))
+    ]
+    (out / "levels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    moves = [row["num_moves"] for row in rows]
+    print(f"{len(rows)} levels in {out / 'levels.jsonl'}, solved in {min(moves)} to {max(moves)} moves")
+
+
+def write_row(level: Level, picture: Path) -> dict[str, Any]:
+    """Saves the picture; the row that goes with it. Images are named relative to the data file."""
+    draw_picture(level.room).save(picture)
+    image = {"type": "image", "image": f"{picture.parent.name}/{picture.name}"}
+    turns = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": [image, {"type": "text", "text": TASK}]}]
+    return {
+        "id": picture.stem,
+        "datasource": "sokoban",
+        "message": turns,
+        "answer": draw_room(level.room),
+        "num_moves": len(level.solution),
+    }
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
