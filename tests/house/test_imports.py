@@ -5,7 +5,7 @@ from house_rules import Module, foreign_imports, import_cycles, imports, lazy_im
 
 LAYERS = (
     ("config", "schema", "errors", "torchvision_shim"),
-    ("algorithms", "rewards", "data", "convert", "settings", "doctor", "tiny_model"),
+    ("algorithms", "rewards", "data", "convert", "settings", "doctor", "tiny_model", "migration"),
     ("models", "planning"),
     ("training", "rollout"),
     ("cluster",),
