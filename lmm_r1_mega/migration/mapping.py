@@ -122,19 +122,37 @@ def _data(values: Values, notes: list[str]) -> Iterator[tuple[str, Any]]:
         raise ValueError("--prompt_data is missing: name the data files")
     yield "data.train", data_files(values["prompt_data"])
     if values["prompt_data_probs"] is not None:
-        yield "data.probabilities", [float(share) for share in values["prompt_data_probs"].split(",")]
+        yield "data.probabilities", _probabilities(values["prompt_data_probs"])
     if values["eval_dataset"] is not None:
         yield "data.eval", {PurePath(name).stem: name for name in data_files(values["eval_dataset"])}
     yield "data.input_key", values["input_key"]
     if values["label_key"] is not None:
         yield "data.label_key", values["label_key"]
-    bounds = json.loads(values["processor_kwargs"] or "{}")
+    bounds = _processor_options(values["processor_kwargs"] or "{}")
     yield "data.min_pixels", bounds.pop("min_pixels", 4 * PATCH_AREA)
     yield "data.max_pixels", bounds.pop("max_pixels", 16384 * PATCH_AREA)
     if bounds:
         notes.append(f"--processor_kwargs {', '.join(bounds)}: only min_pixels and max_pixels are settings")
     yield "data.max_prompt_tokens", values["prompt_max_len"]
     notes.append("pictures are read below their data file's folder alone: add other folders to data.image_roots")
+
+
+def _probabilities(text: str) -> list[float]:
+    """Example: "0.25,0.75" -> [0.25, 0.75]"""
+    try:
+        return [float(share) for share in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--prompt_data_probs {text}: give numbers with commas between them") from None
+
+
+def _processor_options(text: str) -> dict[str, Any]:
+    try:
+        options = json.loads(text)
+    except ValueError:
+        options = None
+    if not isinstance(options, dict):
+        raise ValueError(f'--processor_kwargs {text}: give a JSON object such as {{"min_pixels": 3136}}')
+    return options
 
 
 def data_files(names: str) -> list[str]:

@@ -34,12 +34,14 @@ OWNERS = {
     "tyro": (),
     "yaml": ("settings",),
     "pyarrow": ("data",),
+    "reasoning_gym": ("data",),
 }
 
 LAZY = {
     "doctor": "reports a library that cannot be imported instead of failing with it",
     "torchvision_shim": "imports torchvision only after its operators are declared",
     "tiny_model": "transformers needs the shim first",
+    "data.reasoning_tasks": "reasoning-gym is optional",
     "data.processor": "transformers needs the shim first",
     "models.tower": "transformers needs the shim first",
     "models.device": "megatron.core takes seconds to import and is patched only where there is no CUDA",

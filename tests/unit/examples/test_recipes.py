@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -51,6 +52,17 @@ def stand_in(path: Path) -> Path:
 def test_every_configuration_has_its_script():
     assert {path.stem for path in CONFIGS} == {path.stem.removeprefix("run_") for path in SCRIPTS}
     assert len(CONFIGS) == 10
+
+
+def test_the_page_of_recipes_has_every_script_with_its_data_and_gpus():
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `examples/(run_\w+)\.sh` \|(.*)\|$", page, flags=re.MULTILINE))
+    assert rows.keys() == {script.stem for script in SCRIPTS}
+    for stem, cells in rows.items():
+        config = recipe(stem.removeprefix("run_"))
+        [data] = config.data.train
+        assert f"`{data}`" in cells and f"${{DATA:-{data}}}" in (EXAMPLES / f"{stem}.sh").read_text(encoding="utf-8")
+        assert cells.split("|")[-1].strip() == str(config.layout.num_ranks)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
