@@ -96,8 +96,8 @@ def prepared_rows(name: str, source: Path, pictures: Pictures, outcome: Outcome)
         except RowRefused as refusal:
             outcome.bad_rows.append(BadRow(source, raw.line, refusal.kind, str(refusal)))
             continue
-        outcome.num_written += 1
         yield row
+        outcome.num_written += 1
 
 
 def as_row(problem: Problem, name: str, pictures: Pictures, *, source: str) -> dict[str, Any]:

@@ -41,8 +41,8 @@ LEFT_OUT = {
         "number_sorting pool_matrix rearc rotate_matrix spiral_matrix string_splitting string_synthesis sudoku survo"
     ),
     _FORM: (
-        "advanced_geometry base_conversion bitwise_arithmetic coin_flip complex_arithmetic decimal_arithmetic fraction_simplification number_format "
-        "polynomial_equations polynomial_multiplication power_function prime_factorization time_intervals"
+        "advanced_geometry base_conversion bitwise_arithmetic coin_flip complex_arithmetic decimal_arithmetic fraction_simplification "
+        "number_format polynomial_equations polynomial_multiplication power_function prime_factorization time_intervals"
     ),
 }
 """Reason -> the tasks that are left out for it."""

@@ -118,23 +118,15 @@ def test_geometry3k_out_of_parquet_writes_its_pictures(tmp_path, picture):
     locate_image(row.images[0], image_limits(out, DataSettings()))
 
 
-def test_rows_are_written_one_by_one(tmp_path):
-    """A row is on disk (or in the file's buffer) before the next is asked for, so a set need not fit into memory."""
-    seen = []
-
-    def rows():
-        for number in range(3):
-            seen.append(number)
-            yield {"number": number}
-
-    assert write_rows(rows(), tmp_path / "out.jsonl") == 3
+def test_rows_are_made_one_by_one(tmp_path):
+    """The second row is not read before it is asked for, so a set need not fit into memory."""
     source = tmp_path / "many.jsonl"
     source.write_text('{"question": "?", "answer": "#### 1"}\n' * 3, encoding="utf-8")
     outcome = Outcome()
     stream = prepared_rows("gsm8k", source, Pictures(tmp_path, tmp_path), outcome)
     next(stream)
-    assert outcome.num_written == 1
-    assert len(list(stream)) == 2
+    assert outcome.num_written == 0, "a row counts when it has been taken"
+    assert len(list(stream)) == 2 and outcome.num_written == 3
 
 
 def test_an_unfinished_file_does_not_replace_an_older_one(tmp_path):
