@@ -12,4 +12,4 @@ def test_every_flag_has_one_line_with_its_settings_or_its_reason():
     lines = dict(re.findall(r"^\| `--(\w+)` \|.*\| ([^|]+) \|$", render(), flags=re.MULTILINE))
     assert list(lines) == list(FLAGS)
     for name, flag in FLAGS.items():
-        assert re.findall(r"`([a-z_.]+)`", lines[name]) == list(flag.settings) if flag.settings else flag.reason in lines[name]
+        assert re.findall(r"`([a-z0-9_.]+)`", lines[name]) == list(flag.settings) if flag.settings else flag.reason in lines[name]
