@@ -69,9 +69,9 @@ def setting_fields(model: type[BaseModel] = Config, prefix: str = "") -> Iterato
             yield prefix + name, field
 
 
-def to_yaml(config: Config) -> str:
-    """The tree as YAML that `read_config` reads back to an equal one."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+def to_yaml(config: Config, *, given_only: bool = False) -> str:
+    """The tree as YAML that `read_config` reads back to an equal one; `given_only` leaves out what was not set."""
+    return yaml.safe_dump(config.model_dump(mode="json", exclude_unset=given_only), sort_keys=False)
 
 
 def describe_settings() -> str:

@@ -66,6 +66,16 @@ VERBS = {
                 "verify       that the Hugging Face folder FROM and the Megatron checkpoint TO are equal bit by bit; 65 where they are not",
             ),
         ),
+        Verb(
+            "migrate",
+            "SCRIPT.sh|FLAG ... [--rows N]",
+            "the configuration for a train_ppo_ray command of LMM-R1 or OpenRLHF",
+            (
+                "SCRIPT.sh  shell script with the command; nothing of it is run",
+                "FLAG ...   or the command's flags themselves, `--pretrain model ...`",
+                "--rows N   rows of its data, where the files are not here",
+            ),
+        ),
         Verb("data", f"check FILE {SETTINGS}", "look at a data file before any GPU is spent; 65 where it has bad rows"),
         Verb(
             "reward",

@@ -5,7 +5,7 @@ from house_rules import Module, foreign_imports, import_cycles, imports, lazy_im
 
 LAYERS = (
     ("config", "schema", "errors", "torchvision_shim", "sokoban"),
-    ("algorithms", "rewards", "data", "convert", "settings", "doctor", "tiny_model"),
+    ("algorithms", "rewards", "data", "convert", "settings", "doctor", "tiny_model", "migration"),
     ("models", "planning"),
     ("training", "rollout"),
     ("cluster",),
@@ -37,12 +37,14 @@ OWNERS = {
     "pyarrow": ("data",),
     "http.client": ("rewards.posting",),
     "http.server": ("rewards.serving",),
+    "reasoning_gym": ("data",),
 }
 
 LAZY = {
     "doctor": "reports a library that cannot be imported instead of failing with it",
     "torchvision_shim": "imports torchvision only after its operators are declared",
     "tiny_model": "transformers needs the shim first",
+    "data.reasoning_tasks": "reasoning-gym is optional",
     "data.processor": "transformers needs the shim first",
     "models.tower": "transformers needs the shim first",
     "models.reward_model": "transformers needs the shim first",

@@ -1,0 +1,70 @@
+"""`lmm-r1-mega migrate SCRIPT.sh|FLAG ... [--rows N]`"""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from lmm_r1_mega.commands.arguments import take_value
+from lmm_r1_mega.commands.verbs import VERBS
+from lmm_r1_mega.errors import DONE
+from lmm_r1_mega.migration.mapping import Migration, data_files, migrate
+from lmm_r1_mega.migration.source import Source, from_flags, from_script
+from lmm_r1_mega.settings import parse_tree, to_yaml
+
+WIDTH = 130
+
+
+def run(arguments: list[str]) -> int:
+    """Print our YAML for a `train_ppo_ray` command; what has no counterpart is named in its first lines and on the error stream."""
+    rows, words = take_value(arguments, "--rows")
+    if not words:
+        raise ValueError(VERBS["migrate"].usage)
+    source = from_flags(words) if words[0].startswith("-") else _read_script(words)
+    found = migrate(source.values, num_rows=_num_rows(rows, source), verifier=source.verifier)
+    config = parse_tree(found.tree, source="the migrated settings")
+    print("\n".join(_comments(found, source)))
+    print(to_yaml(config, given_only=True), end="")
+    for name, reason in found.missed.items():
+        print(f"lmm-r1-mega: --{name} changes the run and has no counterpart: {reason}", file=sys.stderr)
+    return DONE
+
+
+def _read_script(words: list[str]) -> Source:
+    if len(words) > 1:
+        raise ValueError(VERBS["migrate"].usage)
+    try:
+        return from_script(Path(words[0]).read_text(encoding="utf-8"), os.environ)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{words[0]} is no script that can be read ({error}): give one, or flags that begin with --") from None
+
+
+def _num_rows(given: str | None, source: Source) -> int | None:
+    """Rows of the data: as said, else counted where the files are here."""
+    if given is not None:
+        if not given.isdigit():
+            raise ValueError(f"--rows {given}: give the number of rows of the data")
+        return int(given)
+    files = [Path(name) for name in data_files(source.values["prompt_data"] or "")]
+    if not all(file.is_file() for file in files):
+        return None
+    from lmm_r1_mega.data.rows import read_rows  # pyarrow takes a moment that flags with --rows need not
+
+    return sum(1 for file in files for _ in read_rows(file))
+
+
+def _comments(found: Migration, source: Source) -> Iterator[str]:
+    yield "# Written by `lmm-r1-mega migrate`; `lmm-r1-mega plan THIS.yaml` says whether it fits."
+    chapters = {
+        "To know": [*source.notes, *found.notes],
+        "Changes the run, and has no counterpart": [f"--{name}: {reason}" for name, reason in found.missed.items()],
+        "Dropped": [f"--{name}: {reason}" for name, reason in found.dropped.items()],
+    }
+    for title, lines in chapters.items():
+        if lines:
+            yield f"# {title}:"
+            for line in lines:
+                yield from textwrap.wrap(line, WIDTH, initial_indent="#   ", subsequent_indent="#     ")

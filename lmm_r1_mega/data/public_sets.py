@@ -1,0 +1,184 @@
+"""Public training sets, as they are published, to rows of `message` and `answer`: a table with one line a set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lmm_r1_mega.data.chat import parse_chat
+from lmm_r1_mega.data.rows import BadRow, RawRow, RowRefused, read_rows
+
+SYSTEM_PROMPT = (
+    "You solve problems. Think first, then answer. Write your reasoning between <think> and </think> and your answer between <answer> "
+    "and </answer>: the output begins with <think> and ends with </answer>, with nothing outside of the two. The final answer is in "
+    "LaTeX, inside $...$, and wrapped in \\boxed{}. Example: <think> 1 + 1 is 2, so the answer is $2$. </think><answer> The answer is "
+    "$\\boxed{2}$. </answer>"
+)
+PLACEHOLDER = "<image>"
+GEOMETRY_FOLDERS = frozenset({"geometry3k", "geoqa+", "geos", "unigeo"})
+"""Folders of MathV360K's pictures that hold geometry, in lower case."""
+FINAL_ANSWER = re.compile(r"the answer is:?\s*(.*)", re.IGNORECASE | re.DOTALL)
+SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A question with its gold answer; `question` has a place `<image>` for each picture, or none of them, which is at the beginning."""
+
+    question: str
+    answer: str
+    images: tuple[str | bytes, ...] = ()
+    """Paths as they are published, or the files themselves."""
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Where the pictures of a set are found, and where those that lie inside its rows are written."""
+
+    root: Path
+    folder: Path
+
+    def find(self, published: str) -> str:
+        """The file that a published path means: the longest of its ends that exists below the root.
+
+        Example: /home/someone/set/images/1.png with the root data -> data/images/1.png
+
+        Raises: RowRefused where there is none.
+        """
+        parts = [part for part in Path(published.removeprefix("file://")).parts if part not in ("/", "..")]
+        ends = (self.root.joinpath(*parts[start:]) for start in range(len(parts)))
+        found = next((end for end in ends if end.is_file()), None)
+        if found is None:
+            raise RowRefused("image", f"no picture {published} below {self.root}: give its folder with --images")
+        return str(found.resolve())
+
+    def write(self, content: bytes, name: str) -> str:
+        """Write a picture under a name, its suffix by its content, and return the path relative to the rows' file."""
+        suffix = next((suffix for magic, suffix in SUFFIXES.items() if content.startswith(magic)), None)
+        if suffix is None:
+            raise RowRefused("image", "a picture is neither PNG, JPEG nor WebP")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / f"{name}{suffix}").write_bytes(content)
+        return f"{self.folder.name}/{name}{suffix}"
+
+
+@dataclass
+class Outcome:
+    """What was made of a file, up to now."""
+
+    num_written: int = 0
+    num_others: int = 0
+    """Rows that are of another part of the set."""
+    bad_rows: list[BadRow] = field(default_factory=list)
+
+
+def prepared_rows(name: str, source: Path, pictures: Pictures, outcome: Outcome) -> Iterator[dict[str, Any]]:
+    """Rows of our format for those of a published file, one by one; `outcome` counts along.
+
+    Raises: ValueError for a set that is not in the table, or a file that cannot be read.
+    """
+    if name not in PUBLIC_SETS:
+        raise ValueError(f"no set {name}: use one of {', '.join(PUBLIC_SETS)}")
+    for raw in read_rows(source):
+        if isinstance(raw, BadRow):
+            outcome.bad_rows.append(raw)
+            continue
+        try:
+            problem = _problem(raw, PUBLIC_SETS[name])
+            if problem is None:
+                outcome.num_others += 1
+                continue
+            row = as_row(problem, f"{raw.line:06d}", pictures, source=problem.source or name)
+        except RowRefused as refusal:
+            outcome.bad_rows.append(BadRow(source, raw.line, refusal.kind, str(refusal)))
+            continue
+        yield row
+        outcome.num_written += 1
+
+
+def as_row(problem: Problem, name: str, pictures: Pictures, *, source: str) -> dict[str, Any]:
+    """The row of a problem: system prompt, question with its pictures at their places, answer."""
+    answer = problem.answer.strip()
+    if not answer:
+        raise RowRefused("answer", "the answer is empty")
+    texts = problem.question.split(PLACEHOLDER)
+    if len(texts) == 1:
+        texts = [""] * len(problem.images) + texts
+    if len(texts) != len(problem.images) + 1:
+        raise RowRefused("image", f"the question has {len(texts) - 1} places for {len(problem.images)} pictures")
+    paths = [
+        pictures.find(image) if isinstance(image, str) else pictures.write(image, f"{name}_{place}")
+        for place, image in enumerate(problem.images)
+    ]
+    content: list[dict[str, str]] = []
+    for text, path in zip(texts, [*paths, None], strict=True):
+        content += [{"type": "text", "text": text.strip()}] if text.strip() else []
+        content += [{"type": "image", "image": path}] if path is not None else []
+    message = [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": content}]
+    return {"id": name, "message": message, "answer": answer, "datasource": source}
+
+
+def _problem(raw: RawRow, read: Callable[[Mapping[str, Any]], Problem | None]) -> Problem | None:
+    if not isinstance(raw.value, dict):
+        raise RowRefused("row", f"a row must be an object, got {type(raw.value).__name__}")
+    try:
+        return read(raw.value)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        columns = ", ".join(map(str, raw.value))
+        raise RowRefused("row", f"not a row of this set ({type(error).__name__} {error}); it has {columns}") from None
+
+
+def _gsm8k(row: Mapping[str, Any]) -> Problem:
+    """question; answer = worked solution, `#### `, number with commas."""
+    _, marker, answer = row["answer"].rpartition("####")
+    if not marker:
+        raise RowRefused("answer", "the solution has no line `#### ANSWER`")
+    return Problem(row["question"], answer.replace(",", ""))
+
+
+def _deepscaler(row: Mapping[str, Any]) -> Problem:
+    """problem, answer (and solution) as first published; or LMM-R1's rows with message."""
+    return _from_message(row) if "message" in row else Problem(row["problem"], _text(row["answer"]))
+
+
+def _from_message(row: Mapping[str, Any]) -> Problem:
+    """LMM-R1's rows: message with system and user turns, answer. The system prompt is put in place of theirs."""
+    chat = parse_chat(row["message"])
+    question = "".join(PLACEHOLDER if part is None else part for part in chat.turns[-1].parts)
+    return Problem(question, _text(row["answer"]), chat.images, source=row.get("datasource"))
+
+
+def _mathv360k_geometry(row: Mapping[str, Any]) -> Problem | None:
+    """image = folder of the original set/...; conversations = human's question with `<image>`, gpt's `The answer is ...`."""
+    image = row["image"]
+    source = next((part for part in Path(image).parts if part.lower() in GEOMETRY_FOLDERS), None)
+    if source is None:
+        return None
+    question, reply = (turn["value"] for turn in row["conversations"][:2])
+    final = FINAL_ANSWER.search(reply)
+    return Problem(question, (final[1] if final else reply).strip().rstrip("."), (image,), source=source)
+
+
+def _geometry3k(row: Mapping[str, Any]) -> Problem:
+    """problem with `<image>`; images = list of files in bytes; answer in LaTeX."""
+    return Problem(row["problem"], _text(row["answer"]), tuple(image["bytes"] for image in row["images"]))
+
+
+def _text(answer: Any) -> str:
+    if isinstance(answer, bool) or not isinstance(answer, str | int | float):
+        raise RowRefused("answer", f"the answer must be a string or a number, got {type(answer).__name__}")
+    return str(answer)
+
+
+PUBLIC_SETS: dict[str, Callable[[Mapping[str, Any]], Problem | None]] = {
+    "deepscaler": _deepscaler,
+    "vermulti": _from_message,
+    "mathv360k_geometry": _mathv360k_geometry,
+    "gsm8k": _gsm8k,
+    "geometry3k": _geometry3k,
+}
+"""A set's name -> how a row of its is read; None for a row of another part of the set."""

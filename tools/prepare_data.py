@@ -1,0 +1,82 @@
+"""Rows for training from public sets, out of files that you have, and from reasoning-gym's generators.
+
+python tools/prepare_data.py gsm8k train.parquet data/gsm8k.jsonl
+python tools/prepare_data.py mathv360k_geometry train_samples_all_tuning.json data/mathv360k_geometry.jsonl --images MathV360K
+python tools/prepare_data.py reasoning_gym gcd,zebra_puzzles data/reasoning.jsonl --count 5000
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from lmm_r1_mega.data.files import describe_bad_rows
+from lmm_r1_mega.data.public_sets import Outcome, Pictures, as_row, prepared_rows
+from lmm_r1_mega.data.reasoning_tasks import JUDGED, reasoning_problems
+from lmm_r1_mega.errors import BAD_DATA, DONE, USAGE
+
+REASONING = "reasoning_gym"
+
+
+def main(
+    name: tyro.conf.Positional[str],
+    source: tyro.conf.Positional[str],
+    out: tyro.conf.Positional[Path],
+    *,
+    images: Path | None = None,
+    count: int = 1000,
+    seed: int = 0,
+) -> int:
+    """Write rows of `message` and `answer`.
+
+    Args:
+        name: deepscaler, vermulti, mathv360k_geometry, gsm8k, geometry3k or reasoning_gym.
+        source: The published file (JSON Lines, JSON or Parquet); for reasoning_gym names of tasks with commas, or all.
+        out: File of rows to write, .jsonl; pictures that lie inside the source are written beside it.
+        images: Folder below which the published picture paths are looked for; the source's own where left out.
+        count: Problems to generate with reasoning_gym.
+        seed: Their seed.
+    """
+    outcome = Outcome()
+    pictures = Pictures(images or Path(source).parent, out.parent / f"{out.stem}_images")
+    try:
+        rows = _generated(source, count, seed, pictures) if name == REASONING else prepared_rows(name, Path(source), pictures, outcome)
+        num_written = write_rows(rows, out)
+    except ValueError as error:
+        print(f"prepare_data: {error}", file=sys.stderr)
+        return USAGE
+    print(f"{num_written} rows in {out}; {outcome.num_others} of another part of the set")
+    if images is not None:
+        print(f"to train on them: --data.image_roots {images.resolve()}")
+    if outcome.bad_rows:
+        print(f"{len(outcome.bad_rows)} rows cannot be used:\n{describe_bad_rows(outcome.bad_rows)}", file=sys.stderr)
+    return DONE if num_written else BAD_DATA
+
+
+def write_rows(rows: Iterable[dict[str, Any]], out: Path) -> int:
+    """Write rows one by one, and in place of an older file only when all are there."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(out.name + ".part")
+    num_written = 0
+    with unfinished.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            num_written += 1
+    unfinished.replace(out)
+    return num_written
+
+
+def _generated(tasks: str, count: int, seed: int, pictures: Pictures) -> Iterator[dict[str, Any]]:
+    problems = reasoning_problems(JUDGED if tasks == "all" else tasks.split(","), count=count, seed=seed)
+    return (
+        as_row(problem, f"{number:06d}", pictures, source=problem.source or REASONING) for number, problem in enumerate(problems, start=1)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(tyro.cli(main))

@@ -1,0 +1,86 @@
+"""Write docs/migration.md, with the table of `train_ppo_ray`'s flags from migration/flags.py.
+
+python tools/write_migration_page.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lmm_r1_mega.migration.flags import FLAGS, Flag
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "migration.md"
+KINDS = {"switch": "switch", "int": "whole number", "float": "number", "text": "text"}
+OPENING = """\
+# Coming from LMM-R1 or OpenRLHF
+
+Written by `tools/write_migration_page.py` from `lmm_r1_mega/migration/flags.py`; change it there and run it again.
+
+    lmm-r1-mega migrate train_fre_text.sh --rows 40315 > my_run.yaml
+    lmm-r1-mega migrate --pretrain models/Qwen2.5-VL-3B-Instruct --prompt_data rows.jsonl ... > my_run.yaml
+    lmm-r1-mega plan my_run.yaml            # does it fit
+    lmm-r1-mega train my_run.yaml
+
+`migrate` reads the first `openrlhf.cli.train_ppo_ray` command of a shell script, or its flags. Of the script nothing is run: line
+continuations, quotes, comments and variables are read as bash reads them, variables that the script does not set come from the
+environment, and a value that only the shell could compute (`$(...)`) is an error where a setting follows from it. Every mapped flag
+is written down, given or not, because a default there need not be one here. The first lines of the file say what there is to know,
+which flags were dropped and why, and which have no counterpart although they change the run; those are printed as errors, too.
+
+The steps of a run follow from the rows of its data there. Where the files are not on this machine, `--rows N` says how many they are.
+
+## The same data, the same rewards
+
+Rows stay as they are: `message` as a list of turns or as JSON in a string, `answer`, and `datasource` where there is one. Pictures
+are read below the data file's folder and below `data.image_roots`, nowhere else. The reward server beside the training is not
+needed: its rules are built in (`reward.weights`), and a file with `reward_func(queries, prompts, labels)` is `reward.function`.
+`lmm-r1-mega data check rows.jsonl` and `lmm-r1-mega reward try rows.jsonl` look at both before a GPU is spent.
+
+## What is meant to differ
+
+* `rloo` and `reinforce_baseline` come to the same there, for both are scaled over the batch; `reinforce` is scaled, too. They become
+  `reinforce_baseline` and `reinforce_pp`. With `--no_advantage_std_norm` they become `rloo`, `dr_grpo` and `reinforce`, without the
+  mean over the batch being taken off.
+* The loss is a mean over tokens there whatever the estimator, so `algorithm.aggregation` is `token`; the published GRPO and Dr. GRPO
+  have others, see [settings](configuration.md).
+* `grpo` gives exactly 0 where all rewards of a group are equal.
+* Rewards are clipped before they are compared with the group, there after.
+* The mean is over all tokens of an optimizer step, there over micro-batches of unequal length.
+* A gold answer that cannot be read makes a sample invalid; there it earned 1.
+* Each data rank is one GPU in the migrated layout. `plan` says whether that fits and which layout does; `layout.tensor` and
+  `layout.pipeline` change no result.
+
+## The flags
+
+"""
+
+
+def render() -> str:
+    """The page as Markdown."""
+    mapped = sum(bool(flag.settings) for flag in FLAGS.values())
+    missed = sum(flag.is_missed for flag in FLAGS.values())
+    counts = (
+        f"Of the {len(FLAGS)} flags {mapped} become settings and {len(FLAGS) - mapped} are dropped; "
+        f"{missed} of those, marked **changes the run**, have no counterpart."
+    )
+    rows = [_row(name, flag) for name, flag in FLAGS.items()]
+    return OPENING + "\n".join([counts, "", "| flag | takes | default there | here |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def _row(name: str, flag: Flag) -> str:
+    here = ", ".join(f"`{setting}`" for setting in flag.settings)
+    dropped = f"{'**changes the run**' if flag.is_missed else 'dropped'}: {flag.reason}"
+    takes = {"one": "", "pair": "two of: ", "many": "several of: "}[flag.values] + KINDS[flag.kind]
+    return f"| `--{name}` | {takes} | {_default(flag.default)} | {here or dropped} |"
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "none"
+    return f"`{' '.join(map(str, value)) if isinstance(value, list) else value}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")
+    print(f"written: {PAGE}")
