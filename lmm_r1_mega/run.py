@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lmm_r1_mega.algorithms.kl import AdaptiveKL, FixedKL, kl_controller
+from lmm_r1_mega.algorithms.controllers import Controllers, make_controllers
 from lmm_r1_mega.algorithms.table import ALGORITHMS
 from lmm_r1_mega.algorithms.trajectories import Advantages
 from lmm_r1_mega.cluster.engines import Engines
@@ -48,7 +48,7 @@ class Run:
     rewards: RewardPool
     trainers: Trainers
     engines: Engines
-    kl: FixedKL | AdaptiveKL
+    controllers: Controllers
     forbidden_ids: tuple[int, ...]
     """Tokens that are never sampled."""
     first_step: int = 0
@@ -68,14 +68,14 @@ class Run:
             | update_metrics([one.report for one in updates.policy], updates.critic)
         )
         row |= advantages.metrics  # kl among them is of before the updates: exactly 0 in the first step
-        row |= {"kl_coefficient": self.kl.coefficient, "epoch": self.prompts.position().epoch}
+        row |= self.controllers.metrics() | {"epoch": self.prompts.position().epoch}
         self.book.samples(rollout_rows(step + 1, annotated.scored[: self.config.run.record_samples]))
         self.book.step(step + 1, row, num_tokens=int(annotated.lengths.sum()))
 
     def save_if_due(self, done: int) -> None:
         """A checkpoint after every `run.save_every` steps, and after the last."""
         if is_due(done, self.config.run.save_every, last=self.config.run.steps):
-            state = {"step": done, "position": asdict(self.prompts.position()), "kl": self.kl.state()}
+            state = {"step": done, "position": asdict(self.prompts.position()), "controllers": self.controllers.state()}
             save(self.book, self.trainers, state, roles=roles(self.config), keep=self.config.run.keep_checkpoints)
 
     def evaluate_if_due(self, done: int) -> None:
@@ -121,9 +121,7 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
             engines.make_room()
             trainers = Trainers(config, placement)
             load_models(config, trainers)
-            run = Run(
-                config, book, prompts, held_out, rewards, trainers, engines, kl_controller(config.algorithm.kl), processor.forbidden_ids
-            )
+            run = Run(config, book, prompts, held_out, rewards, trainers, engines, make_controllers(config), processor.forbidden_ids)
             if resume and resume.step:
                 _restore(run, resume)
             engines.wait_until_ready()
@@ -188,7 +186,7 @@ def _restore(run: Run, checkpoint: Checkpoint) -> None:
     state = read_state(checkpoint)
     run.trainers.restore({role: checkpoint.path / role for role in roles(run.config)})
     run.prompts.restore(StreamPosition(**state["position"]))
-    run.kl.restore(state["kl"])
+    run.controllers.restore(state["controllers"])
     run.first_step = state["step"]
 
 

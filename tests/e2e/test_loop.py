@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lmm_r1_mega.algorithms.kl import kl_controller
+from lmm_r1_mega.algorithms.controllers import make_controllers
 from lmm_r1_mega.algorithms.table import ALGORITHMS
 from lmm_r1_mega.cluster.engines import Engines
 from lmm_r1_mega.cluster.placement import num_bundles, place
@@ -74,7 +74,7 @@ class Processes:
                 self.rewards,
                 self.trainers,
                 self.engines,
-                kl_controller(config.algorithm.kl),
+                make_controllers(config),
                 self.processor.forbidden_ids,
             )
             run_steps(run)
