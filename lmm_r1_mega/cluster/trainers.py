@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,8 @@ from lmm_r1_mega.schema import PolicyTarget, PolicyUpdate, Sequence, SFTTarget, 
 from lmm_r1_mega.training.objectives import PolicyLoss
 
 T = TypeVar("T")
+
+FORWARD_AND_BACKWARD = 3  # times the operations of a forward pass; recomputation is no work that the model asks for
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,16 @@ class Trainers:
 
     def update_policy(self, targets: list[PolicyTarget], loss: PolicyLoss) -> PolicyUpdate:
         """One optimizer step of the policy."""
+        started = time.perf_counter()
         assignment = self._assign([target.sequence for target in targets])
         results = self._by_data_rank(
             assignment.rows(targets), lambda worker, rows: worker.update_policy.remote(rows, loss), "the policy update"
         )
         reported = self._reported(results)
-        return PolicyUpdate(reported[0][0], assignment.restore([logprobs for _, logprobs in reported]))
+        report = reported[0][0]
+        operations = FORWARD_AND_BACKWARD * sum(self._cost(target.sequence) for target in targets)
+        speed = speed_metrics(operations / (time.perf_counter() - started), [at.peak_flops for at in self._coordinates])
+        return PolicyUpdate(replace(report, metrics=report.metrics | speed), assignment.restore([logprobs for _, logprobs in reported]))
 
     def update_values(self, targets: list[ValueTarget], *, value_clip: float) -> UpdateReport:
         """One optimizer step of the critic."""
@@ -140,6 +147,16 @@ class Trainers:
     def _collect(self, calls: list[ray.ObjectRef], doing: str) -> list[Any]:
         named = {f"trainer rank {rank}": call for rank, call in enumerate(calls)}
         return list(wait_all(named, doing=doing, timeout_s=self._config.cluster.step_timeout_s).values())
+
+
+def speed_metrics(flops: float, peaks: list[float | None]) -> dict[str, float]:
+    """Operations a second and rank, and their share of what the devices could do where that is known (MFU).
+
+    Example: 8e14 operations a second by two ranks that could do 1e15 each -> 400 tera-operations a rank, MFU 0.4
+    """
+    known = [peak for peak in peaks if peak is not None]
+    speed = {"perf/update_tflops_per_rank": flops / len(peaks) / 1e12}
+    return speed | ({"perf/mfu": flops / sum(known)} if len(known) == len(peaks) else {})
 
 
 def _start(config: Config, placement: Placement, rank: int) -> ActorHandle:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -97,6 +97,9 @@ class Case:
 POLICY_LOSS = PolicyLoss(
     Clip(0.2, 0.3, dual=3.0), temperature=0.8, importance=Importance(cap=2.0), kl_coefficient=0.05, entropy_coefficient=0.01
 )  # fmt: skip
+
+RESPONSE_LOSS = replace(POLICY_LOSS, name="gspo", importance=Importance("sequence", cap=2.0), kl_weighted=True)
+"""Of the same parts, with ratios of whole responses."""
 
 
 def policy_targets(sequences: list[Sequence]) -> list[PolicyTarget]:
