@@ -368,6 +368,11 @@ class Config(Section):
                 f"algorithm.optimizer_steps {self.algorithm.optimizer_steps} is more than the {samples} samples of a step: "
                 f"lower it, or raise algorithm.prompts_per_step"
             )
+        if self.algorithm.old_logprobs == "rollout" and (self.rollout.top_p < 1 or self.rollout.top_k > 0):
+            raise ValueError(
+                f"algorithm.old_logprobs rollout needs log-probabilities of the whole distribution, and rollout.top_p {self.rollout.top_p} "
+                f"or rollout.top_k {self.rollout.top_k} cuts it: set them to 1 and -1, or algorithm.old_logprobs to trainer"
+            )
         if self.data.probabilities and len(self.data.probabilities) != len(self.data.train):
             raise ValueError(
                 f"data.probabilities has {len(self.data.probabilities)} entries, data.train has {len(self.data.train)}: give one a file"

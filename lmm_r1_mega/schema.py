@@ -151,8 +151,8 @@ class SFTTarget:
 class Row:
     """Sequences packed end to end without padding: one micro-batch.
 
-    A sequence of n tokens takes n - 1 places: its inputs are tokens 0..n-2, its labels tokens 1..n-1. Places that only fill
-    the row up to a multiple are a sequence of their own, with `loss_mask` false.
+    A sequence of n tokens takes n - 1 places: its inputs are tokens 0..n-2, its labels tokens 1..n-1. Neighbours of one prompt share
+    the prompt's places. Places that only fill the row up to a multiple are a sequence of their own, with `loss_mask` false.
     """
 
     input_ids: Int[Tensor, "tokens"]
@@ -163,6 +163,9 @@ class Row:
     """True where labels[t] was sampled by the policy."""
     sequence_starts: Int[Tensor, "sequences+1"]
     """int32; first place of each sequence, then the row's length (`cu_seqlens`)."""
+    borrowed: Int[Tensor, "sequences 2"]
+    """First place and number of places of the prompt that a sequence takes from one before it, which come before its own; number 0
+    where it takes none (`data.sharing`)."""
     vision: Vision | None
     """The distinct images of the row: sequences that share a picture share its pass through the vision tower."""
     image_features: Int[Tensor, "image_tokens"] | None

@@ -23,8 +23,8 @@ from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.balance import assign_rows
 from lmm_r1_mega.data.build import Demonstration
 from lmm_r1_mega.data.files import DemonstrationFile
-from lmm_r1_mega.data.packing import num_places
 from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.sharing import num_places
 from lmm_r1_mega.models.build import build_model
 from lmm_r1_mega.planning.checks import find_problems
 from lmm_r1_mega.planning.hardware import Hardware

@@ -47,9 +47,11 @@ def sequence_ratio(
 def segment_sums(numbers: Float[Tensor, "tokens"], segments: Int[Tensor, "tokens"]) -> Float[Tensor, "tokens"]:
     """Sum over the tokens of its response, at each token; without a gradient.
 
+    In float64: a GPU adds them in any order, and the sum shall not tell.
+
     Example: numbers [1, 2, 4], segments [0, 0, 1] -> [3, 3, 4]
     """
-    return torch.bincount(segments, weights=numbers.detach()).to(numbers.dtype)[segments]
+    return torch.bincount(segments, weights=numbers.detach().double()).to(numbers.dtype)[segments]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.flops import sequence_flops
 from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.balance import assign_rows
-from lmm_r1_mega.data.packing import num_places
+from lmm_r1_mega.data.sharing import bundle, own_places
 from lmm_r1_mega.schema import PolicyTarget, PolicyUpdate, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
 from lmm_r1_mega.training.objectives import PolicyLoss
 
@@ -34,6 +35,8 @@ class Assignment:
     """Which of a list of items goes to which data-parallel rank and row."""
 
     indices: list[list[list[int]]]
+    flops: float
+    """Operations of a forward pass over all of them."""
 
     def rows(self, items: list[T]) -> list[list[list[T]]]:
         """rank -> rows -> items"""
@@ -84,10 +87,10 @@ class Trainers:
             assignment.rows(targets), lambda worker, rows: worker.update_policy.remote(rows, loss), "the policy update"
         )
         reported = self._reported(results)
+        flops_per_s = FORWARD_AND_BACKWARD * assignment.flops / (time.perf_counter() - started)
         report = reported[0][0]
-        operations = FORWARD_AND_BACKWARD * sum(self._cost(target.sequence) for target in targets)
-        speed = speed_metrics(operations / (time.perf_counter() - started), [at.peak_flops for at in self._coordinates])
-        return PolicyUpdate(replace(report, metrics=report.metrics | speed), assignment.restore([logprobs for _, logprobs in reported]))
+        report = replace(report, metrics=report.metrics | speed_metrics(flops_per_s, [at.peak_flops for at in self._coordinates]))
+        return PolicyUpdate(report, assignment.restore([logprobs for _, logprobs in reported]))
 
     def update_values(self, targets: list[ValueTarget], *, value_clip: float) -> UpdateReport:
         """One optimizer step of the critic."""
@@ -127,13 +130,18 @@ class Trainers:
         return [reported[rank] for rank in range(self._config.layout.data)]
 
     def _assign(self, sequences: list[Sequence]) -> Assignment:
-        lengths = [num_places(sequence) for sequence in sequences]
-        costs = [self._cost(sequence) for sequence in sequences]
-        return Assignment(assign_rows(lengths, costs, budget=self._config.layout.row_tokens, num_ranks=self._config.layout.data))
+        """Samples of a prompt stay together, so that their row computes the prompt once."""
+        layout = self._config.layout
+        bundles = bundle(sequences, budget=layout.row_tokens, num_ranks=layout.data)
+        members = [[sequences[i] for i in indices] for indices in bundles]
+        lengths, costs = [sum(own_places(together)) for together in members], [self._cost(together) for together in members]
+        ranks = assign_rows(lengths, costs, budget=layout.row_tokens, num_ranks=layout.data)
+        return Assignment([[[i for at in row for i in bundles[at]] for row in rows] for rows in ranks], sum(costs))
 
-    def _cost(self, sequence: Sequence) -> float:
-        patches = 0 if sequence.vision is None else len(sequence.vision.pixel_values)
-        return sequence_flops(self._shape, tokens=num_places(sequence), patches=patches)
+    def _cost(self, together: list[Sequence]) -> float:
+        patches = [0 if sequence.vision is None else len(sequence.vision.pixel_values) for sequence in together[:1]]
+        places = zip_longest(own_places(together), patches, fillvalue=0)
+        return sum(sequence_flops(self._shape, tokens=tokens, patches=count) for tokens, count in places)
 
     def _by_data_rank(self, rows: list[list[list[T]]], call: Callable[[ActorHandle, Any], ray.ObjectRef], doing: str) -> list[Any]:
         """Each rank gets the rows of its data rank by reference; they are stored once."""
@@ -149,14 +157,14 @@ class Trainers:
         return list(wait_all(named, doing=doing, timeout_s=self._config.cluster.step_timeout_s).values())
 
 
-def speed_metrics(flops: float, peaks: list[float | None]) -> dict[str, float]:
+def speed_metrics(flops_per_s: float, peaks: list[float | None]) -> dict[str, float]:
     """Operations a second and rank, and their share of what the devices could do where that is known (MFU).
 
     Example: 8e14 operations a second by two ranks that could do 1e15 each -> 400 tera-operations a rank, MFU 0.4
     """
     known = [peak for peak in peaks if peak is not None]
-    speed = {"perf/update_tflops_per_rank": flops / len(peaks) / 1e12}
-    return speed | ({"perf/mfu": flops / sum(known)} if len(known) == len(peaks) else {})
+    speed = {"perf/update_tflops_per_rank": flops_per_s / len(peaks) / 1e12}
+    return speed | ({"perf/mfu": flops_per_s / sum(known)} if len(known) == len(peaks) else {})
 
 
 def _start(config: Config, placement: Placement, rank: int) -> ActorHandle:

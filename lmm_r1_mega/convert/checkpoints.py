@@ -1,19 +1,21 @@
-"""Whole checkpoints between Hugging Face folders and Megatron distributed checkpoints, one tensor at a time."""
+"""Whole checkpoints between Hugging Face folders and Megatron distributed checkpoints, copied range by range between their files."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from lmm_r1_mega.convert.ahead import one_ahead, use_huge_pages
+from lmm_r1_mega.convert.extents import Extent, cut
 from lmm_r1_mega.convert.hf_folder import HFContents, HFReader, HFWriter, copy_side_files
 from lmm_r1_mega.convert.hf_shapes import short_name
 from lmm_r1_mega.convert.megatron_folder import SIDE_FILES, MegatronReader, write_megatron_folder
 from lmm_r1_mega.convert.plan import Plan, Transfer, make_plan
+from lmm_r1_mega.convert.row_runs import row_runs
 from lmm_r1_mega.convert.safetensors_file import TensorSpec
 from lmm_r1_mega.convert.shape import read_shape
 
@@ -40,7 +42,6 @@ def refuse_damaged(source: Path) -> None:
 
 def hf_to_megatron(source: Path, folder: Path, *, vocab_multiple: int = 128) -> Plan:
     """Write the Hugging Face folder `source` as a Megatron checkpoint that any layout can load."""
-    use_huge_pages()
     shape = read_shape(source)
     with HFReader(source) as hf:
         plan = make_plan(hf.contents.shapes(), shape, padded_vocab=shape.padded_vocab(multiple=vocab_multiple, tensor=1))
@@ -49,7 +50,7 @@ def hf_to_megatron(source: Path, folder: Path, *, vocab_multiple: int = 128) -> 
         write_megatron_folder(
             folder,
             specs,
-            lambda name: _to_megatron(transfers[name], plan, hf),
+            {name: _of_whole(transfer, plan, hf) for name, transfer in transfers.items()},
             num_layers=shape.num_layers,
             side_files=lambda inner: _keep_source(source, hf.contents, inner),
         )
@@ -62,7 +63,6 @@ def megatron_to_hf(folder: Path, out: Path, *, source: Path | None = None) -> Pl
     Names, files and side files are those of the Hugging Face folder that the checkpoint was made from, which the checkpoint
     remembers; one that was saved in training needs `source`. Weights keep the type that the checkpoint has.
     """
-    use_huge_pages()
     stored = MegatronReader(folder)
     side_files, contents = _source_of(folder, source)
     shape = read_shape(side_files)
@@ -70,15 +70,15 @@ def megatron_to_hf(folder: Path, out: Path, *, source: Path | None = None) -> Pl
     types = {name: stored.spec(transfer.megatron).dtype for transfer in plan.transfers for name in transfer.hf}
     specs = {name: TensorSpec(types[short_name(name)], spec.shape) for name, spec in contents.specs.items()}
     with HFWriter(out, HFContents(specs, contents.file_of), source=side_files) as hf:
-        for transfer, parts in one_ahead((transfer, transfer.rule.to_hf(stored.tensor(transfer.megatron))) for transfer in plan.transfers):
-            for name, tensor in zip(transfer.hf, parts, strict=True):
-                hf.write(plan.source_name(name), tensor)
+        for transfer in plan.transfers:
+            names = [plan.source_name(name) for name in transfer.hf]
+            for name, extents in zip(names, _of_parts(transfer, [specs[name] for name in names], stored), strict=True):
+                hf.copy(name, extents)
     return plan
 
 
 def compare(source: Path, folder: Path) -> Comparison:
     """Compare a Hugging Face folder with a Megatron checkpoint, tensor by tensor and bit by bit."""
-    use_huge_pages()
     stored, shape = MegatronReader(folder), read_shape(source)
     different: list[str] = []
     with HFReader(source) as hf:
@@ -103,8 +103,29 @@ def _megatron_spec(transfer: Transfer, plan: Plan, contents: HFContents) -> Tens
     return TensorSpec(whole.dtype, tuple(whole.shape))
 
 
-def _to_megatron(transfer: Transfer, plan: Plan, hf: HFReader) -> Tensor:
-    return transfer.rule.to_megatron([hf.tensor(plan.source_name(name)) for name in transfer.hf])
+def _of_whole(transfer: Transfer, plan: Plan, hf: HFReader) -> list[Extent]:
+    """The bytes of a Megatron parameter, in the Hugging Face files."""
+    names = [plan.source_name(name) for name in transfer.hf]
+    specs = [hf.contents.specs[name] for name in names]
+    extents: list[Extent] = []
+    for run in row_runs(transfer.rule, [spec.shape[0] for spec in specs]):
+        row = specs[run.part].row_bytes
+        extents += cut([hf.extent(names[run.part])], first=run.part_row * row, num_bytes=run.num_rows * row, at=run.whole_row * row)
+    return extents
+
+
+def _of_parts(transfer: Transfer, specs: Sequence[TensorSpec], stored: MegatronReader) -> list[list[Extent]]:
+    """The bytes of each Hugging Face tensor, in the files of the Megatron checkpoint: the inverse of `_of_whole`."""
+    found = stored.spec(transfer.megatron)
+    shapes = [tuple(part.shape) for part in transfer.rule.to_hf(torch.empty(found.shape, dtype=found.dtype, device="meta"))]
+    if shapes != [spec.shape for spec in specs]:
+        raise ValueError(f"{transfer.megatron} is {list(found.shape)} in the Megatron checkpoint: it is of another model than its source")
+    whole = stored.extents(transfer.megatron)
+    parts: list[list[Extent]] = [[] for _ in specs]
+    for run in row_runs(transfer.rule, [spec.shape[0] for spec in specs]):
+        row = specs[run.part].row_bytes
+        parts[run.part] += cut(whole, first=run.whole_row * row, num_bytes=run.num_rows * row, at=run.part_row * row)
+    return parts
 
 
 def _keep_source(source: Path, contents: HFContents, inner: Path) -> None:

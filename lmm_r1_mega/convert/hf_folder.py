@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
+from lmm_r1_mega.convert.extents import Extent
 from lmm_r1_mega.convert.safetensors_file import SafetensorsReader, SafetensorsWriter, TensorSpec
 
 INDEX = "model.safetensors.index.json"
@@ -54,6 +56,10 @@ class HFReader(AbstractContextManager["HFReader"]):
         """The whole tensor `name`, in memory."""
         return self._files[self.contents.file_of[name]].tensor(name)
 
+    def extent(self, name: str) -> Extent:
+        """Where the tensor `name` lies."""
+        return self._files[self.contents.file_of[name]].extent(name)
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
 
@@ -77,6 +83,11 @@ class HFWriter(AbstractContextManager["HFWriter"]):
     def write(self, name: str, tensor: Tensor) -> None:
         """Store the tensor `name` (the source's spelling)."""
         self._files[self._contents.file_of[name]].write(name, tensor)
+        self._missing.discard(name)
+
+    def copy(self, name: str, extents: Iterable[Extent]) -> None:
+        """Store the tensor `name`, all of whose bytes lie in other files."""
+        self._files[self._contents.file_of[name]].copy(name, extents)
         self._missing.discard(name)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

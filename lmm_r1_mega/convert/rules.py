@@ -20,7 +20,7 @@ from torch import Tensor
 
 
 class Rule(Protocol):
-    """One way of laying out a parameter."""
+    """One way of laying out a parameter: it moves rows of the first dimension, whole, and adds or drops rows of zeros."""
 
     @property
     def split_dim(self) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lmm_r1_mega.convert.extents import Extent, copy_extents
 from lmm_r1_mega.errors import BadData
 
 _DTYPES = {
@@ -51,11 +52,17 @@ class TensorSpec:
         """Size of the tensor's data."""
         return math.prod(self.shape) * self.dtype.itemsize
 
+    @property
+    def row_bytes(self) -> int:
+        """Size of one entry along the first dimension."""
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
 
 class SafetensorsReader(AbstractContextManager["SafetensorsReader"]):
     """One file, open for reading; `specs` lists its tensors. `BadData` where it is damaged or not complete."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115  (closed by __exit__)
         size, num_bytes = int.from_bytes(self._file.read(8), "little"), os.path.getsize(path)
         if not 2 <= size <= min(_MAX_HEADER_BYTES, num_bytes):
@@ -80,6 +87,10 @@ class SafetensorsReader(AbstractContextManager["SafetensorsReader"]):
                 raise BadData(f"{self._file.name} ends inside {name}: it was not written or copied completely")
             done += count
         return tensor
+
+    def extent(self, name: str) -> Extent:
+        """Where the tensor `name` lies."""
+        return Extent(0, self.specs[name].num_bytes, self._path, self._offsets[name])
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
@@ -112,6 +123,10 @@ class SafetensorsWriter(AbstractContextManager["SafetensorsWriter"]):
         done = 0
         while done < len(source):
             done += os.pwrite(self._file.fileno(), source[done:], self._starts[name] + done)
+
+    def copy(self, name: str, extents: Iterable[Extent]) -> None:
+        """Put a tensor of the announced type and shape, which lies in other files, at its place."""
+        copy_extents(extents, self._file, offset=self._starts[name])
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()

@@ -1,7 +1,8 @@
 """Sequences to rows and back: the only place where labels are shifted against inputs.
 
 A sequence of n tokens takes n - 1 places of a row. Place t of it has token t as input and token t + 1 as label, so the response,
-tokens p..n-1 after a prompt of p, belongs to the places p-1..n-2: its first token is predicted from the prompt's last.
+tokens p..n-1 after a prompt of p, belongs to the places p-1..n-2: its first token is predicted from the prompt's last. A sequence
+that borrows its prompt from a neighbour (`data.sharing`) has the places p-1..n-2 alone.
 """
 
 from __future__ import annotations
@@ -9,24 +10,12 @@ from __future__ import annotations
 from itertools import accumulate
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from lmm_r1_mega.data.rope import VisionSpec, mrope_positions
+from lmm_r1_mega.data.sharing import lenders, own_places
 from lmm_r1_mega.schema import Row, Sequence, Vision
-
-
-def num_places(sequence: Sequence) -> int:
-    """Places of a row that a sequence takes.
-
-    Raises: ValueError where there is nothing to predict, or nothing to predict it from.
-    """
-    tokens, prompt = len(sequence.token_ids), sequence.prompt_length
-    if tokens < 2 or not 1 <= prompt <= tokens:
-        raise ValueError(
-            f"a sequence of {tokens} tokens with a prompt of {prompt} cannot be packed: it needs a prompt and 2 tokens at least"
-        )
-    return tokens - 1
 
 
 def pack(sequences: list[Sequence], *, spec: VisionSpec, multiple_of: int = 1) -> Row:
@@ -36,22 +25,24 @@ def pack(sequences: list[Sequence], *, spec: VisionSpec, multiple_of: int = 1) -
 
     Raises: ValueError where the image tokens of a sequence do not match its grids.
     """
-    lengths = [num_places(sequence) for sequence in sequences]
+    lengths = own_places(sequences)
     filling = max(-sum(lengths) % multiple_of, 0 if sequences else multiple_of)
-    masks = [torch.arange(length) >= sequence.prompt_length - 1 for length, sequence in zip(lengths, sequences, strict=True)]
-    positions = [_positions(sequence, spec) for sequence in sequences]
-    visions = [sequence.vision for sequence in sequences if sequence.vision is not None]
-    distinct = list({id(vision): vision for vision in visions}.values())
+    masks = [torch.arange(-length, 0) >= -sequence.response_length for length, sequence in zip(lengths, sequences, strict=True)]
     blank = torch.full((filling,), spec.fill_token_id)
     pieces = [*lengths, filling] if filling else lengths
+    ids = torch.cat([*(_last(sequence.token_ids[:-1], length) for sequence, length in zip(sequences, lengths, strict=True)), blank])
+    positions = [_last(_positions(sequence, spec), length) for sequence, length in zip(sequences, lengths, strict=True)]
+    visions = [sequence.vision for sequence in sequences if sequence.vision is not None]
+    distinct = list({id(vision): vision for vision in visions}.values())
     return Row(
-        input_ids=torch.cat([*(sequence.token_ids[:-1] for sequence in sequences), blank]),
-        labels=torch.cat([*(sequence.token_ids[1:] for sequence in sequences), blank]),
+        input_ids=ids,
+        labels=torch.cat([*(_last(sequence.token_ids, length) for sequence, length in zip(sequences, lengths, strict=True)), blank]),
         position_ids=torch.cat([*positions, torch.arange(filling).expand(3, -1)], dim=1),
         loss_mask=torch.cat([*masks, torch.zeros(filling, dtype=torch.bool)]),
         sequence_starts=torch.tensor([0, *accumulate(pieces)], dtype=torch.int32),
+        borrowed=_borrowed(sequences, lengths, num_pieces=len(pieces)),
         vision=join_visions(distinct),
-        image_features=_image_features(visions, distinct, spec) if visions else None,
+        image_features=_image_features(sequences, lengths, distinct, spec) if visions else None,
     )
 
 
@@ -94,20 +85,37 @@ def join_visions(visions: list[Vision]) -> Vision | None:
 
 def _response_slices(sequences: list[Sequence], row_length: int) -> list[slice]:
     """Places of each response in the row."""
-    ends = list(accumulate(num_places(sequence) for sequence in sequences))
+    ends = list(accumulate(own_places(sequences)))
     if ends and ends[-1] > row_length:
         raise ValueError(f"{ends[-1]} places do not fit into a row of {row_length}: these are not the sequences of that row")
     return [slice(end - sequence.response_length, end) for end, sequence in zip(ends, sequences, strict=True)]
 
 
-def _image_features(visions: list[Vision], distinct: list[Vision], spec: VisionSpec) -> Tensor:
-    """Features of `distinct` visions, counted end to end, in the order in which the sequences with `visions` take them.
+def _last(per_token: Shaped[Tensor, "*rows tokens"], count: int) -> Shaped[Tensor, "*rows count"]:
+    return per_token[..., per_token.shape[-1] - count :]
 
-    Example: two sequences share a vision of 2 merged patches, a third has its own of 1 -> [0, 1, 0, 1, 2]
+
+def _borrowed(sequences: list[Sequence], lengths: list[int], *, num_pieces: int) -> Int[Tensor, "sequences 2"]:
+    starts, borrowed = [0, *accumulate(lengths)], torch.zeros(num_pieces, 2, dtype=torch.long)
+    for index, lender in enumerate(lenders(sequences)):
+        if lender != index:
+            borrowed[index] = torch.tensor([starts[lender], sequences[index].prompt_length - 1])
+    return borrowed
+
+
+def _image_features(sequences: list[Sequence], lengths: list[int], distinct: list[Vision], spec: VisionSpec) -> Int[Tensor, "image_tokens"]:
+    """Features of `distinct` visions, counted end to end, in the order in which the places of the sequences take them.
+
+    Example: two sequences of unlike prompts share a vision of 2 merged patches, a third has its own of 1 -> [0, 1, 0, 1, 2]
     """
     counts = {id(vision): sum(spec.num_tokens(vision.grid_thw)) for vision in distinct}
     starts = dict(zip(counts, accumulate(counts.values(), initial=0), strict=False))
-    return torch.cat([torch.arange(counts[id(vision)]) + starts[id(vision)] for vision in visions])
+    taken = []
+    for sequence, length in zip(sequences, lengths, strict=True):
+        if sequence.vision is not None:
+            key, placed = id(sequence.vision), int((_last(sequence.token_ids[:-1], length) == spec.image_token_id).sum())
+            taken.append(_last(torch.arange(counts[key]) + starts[key], placed))
+    return torch.cat(taken)
 
 
 def _positions(sequence: Sequence, spec: VisionSpec) -> Tensor:

@@ -1,13 +1,14 @@
 """Attention inside packed rows: no token sees another sequence.
 
 Sequences of similar length share one call, padded to the longest of them. Padding stands after the real tokens, so the
-causal mask alone keeps it out and no mask tensor is built.
+causal mask alone keeps it out and no mask tensor is built. A prompt that several sequences of the row share is put before each.
 """
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,16 +23,37 @@ _MIN_SLACK = 32
 
 @dataclass(frozen=True)
 class Padding:
-    """How the tokens of a row move to padded batches and back; both ways are gathers."""
+    """How the tokens of a row move to padded batches of whole sequences and back.
+
+    Slots are the places of the batches. A borrowed prompt fills slots of every sequence that uses it; what attention says about it is
+    taken from the sequence that lends it.
+    """
 
     batches: tuple[tuple[int, int], ...]
     """Sequences and padded length of each batch; the batches lie end to end."""
     places: Int[Tensor, "slots"]
     """Place in the row that each slot takes its token from; padding takes its sequence's first."""
-    is_real: Bool[Tensor, "slots"]
-    """False where a slot is padding."""
+    is_own: Bool[Tensor, "slots"]
+    """True where a slot is the one that its place is read from again; false for padding and borrowed prompts."""
     slots: Int[Tensor, "tokens"]
     """Slot of each token of the row."""
+    is_shared: bool
+    """Whether any prompt is borrowed."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a sequence's tokens are in the row: a borrowed prompt, perhaps of no tokens, then its own places."""
+
+    prompt_start: int
+    prompt_length: int
+    start: int
+    stop: int
+
+    @property
+    def length(self) -> int:
+        """Tokens of the whole sequence."""
+        return self.prompt_length + self.stop - self.start
 
 
 @dataclass
@@ -39,33 +61,45 @@ class PackedRow(PackedSeqParams):
     """A row's sequences as megatron.core hands them down to attention.
 
     `qkv_format` is not "thd": rotary embeddings are then applied token by token from M-RoPE positions, where
-    megatron.core's packed path would count positions of its own.
+    megatron.core's packed path would count positions of its own. `cu_seqlens` are of whole sequences, borrowed prompts included.
     """
 
-    padding: Padding = field(kw_only=True)
+    spans: list[Span] = field(kw_only=True)
+    device: torch.device = field(kw_only=True)
+
+    @cached_property
+    def padding(self) -> Padding:
+        """Sequences of similar length padded to batches."""
+        return plan_padding(self.spans, group_by_length([span.length for span in self.spans]), self.device)
+
+    @cached_property
+    def whole(self) -> Padding:
+        """Sequences end to end in their order, without padding."""
+        return plan_padding(self.spans, [[index] for index in range(len(self.spans))], self.device)
 
 
-def describe_row(starts: Int[Tensor, "sequences+1"], device: torch.device) -> PackedRow:
-    """What attention has to know of a row with the given `sequence_starts`."""
-    bounds = starts.tolist()
-    longest = max(stop - start for start, stop in itertools.pairwise(bounds))
-    cu_seqlens = starts.to(device=device, dtype=torch.int32)
+def describe_row(starts: Int[Tensor, "sequences+1"], borrowed: Int[Tensor, "sequences 2"], device: torch.device) -> PackedRow:
+    """What attention has to know of a row with the given `sequence_starts` and `borrowed` prompts."""
+    own = itertools.pairwise(starts.tolist())
+    spans = [Span(first, count, start, stop) for (first, count), (start, stop) in zip(borrowed.tolist(), own, strict=True)]
+    lengths = [span.length for span in spans]
+    cu_seqlens = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32, device=device)
     return PackedRow(
         qkv_format="sbhd",
         cu_seqlens_q=cu_seqlens,
         cu_seqlens_kv=cu_seqlens,
-        max_seqlen_q=longest,
-        max_seqlen_kv=longest,
-        padding=plan_padding(bounds, device),
+        max_seqlen_q=max(lengths),
+        max_seqlen_kv=max(lengths),
+        spans=spans,
+        device=device,
     )
 
 
-def group_by_length(bounds: list[int]) -> list[list[int]]:
+def group_by_length(lengths: list[int]) -> list[list[int]]:
     """Indices of sequences grouped so that padding to a group's longest wastes at most a quarter of it, or 32 tokens.
 
-    Example: bounds [0, 60, 110, 1110] -> [[2], [0, 1]]
+    Example: lengths [60, 50, 1000] -> [[2], [0, 1]]
     """
-    lengths = [stop - start for start, stop in itertools.pairwise(bounds)]
     groups: list[list[int]] = []
     longest = 0
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
@@ -76,21 +110,24 @@ def group_by_length(bounds: list[int]) -> list[list[int]]:
     return groups
 
 
-def plan_padding(bounds: list[int], device: torch.device) -> Padding:
-    """Padding of a row whose sequence i is `bounds[i]:bounds[i + 1]`."""
-    start, stop = torch.tensor(bounds[:-1]), torch.tensor(bounds[1:])
-    places, is_real, batches = [], [], []
-    for group in group_by_length(bounds):
-        first, last = start[group, None], stop[group, None]
-        step = torch.arange(int((last - first).max()))
-        real = first + step < last
-        places.append(torch.where(real, first + step, first).flatten())
-        is_real.append(real.flatten())
-        batches.append((len(group), len(step)))
-    place, real = torch.cat(places), torch.cat(is_real)
-    slots = torch.empty(bounds[-1], dtype=torch.long)
-    slots[place[real]] = torch.arange(len(place))[real]
-    return Padding(tuple(batches), place.to(device), real.to(device), slots.to(device))
+def plan_padding(spans: list[Span], groups: list[list[int]], device: torch.device) -> Padding:
+    """Padded batches, one a group of sequences."""
+    places, is_own, batches = [], [], []
+    for group in groups:
+        longest = max(spans[index].length for index in group)
+        step = torch.arange(longest)
+        for span in (spans[index] for index in group):
+            prompt, own = step < span.prompt_length, (step >= span.prompt_length) & (step < span.length)
+            first = span.prompt_start if span.prompt_length else span.start
+            place = torch.where(own, step - span.prompt_length + span.start, first)
+            places.append(torch.where(prompt, step + span.prompt_start, place))
+            is_own.append(own)
+        batches.append((len(group), longest))
+    place, owned = torch.cat(places), torch.cat(is_own)
+    slots = torch.empty(spans[-1].stop, dtype=torch.long)
+    slots[place[owned]] = owned.nonzero()[:, 0]
+    is_shared = any(span.prompt_length for span in spans)
+    return Padding(tuple(batches), place.to(device), owned.to(device), slots.to(device), is_shared)
 
 
 class PackedAttention(torch.nn.Module):
@@ -128,16 +165,24 @@ def _split(slots: Float[Tensor, "slots heads dim"], padding: Padding) -> list[Fl
 
 
 class _Pad(torch.autograd.Function):
-    """Row to padded batches. Padding needs no gradient: only padded queries attend to it, and their result is dropped."""
+    """Row to padded batches.
+
+    Padding needs no gradient: only padded queries attend to it, and their result is dropped. A borrowed prompt gets the sum of the
+    gradients of all who use it.
+    """
 
     @staticmethod
     def forward(ctx: Any, tokens: Tensor, padding: Padding) -> Tensor:
-        ctx.slots = padding.slots
+        ctx.padding = padding
         return tokens.index_select(0, padding.places)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return grad.index_select(0, ctx.slots), None
+        padding = ctx.padding
+        if not padding.is_shared:
+            return grad.index_select(0, padding.slots), None
+        gathered = grad.new_zeros(len(padding.slots), *grad.shape[1:])
+        return gathered.index_add_(0, padding.places, grad), None
 
 
 class _Unpad(torch.autograd.Function):
@@ -151,4 +196,4 @@ class _Unpad(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         spread = grad.index_select(0, ctx.padding.places)
-        return spread * ctx.padding.is_real[:, None], None
+        return spread * ctx.padding.is_own[:, None], None

@@ -20,7 +20,7 @@ class EngineAttention(TEDotProductAttention):
     """Transformer Engine's packed attention behind token-by-token rotary embeddings.
 
     megatron.core hands over [tokens, 1, heads, dim], because `PackedRow` keeps it from its own packed rotary path; Transformer
-    Engine takes [tokens, heads, dim] and the sequences' bounds.
+    Engine takes [tokens, heads, dim] and the bounds of whole sequences: where prompts are borrowed, each is put before its users.
     """
 
     def forward(
@@ -40,8 +40,10 @@ class EngineAttention(TEDotProductAttention):
             max_seqlen_q=packed_seq_params.max_seqlen_q,
             max_seqlen_kv=packed_seq_params.max_seqlen_kv,
         )
-        rows = [part[:, 0].contiguous() for part in (query, key, value)]
+        whole = packed_seq_params.whole
+        rows = [part[:, 0].index_select(0, whole.places) if whole.is_shared else part[:, 0].contiguous() for part in (query, key, value)]
         attended = super().forward(*rows, None, AttnMaskType.padding_causal, packed_seq_params=packed)
+        attended = attended.index_select(0, whole.slots) if whole.is_shared else attended
         return attended.reshape(attended.shape[0], 1, -1)
 
 

@@ -55,7 +55,7 @@ class Qwen2_5_VL(GPTModel):
             position_ids=row.position_ids[:, None].to(device),
             attention_mask=None,
             decoder_input=embedded,
-            packed_seq_params=describe_row(row.sequence_starts, device),
+            packed_seq_params=describe_row(row.sequence_starts, row.borrowed, device),
         )
         return output[0].squeeze(-1) if self.post_process else output
 

@@ -80,16 +80,16 @@ def policy_objective(scores: TokenScores, tokens: PolicyTokens, loss: PolicyLoss
     rule = POLICY_LOSSES[loss.name]
     ratio = rule.ratio(scores.logprobs, tokens.old_logprobs, tokens.segments)
     per_token = rule.loss(ratio, scores.logprobs, tokens.advantages, loss.clip)
-    if loss.importance is not None:
-        weights = importance_weights(tokens.old_logprobs, tokens.rollout_logprobs, tokens.segments, loss.importance)
-        per_token = per_token * weights
+    importance = _importance(tokens, loss)
+    if importance is not None:
+        per_token = per_token * importance
     if loss.kl_coefficient:
         kl = kl_estimate(scores.logprobs, _reference(tokens), loss.kl_estimator)
         kl = kl * policy_ratio(scores.logprobs, tokens.old_logprobs) if loss.kl_weighted else kl
         per_token = per_token + loss.kl_coefficient * kl
     if loss.entropy_coefficient:
         per_token = per_token - loss.entropy_coefficient * scores.entropy
-    sums = _policy_sums(scores, tokens, loss, ratio.detach())
+    sums = _policy_sums(scores, tokens, loss, ratio, importance)
     return Objective((tokens.weights * per_token).sum(), sums, {"ratio": _extremes(ratio.detach(), tokens.weights)})
 
 
@@ -114,6 +114,12 @@ def sft_objective(scores: TokenScores, weights: Float[Tensor, "tokens"]) -> Obje
     return Objective(-(weights * scores.logprobs).sum(), sums, {})
 
 
+def _importance(tokens: PolicyTokens, loss: PolicyLoss) -> Tensor | None:
+    if loss.importance is None:
+        return None
+    return importance_weights(tokens.old_logprobs, tokens.rollout_logprobs, tokens.segments, loss.importance)
+
+
 def _reference(tokens: PolicyTokens) -> Tensor:
     if tokens.reference_logprobs is None:
         raise ValueError("a KL term in the loss needs response_reference_logprobs: keep a reference, or set algorithm.kl.coefficient to 0")
@@ -121,7 +127,9 @@ def _reference(tokens: PolicyTokens) -> Tensor:
 
 
 @torch.no_grad()
-def _policy_sums(scores: TokenScores, tokens: PolicyTokens, loss: PolicyLoss, ratio: Tensor) -> dict[str, Tensor]:
+def _policy_sums(
+    scores: TokenScores, tokens: PolicyTokens, loss: PolicyLoss, ratio: Tensor, importance: Tensor | None
+) -> dict[str, Tensor]:
     clipped = POLICY_LOSSES[loss.name].clipped(ratio, tokens.advantages, loss.clip)
     metrics = {
         "entropy": scores.entropy,
@@ -132,6 +140,8 @@ def _policy_sums(scores: TokenScores, tokens: PolicyTokens, loss: PolicyLoss, ra
         "clip_ratio/high_mean": clipped.high.float(),
         "clip_ratio/region_mean": (clipped.low | clipped.high).float(),
     }
+    if importance is not None:
+        metrics |= {"importance/mean": importance, "importance/masked_ratio": (importance == 0).float()}
     has_reference = tokens.reference_logprobs is not None
     reference = tokens.reference_logprobs if has_reference else scores.logprobs
     metrics["kl"] = kl_estimate(scores.logprobs, reference, loss.kl_estimator)

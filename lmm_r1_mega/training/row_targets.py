@@ -62,7 +62,7 @@ def on_device(row: Row, device: torch.device, *, with_images: bool) -> Row:
     if vision is not None and image_features is not None:
         vision = Vision(pixel_values=vision.pixel_values.to(device), grid_thw=vision.grid_thw.to(device))
         image_features = image_features.to(device)
-    names = ("input_ids", "labels", "position_ids", "loss_mask", "sequence_starts")
+    names = ("input_ids", "labels", "position_ids", "loss_mask", "sequence_starts", "borrowed")
     moved = {name: tensor.to(device) for name, tensor in vars(row).items() if name in names}
     return replace(row, **moved, vision=vision, image_features=image_features)
 

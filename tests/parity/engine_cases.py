@@ -12,8 +12,8 @@ from lmm_r1_mega.algorithms.losses import Clip
 from lmm_r1_mega.algorithms.ratios import Importance
 from lmm_r1_mega.algorithms.weights import token_weights
 from lmm_r1_mega.config import Config, LayoutSettings, ModelSettings, OptimizerSettings
-from lmm_r1_mega.data.packing import num_places
 from lmm_r1_mega.data.rope import VisionSpec
+from lmm_r1_mega.data.sharing import num_places
 from lmm_r1_mega.schema import PolicyTarget, Sequence, SFTTarget, TokenStats, ValueTarget, Vision
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 from lmm_r1_mega.training import parallel
@@ -37,11 +37,13 @@ def make_model(folder: Path, *, tied: bool = False) -> Path:
 
 
 def make_sequences(model: Path, *, images: bool = True) -> list[Sequence]:
-    """Seven sequences of unlike lengths; two of them with one and two images."""
+    """Seven sequences of unlike lengths; two of them with one and two images, the last two samples of one prompt."""
     generator = torch.Generator().manual_seed(1)
     spec = VisionSpec.load(model)
-    shapes = [(17, 5, 0), (30, 12, 1 if images else 0), (9, 1, 0), (44, 20, 2 if images else 0), (2, 1, 0), (25, 24, 0), (33, 7, 0)]
-    return [_sequence(tokens, prompt, count, spec, generator) for tokens, prompt, count in shapes]
+    shapes = [(17, 5, 0), (30, 12, 1 if images else 0), (9, 1, 0), (44, 20, 2 if images else 0), (2, 1, 0), (33, 7, 0)]
+    sequences = [_sequence(tokens, prompt, count, spec, generator) for tokens, prompt, count in shapes]
+    answer = torch.randint(10, 250, (19,), generator=generator)
+    return [*sequences, Sequence(torch.cat([sequences[-1].token_ids[:7], answer]), 7, None)]
 
 
 def _sequence(tokens: int, prompt: int, num_images: int, spec: VisionSpec, generator: torch.Generator) -> Sequence:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from lmm_r1_mega.convert.hf_shapes import short_name
 from lmm_r1_mega.data.rope import VisionSpec
+from lmm_r1_mega.data.sharing import own_places
 from lmm_r1_mega.schema import Sequence, Vision
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 
@@ -48,12 +49,26 @@ def cases(spec: VisionSpec) -> dict[str, list[Sequence]]:
             sequence(spec, 7, text=30, grids=[]),
             sequence(spec, 8, text=9, grids=[(1, 6, 6), (1, 8, 4)]),
         ],
+        "samples of two prompts": [
+            *samples(sequence(spec, 9, text=31, grids=[(1, 4, 8), (1, 6, 4)]), lengths=(5, 40, 1)),
+            *samples(sequence(spec, 10, text=16, grids=[]), lengths=(9, 30)),
+        ],
     }
+
+
+def samples(prompt: Sequence, *, lengths: tuple[int, ...]) -> list[Sequence]:
+    """Random responses to one prompt: a row computes it once."""
+    noise = torch.Generator().manual_seed(sum(lengths))
+    responses = [torch.randint(0, 300, (length,), generator=noise) for length in lengths]
+    return [Sequence(torch.cat([prompt.token_ids, response]), len(prompt.token_ids), prompt.vision) for response in responses]
 
 
 @dataclass(frozen=True)
 class Oracle:
-    """What transformers says about batches of sequences, each computed alone, and a loss of random weights x log-probs."""
+    """What transformers says about batches of sequences, each computed alone, and a loss of random weights x log-probs.
+
+    One entry a place of the batch's row: a prompt that is borrowed there is in no entry and no loss here.
+    """
 
     logprobs: list[torch.Tensor]
     hidden: list[torch.Tensor]
@@ -69,13 +84,14 @@ def oracle(path: Path, batches: list[list[Sequence]]) -> Oracle:
     logprobs, hidden, logit_gradients = [], [], []
     for batch in batches:
         outputs = [_run(model, item) for item in batch]
-        labels = torch.cat([item.token_ids[1:] for item in batch])
-        logits = torch.cat([output.logits[0] for output in outputs])
+        places = own_places(batch)
+        labels = torch.cat([item.token_ids[-count:] for item, count in zip(batch, places, strict=True)])
+        logits = torch.cat([output.logits[0, -count:] for output, count in zip(outputs, places, strict=True)])
         logits.retain_grad()
         picked = logits.log_softmax(-1).gather(1, labels[:, None])[:, 0]
         (picked * torch.randn(len(picked), generator=noise)).sum().backward()
         logprobs.append(picked.detach())
-        hidden.append(torch.cat([output.hidden_states[-1][0] for output in outputs]).detach())
+        hidden.append(torch.cat([output.hidden_states[-1][0, -count:] for output, count in zip(outputs, places, strict=True)]).detach())
         logit_gradients.append(logits.grad)
     gradients = {short_name(name): parameter.grad for name, parameter in model.named_parameters()}
     return Oracle(logprobs, hidden, logit_gradients, gradients)

@@ -77,6 +77,14 @@ def test_a_changed_tensor_is_found(source, tmp_path):
     assert compare(changed, tmp_path / "megatron").different == ("model.layers.2.self_attn.k_proj.bias",)
 
 
+def test_a_checkpoint_of_another_model_is_refused(source, tmp_path):
+    hf_to_megatron(source, tmp_path / "megatron")
+    make_tiny_model(tmp_path / "other", TinyShape(layers=3, vocab=500, vision_depth=2, vision_hidden=64, intermediate=256))
+    with pytest.raises(ValueError, match="of another model than its source"):
+        megatron_to_hf(tmp_path / "megatron", tmp_path / "hf", source=tmp_path / "other")
+    assert not (tmp_path / "hf").exists()
+
+
 def test_an_interrupted_write_leaves_no_folder(source, tmp_path):
     with pytest.raises(RuntimeError, match="stop"), HFReader(source) as hf, HFWriter(tmp_path / "out", hf.contents, source=source):
         raise RuntimeError("stop")

@@ -64,6 +64,41 @@ def test_sequences_that_share_a_picture_share_its_features():
     assert row.image_features.tolist() == [0, 1, 2, 0, 1]
 
 
+def test_samples_of_a_prompt_share_its_places():
+    sequences = [text([1, 2, 3, 4, 5], 3), text([1, 2, 3, 6], 3), text([1, 2, 7, 8], 3), text([1, 2, 3, 4, 4], 3)]
+    row = pack(sequences, spec=SPEC, multiple_of=2)
+    assert row.input_ids.tolist() == [1, 2, 3, 4, 3, 1, 2, 7, 1, 2, 3, 4]
+    assert row.labels.tolist() == [2, 3, 4, 5, 6, 2, 7, 8, 2, 3, 4, 4]
+    assert row.loss_mask.int().tolist() == [0, 0, 1, 1, 1, 0, 0, 1, 0, 0, 1, 1]
+    assert row.position_ids[0].tolist() == [0, 1, 2, 3, 2, 0, 1, 2, 0, 1, 2, 3]
+    assert row.sequence_starts.tolist() == [0, 4, 5, 8, 12]
+    assert row.borrowed.tolist() == [[0, 0], [0, 2], [0, 0], [0, 0]]
+    assert [part.tolist() for part in take(sequences, row.labels)] == [[4, 5], [6], [8], [4, 4]]
+
+
+def test_a_shared_prompt_has_its_picture_once():
+    first = with_image([1], [1, 4, 4], [8, 9], prompt_length=8)
+    again = Sequence(torch.tensor([*first.token_ids[:8].tolist(), 10, 11]), 8, first.vision)
+    row = pack([first, again], spec=SPEC)
+    assert row.input_ids.tolist() == [1, START, IMAGE, IMAGE, IMAGE, IMAGE, END, 8, 8, 10]
+    assert row.position_ids[:, -3:].tolist() == [[5, 5, 6]] * 3
+    assert row.image_features.tolist() == [0, 1, 2, 3]
+    assert row.borrowed.tolist() == [[0, 0], [0, 7]]
+
+
+def test_a_prompt_that_ends_in_its_picture_takes_the_last_feature_again():
+    first = with_image([1], [1, 4, 4], [8, 9], prompt_length=6)
+    again = Sequence(torch.tensor([*first.token_ids[:6].tolist(), 10]), 6, first.vision)
+    row = pack([first, again], spec=SPEC)
+    assert row.input_ids.tolist()[-1] == IMAGE
+    assert row.image_features.tolist() == [0, 1, 2, 3, 3]
+
+
+def test_like_prompts_with_pictures_of_their_own_share_nothing():
+    sequences = [with_image([1], [1, 2, 2], [8, 9], 5) for _ in range(2)]
+    assert not pack(sequences, spec=SPEC).borrowed.any()
+
+
 def test_no_sequences_make_a_masked_row():
     row = pack([], spec=SPEC, multiple_of=4)
     assert row.input_ids.tolist() == [0, 0, 0, 0]
@@ -106,7 +141,7 @@ def test_values_of_the_wrong_length_are_refused():
 
 
 SEQUENCES = st.lists(
-    st.tuples(st.lists(st.integers(1, 80), min_size=2, max_size=12), st.floats(0, 1)).map(
+    st.tuples(st.lists(st.integers(1, 3), min_size=2, max_size=12), st.floats(0, 1)).map(
         lambda drawn: text(drawn[0], 1 + int(drawn[1] * (len(drawn[0]) - 1)))
     ),
     max_size=6,
@@ -119,6 +154,7 @@ def test_take_is_the_inverse_of_place_and_labels_are_the_responses(sequences, mu
     row = pack(sequences, spec=SPEC, multiple_of=multiple_of)
     length = len(row.labels)
     assert length % multiple_of == 0 and length > 0
+    assert row.sequence_starts[-1] == length == len(row.input_ids) == row.position_ids.shape[1]
     responses = [sequence.token_ids[sequence.prompt_length :] for sequence in sequences]
     assert all(torch.equal(a, b) for a, b in zip(take(sequences, row.labels), responses, strict=True))
     assert torch.equal(place(sequences, responses, row_length=length), row.labels * row.loss_mask)

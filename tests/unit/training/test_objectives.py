@@ -84,8 +84,9 @@ def test_a_whole_response_is_weighed_for_its_mismatch() -> None:
     plain = policy_objective(SCORES, TOKENS, LOSS).loss.item()
     capped = policy_objective(SCORES, TOKENS, replace(LOSS, importance=Importance("sequence", cap=3.0))).loss.item()
     assert capped - plain == pytest.approx(2 * (-0.25 * 1.3 + 0.25 * 0.8))
-    masked = policy_objective(SCORES, TOKENS, replace(LOSS, importance=Importance("sequence", bounds=(0.5, 2.0)))).loss.item()
-    assert masked == pytest.approx(-0.5 * 2)
+    masked = policy_objective(SCORES, TOKENS, replace(LOSS, importance=Importance("sequence", bounds=(0.5, 2.0))))
+    assert masked.loss.item() == pytest.approx(-0.5 * 2)
+    assert (masked.sums["importance/mean"], masked.sums["importance/masked_ratio"]) == (1, 2)
 
 
 def test_the_kl_is_weighed_with_the_ratio() -> None:
