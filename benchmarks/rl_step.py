@@ -20,6 +20,7 @@ from typing import TypeVar
 import tyro
 from prompts import write_image_prompts
 
+from lmm_r1_mega.algorithms.controllers import make_controllers
 from lmm_r1_mega.cluster.engines import Engines
 from lmm_r1_mega.cluster.placement import num_bundles, place
 from lmm_r1_mega.cluster.session import ray_session
@@ -95,9 +96,10 @@ class Bench:
         prompts, group = self.prompts.take(config.algorithm.prompts_per_step), config.algorithm.samples_per_prompt
         samples = run("generate", lambda: self.engines.generate(prompts, samples=group, sampling=sampling, seed=step))
         scored = [Scored(sample, Score(float(sum(sample.completion.response_ids) % 2), {})) for sample in samples]
+        controllers = make_controllers(config)
         annotated = run("annotate", lambda: annotate(self.trainers, scored, config, forbidden_ids=self.forbidden_ids))
-        advantages = estimate(annotated, config.algorithm, kl_coefficient=0.0)
-        loss = policy_loss(config, forbidden_ids=self.forbidden_ids, kl_coefficient=0.0, step=step)
+        advantages = estimate(annotated, config.algorithm, controllers)
+        loss = policy_loss(config, controllers, forbidden_ids=self.forbidden_ids, step=step)
         run("update", lambda: update(self.trainers, annotated, advantages, config, loss=loss))
         run("publish", lambda: self.trainers.publish(self.engines.actors, version=step + 1))
         return samples

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from lmm_r1_mega.algorithms.losses import Clip
 from lmm_r1_mega.config import Config, ModelSettings
 from lmm_r1_mega.convert.flops import sequence_flops
 from lmm_r1_mega.convert.shape import read_shape
@@ -46,7 +47,7 @@ def main() -> None:
     make_torchvision_importable()
     engine = start_engine(asked.model)
     rows = [[random_target(asked.tokens) for _ in range(asked.sequences)] for _ in range(asked.rows)]
-    loss = PolicyLoss(clip_low=0.2, clip_high=0.2, temperature=1.0)
+    loss = PolicyLoss(Clip(0.2, 0.2), temperature=1.0)
     left, right = torch.randn(2, PRODUCT, PRODUCT)
     engine.update_policy(rows, loss)
     product_s, step_s = [], []

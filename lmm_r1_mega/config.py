@@ -40,6 +40,9 @@ ServerAddress = Annotated[str, AfterValidator(_server_address)]
 AlgorithmName = Literal["ppo", "grpo", "dr_grpo", "rloo", "reinforce", "reinforce_pp", "reinforce_baseline"]
 Aggregation = Literal["token", "sequence", "constant"]
 KLEstimator = Literal["k1", "k2", "k3"]
+PolicyLossName = Literal["clip", "gspo", "cispo"]
+RatioLevel = Literal["token", "sequence"]
+Whitening = Literal["none", "batch", "group"]
 
 GROUP_BASELINES: frozenset[AlgorithmName] = frozenset({"grpo", "dr_grpo", "rloo", "reinforce_baseline"})
 """Algorithms that compare a sample with the others of its prompt."""
@@ -165,6 +168,8 @@ class KLSettings(Section):
     """k1 = d, k2 = d^2 / 2, k3 = exp(-d) - 1 + d with d = log pi - log reference."""
     place: Literal["loss", "reward"] = "loss"
     """A term of the loss, or a penalty inside the token rewards."""
+    importance_weighted: bool = False
+    """Multiply the loss term by the policy's ratio to the old one: its value and its gradient are then unbiased after an update too."""
     target: Positive | None = None
     """With a target the coefficient is adapted towards it."""
     horizon: Count = 10000
@@ -172,10 +177,10 @@ class KLSettings(Section):
 
     @model_validator(mode="after")
     def _loss_has_a_gradient(self) -> KLSettings:
-        if self.coefficient and self.place == "loss" and self.estimator == "k1":
+        if self.coefficient and self.place == "loss" and self.estimator == "k1" and not self.importance_weighted:
             raise ValueError(
-                "algorithm.kl.estimator k1 has no gradient towards the reference inside the loss: use k2 or k3, or set "
-                "algorithm.kl.place to reward"
+                "algorithm.kl.estimator k1 has no gradient towards the reference inside the loss: use k2 or k3, set "
+                "algorithm.kl.importance_weighted, or set algorithm.kl.place to reward"
             )
         return self
 
@@ -204,6 +209,8 @@ class AlgorithmSettings(Section):
     """Optimizer steps into which one epoch over a step's samples is cut."""
     epochs: Count = 1
     """Passes over a step's samples."""
+    policy_loss: PolicyLossName = "clip"
+    """PPO's clipped ratio of tokens, GSPO's of whole responses, or CISPO's log-likelihood with a clipped weight."""
     clip_low: Positive = 0.2
     """The ratio's lower bound is 1 - clip_low."""
     clip_high: Positive = 0.2
@@ -216,12 +223,22 @@ class AlgorithmSettings(Section):
     """Discount."""
     lam: Probability = 1.0
     """GAE's lambda."""
+    whitening: Whitening | None = None
+    """Advantages are shifted and scaled over all tokens of a step, over those of a prompt, or not; the algorithm's own when left out."""
     entropy_coefficient: NonNegative = 0.0
     """Weight of the entropy bonus."""
+    entropy_target: Positive | None = None
+    """With a target (in nats a token) the weight of the entropy bonus is adapted towards it."""
     reward_clip: tuple[float, float] | None = None
     """Raw rewards are clipped into this range before anything else."""
+    old_logprobs: Literal["trainer", "rollout"] = "trainer"
+    """Whose log-probabilities are the old ones: the trainer's before its first update, or the rollout engine's, which need no pass."""
     importance_cap: Positive | None = None
-    """Cap of the truncated importance weight between rollout engine and trainer; left out: no weight."""
+    """Cap of the truncated importance weight between rollout engine and trainer; left out: no cap."""
+    importance_bounds: tuple[NonNegative, Positive] | None = None
+    """Tokens whose importance weight is outside train nothing, the others keep theirs (IcePop); left out: all train."""
+    importance_level: RatioLevel = "token"
+    """Whether a token's importance weight is its own or that of its whole response."""
     bootstrap_truncated: bool = True
     """PPO: a response cut by the length limit is continued by the critic's value instead of ending with 0."""
     kl: KLSettings = KLSettings()
@@ -231,10 +248,33 @@ class AlgorithmSettings(Section):
 
     @model_validator(mode="after")
     def _groups_are_large_enough(self) -> AlgorithmSettings:
-        if self.name in GROUP_BASELINES and self.samples_per_prompt < 2:
+        compares = {f"algorithm.name {self.name}": self.name in GROUP_BASELINES, "algorithm.whitening group": self.whitening == "group"}
+        for setting, is_set in compares.items():
+            if is_set and self.samples_per_prompt < 2:
+                raise ValueError(
+                    f"{setting} compares samples of a prompt and needs at least 2, got {self.samples_per_prompt}: "
+                    f"raise algorithm.samples_per_prompt"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _losses_agree(self) -> AlgorithmSettings:
+        if self.policy_loss == "cispo" and self.dual_clip is not None:
+            raise ValueError("algorithm.dual_clip bounds a clipped ratio, which algorithm.policy_loss cispo has not: leave it out")
+        weighs = {"algorithm.importance_cap": self.importance_cap, "algorithm.importance_bounds": self.importance_bounds}
+        weighing = [setting for setting, value in weighs.items() if value is not None]
+        if self.old_logprobs == "rollout" and weighing:
             raise ValueError(
-                f"algorithm.name {self.name} compares samples of a prompt and needs at least 2, got {self.samples_per_prompt}: "
-                f"raise algorithm.samples_per_prompt"
+                f"{weighing[0]} weighs the trainer's old log-probabilities against the engine's, and with algorithm.old_logprobs rollout "
+                f"the engine's are the old ones: leave it out, or set algorithm.old_logprobs to trainer"
+            )
+        if self.importance_bounds is not None and self.importance_bounds[0] >= self.importance_bounds[1]:
+            low, high = self.importance_bounds
+            raise ValueError(f"algorithm.importance_bounds {low} and {high} hold nothing: give the lower one first")
+        if self.entropy_target is not None and not self.entropy_coefficient:
+            raise ValueError(
+                f"algorithm.entropy_target {self.entropy_target} needs a weight to adapt, got 0: "
+                f"set algorithm.entropy_coefficient, or leave the target out"
             )
         if self.dynamic_sampling.enabled and self.samples_per_prompt < 2:
             raise ValueError(
@@ -253,6 +293,8 @@ class CriticSettings(Section):
     """Peak learning rate of the critic."""
     value_clip: Positive = 0.2
     """Range of the value's change in one step."""
+    normalise_returns: bool = False
+    """The critic learns returns that are shifted and scaled by their running mean and deviation."""
     warmup_steps: Amount = 0
     """Steps in which only the critic learns."""
 
@@ -422,6 +464,11 @@ class Config(Section):
             raise ValueError(
                 f"algorithm.optimizer_steps {self.algorithm.optimizer_steps} is more than the {samples} samples of a step: "
                 f"lower it, or raise algorithm.prompts_per_step"
+            )
+        if self.algorithm.old_logprobs == "rollout" and (self.rollout.top_p < 1 or self.rollout.top_k > 0):
+            raise ValueError(
+                f"algorithm.old_logprobs rollout needs log-probabilities of the whole distribution, and rollout.top_p {self.rollout.top_p} "
+                f"or rollout.top_k {self.rollout.top_k} cuts it: set them to 1 and -1, or algorithm.old_logprobs to trainer"
             )
         if self.data.probabilities and len(self.data.probabilities) != len(self.data.train):
             raise ValueError(

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from lmm_r1_mega.algorithms.controllers import Controllers
+from lmm_r1_mega.algorithms.losses import Clip
 from lmm_r1_mega.algorithms.metrics import mismatch
+from lmm_r1_mega.algorithms.ratios import Importance
 from lmm_r1_mega.algorithms.table import ALGORITHMS, aggregation_of, prepare
 from lmm_r1_mega.algorithms.trajectories import Advantages, Trajectories, cut_responses, pad_responses, response_mask
 from lmm_r1_mega.algorithms.weights import token_weights
@@ -38,6 +42,9 @@ class Annotated:
     """None where the update's own forward pass gives them."""
     reference_logprobs: list[Tensor] | None
     values: list[Tensor] | None
+    """In the critic's units."""
+    is_bypass: bool = False
+    """Whether the old log-probabilities are the rollout engine's."""
 
     @property
     def lengths(self) -> Tensor:
@@ -63,12 +70,15 @@ def annotate(trainers: Trainers, scored: list[Scored], config: Config, *, forbid
     def by_batch(ask: Callable[[list[Sequence]], list[Tensor]]) -> list[Tensor]:
         return [answer for batch in mini_batches(sequences, config.algorithm.optimizer_steps) for answer in ask(batch)]
 
+    is_bypass = config.algorithm.old_logprobs == "rollout"
+    own = None if is_bypass or learns_them_in_update(config.algorithm) else by_batch(logprobs(policy))
     return Annotated(
         scored=scored,
         sequences=sequences,
-        old_logprobs=None if learns_them_in_update(config.algorithm) else by_batch(logprobs(policy)),
+        old_logprobs=rollout_logprobs(scored) if is_bypass else own,
         reference_logprobs=by_batch(logprobs(reference)) if needs_reference(config.algorithm) else None,
         values=by_batch(trainers.values) if ALGORITHMS[config.algorithm.name].needs_critic else None,
+        is_bypass=is_bypass,
     )
 
 
@@ -78,8 +88,8 @@ def needs_reference(settings: AlgorithmSettings) -> bool:
 
 
 def learns_them_in_update(settings: AlgorithmSettings) -> bool:
-    """Whether the one update of a step gives the old log-probabilities, and nothing needs them before it."""
-    one_update = settings.optimizer_steps == settings.epochs == 1
+    """Whether the one update of a step gives the trainer's old log-probabilities, and nothing needs them before it."""
+    one_update = settings.optimizer_steps == settings.epochs == 1 and settings.old_logprobs == "trainer"
     return one_update and not needs_reference(settings) and not ALGORITHMS[settings.name].needs_critic
 
 
@@ -89,19 +99,22 @@ def as_sequence(sample: Sample) -> Sequence:
     return Sequence(torch.tensor([*completion.prompt_ids, *completion.response_ids]), len(completion.prompt_ids), prompt.vision)
 
 
-def estimate(annotated: Annotated, settings: AlgorithmSettings, *, kl_coefficient: float) -> Advantages:
-    """Advantages, and for a critic returns, of all samples of a step."""
+def estimate(annotated: Annotated, settings: AlgorithmSettings, controllers: Controllers) -> Advantages:
+    """Advantages, and for a critic returns in its units, of all samples of a step."""
+    scale, values = controllers.returns, annotated.values
     trajectories = Trajectories(
         rewards=torch.tensor([one.score.reward or 0.0 for one in annotated.scored]),
         valid=annotated.valid,
         truncated=torch.tensor([one.sample.completion.finish_reason == "length" for one in annotated.scored]),
         mask=response_mask(annotated.lengths),
-        old_logprobs=pad_responses(annotated.old_logprobs or rollout_logprobs(annotated)),  # read for the KL to a reference only
+        old_logprobs=pad_responses(annotated.old_logprobs or rollout_logprobs(annotated.scored)),  # read for the KL to a reference only
         group_size=settings.samples_per_prompt,
         reference_logprobs=None if annotated.reference_logprobs is None else pad_responses(annotated.reference_logprobs),
-        values=None if annotated.values is None else pad_responses(annotated.values),
+        values=None if values is None else scale.from_critic(pad_responses(values)),
     )
-    return prepare(trajectories, settings, kl_coefficient)
+    found = prepare(trajectories, settings, controllers.kl.coefficient)
+    counted = trajectories.mask & trajectories.valid[:, None]
+    return replace(found, returns=None if found.returns is None else scale.to_critic(found.returns) * counted)
 
 
 @dataclass(frozen=True)
@@ -128,22 +141,41 @@ def update(trainers: Trainers, annotated: Annotated, advantages: Advantages, con
     return updates
 
 
-def policy_loss(config: Config, *, forbidden_ids: tuple[int, ...], kl_coefficient: float, step: int) -> PolicyLoss | None:
+def policy_loss(config: Config, controllers: Controllers, *, forbidden_ids: tuple[int, ...], step: int) -> PolicyLoss | None:
     """The policy's loss at a step; None while only the critic warms up."""
     algorithm = config.algorithm
     if ALGORITHMS[algorithm.name].needs_critic and step < config.critic.warmup_steps:
         return None
     return PolicyLoss(
-        clip_low=algorithm.clip_low,
-        clip_high=algorithm.clip_high,
+        clip=Clip(algorithm.clip_low, algorithm.clip_high, algorithm.dual_clip),
         temperature=config.rollout.temperature,
+        name=algorithm.policy_loss,
         forbidden_ids=forbidden_ids,
-        dual_clip=algorithm.dual_clip,
-        kl_coefficient=kl_coefficient if algorithm.kl.place == "loss" else 0.0,
+        importance=_importance(algorithm),
+        kl_coefficient=controllers.kl.coefficient if algorithm.kl.place == "loss" else 0.0,
         kl_estimator=algorithm.kl.estimator,
-        entropy_coefficient=algorithm.entropy_coefficient,
-        importance_cap=algorithm.importance_cap,
+        kl_weighted=algorithm.kl.importance_weighted,
+        entropy_coefficient=controllers.entropy.coefficient,
     )
+
+
+def _importance(settings: AlgorithmSettings) -> Importance | None:
+    """How tokens are weighed for the mismatch; None where neither a cap nor bounds ask for it."""
+    if settings.importance_cap is None and settings.importance_bounds is None:
+        return None
+    return Importance(settings.importance_level, settings.importance_cap, settings.importance_bounds)
+
+
+def adapt(controllers: Controllers, annotated: Annotated, advantages: Advantages, updates: Updates) -> None:
+    """Let a finished step move what the next one is weighed with. A step without a verdict moves nothing."""
+    if not annotated.valid.any():
+        return
+    measured, num_samples = advantages.metrics, len(annotated.scored)
+    controllers.kl.update(measured["kl"], num_samples)
+    if updates.policy:
+        controllers.entropy.update(fmean(one.report.metrics["entropy"] for one in updates.policy), num_samples)
+    if advantages.returns is not None:
+        controllers.returns.update(measured["value/return_mean"], measured["value/return_std"])
 
 
 def loss_weights(annotated: Annotated, config: Config) -> list[Tensor]:
@@ -165,7 +197,7 @@ def policy_targets(annotated: Annotated, advantages: Advantages, weights: list[T
         weights,
         cut_responses(advantages.advantages, annotated.lengths),
         annotated.old_logprobs or nothing,
-        rollout_logprobs(annotated),
+        rollout_logprobs(annotated.scored),
         annotated.reference_logprobs or nothing,
         strict=True,
     )
@@ -189,14 +221,16 @@ def mini_batches(items: list[T], count: int) -> Iterator[list[T]]:
         yield [items[i] for i in indices.tolist()]
 
 
-def rollout_logprobs(annotated: Annotated) -> list[Tensor]:
+def rollout_logprobs(scored: list[Scored]) -> list[Tensor]:
     """The engine's log-probabilities of what it sampled, one [response] tensor a sample."""
-    return [one.sample.completion.response_logprobs for one in annotated.scored]
+    return [one.sample.completion.response_logprobs for one in scored]
 
 
 def mismatch_metrics(annotated: Annotated, updates: Updates) -> dict[str, float]:
     """How far the rollout engine's log-probabilities are from the trainer's on the same tokens, before any update."""
-    old = annotated.old_logprobs or [logprobs for update in updates.policy for logprobs in update.response_logprobs]
-    if not old:
+    asked = None if annotated.is_bypass else annotated.old_logprobs
+    own = asked or [logprobs for first in updates.policy[:1] for logprobs in first.response_logprobs]
+    if not own:
         return {}
-    return mismatch(pad_responses(old), pad_responses(rollout_logprobs(annotated)), response_mask(annotated.lengths))
+    rollout, lengths = rollout_logprobs(annotated.scored[: len(own)]), annotated.lengths[: len(own)]
+    return mismatch(pad_responses(own), pad_responses(rollout), response_mask(lengths))

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lmm_r1_mega.algorithms.kl import AdaptiveKL, FixedKL, kl_controller
+from lmm_r1_mega.algorithms.controllers import Controllers, make_controllers
 from lmm_r1_mega.algorithms.table import ALGORITHMS
 from lmm_r1_mega.algorithms.trajectories import Advantages
 from lmm_r1_mega.cluster.engines import Engines
@@ -54,7 +54,7 @@ class Run:
     rewards: Rewards
     trainers: Trainers
     engines: Engines
-    kl: FixedKL | AdaptiveKL
+    controllers: Controllers
     forbidden_ids: tuple[int, ...]
     """Tokens that are never sampled."""
     first_step: int = 0
@@ -67,14 +67,19 @@ class Run:
             | update_metrics([one.report for one in updates.policy], updates.critic)
         )
         row |= advantages.metrics  # kl among them is of before the updates: exactly 0 in the first step
-        row |= samples.metrics | {"kl_coefficient": self.kl.coefficient}
+        row |= samples.metrics | self.controllers.metrics()
         self.book.samples(rollout_rows(step + 1, samples.scored[: self.config.run.record_samples]))
         self.book.step(step + 1, row, num_tokens=int(annotated.lengths.sum()))
 
     def save_if_due(self, done: int) -> None:
         """A checkpoint after every `run.save_every` steps, and after the last."""
         if is_due(done, self.config.run.save_every, last=self.config.run.steps):
-            state = {"step": done, "position": asdict(self.rollouts.position()), "kl": self.kl.state(), "rewards": self.rewards.state()}
+            state = {
+                "step": done,
+                "position": asdict(self.rollouts.position()),
+                "controllers": self.controllers.state(),
+                "rewards": self.rewards.state(),
+            }
             with self.book.phase("save"), self.book.folder.checkpoint(done, keep=self.config.run.keep_checkpoints) as folder:
                 self.rollouts.save(folder)
                 save(self.book, self.trainers, state, roles=roles(self.config), folder=folder)
@@ -128,9 +133,7 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
             models = RewardModels(config, placement).scores if config.reward.models else None
             rewards = rewards_of(config.reward, pool, models=models, seed=config.run.seed)
             rollouts = Rollouts(config, prompts, engines, rewards, phase=book.phase)
-            run = Run(
-                config, book, rollouts, held_out, rewards, trainers, engines, kl_controller(config.algorithm.kl), processor.forbidden_ids
-            )
+            run = Run(config, book, rollouts, held_out, rewards, trainers, engines, make_controllers(config), processor.forbidden_ids)
             if resume and resume.step:
                 restore(run, resume)
             engines.wait_until_ready()
@@ -195,7 +198,7 @@ def restore(run: Run, checkpoint: Checkpoint) -> None:
     state = read_state(checkpoint)
     run.trainers.restore({role: checkpoint.path / role for role in roles(run.config)})
     run.rollouts.restore(StreamPosition(**state["position"]), checkpoint.path)
-    run.kl.restore(state["kl"])
+    run.controllers.restore(state["controllers"])
     run.rewards.restore(state["rewards"])
     run.first_step = state["step"]
 

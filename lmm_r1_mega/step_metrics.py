@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from statistics import fmean
@@ -11,6 +11,13 @@ from typing import Any
 
 from lmm_r1_mega.errors import SamplesLost
 from lmm_r1_mega.schema import Scored, UpdateReport
+
+ACCURACY = "accuracy"
+"""The rule that tells right from wrong."""
+RIGHT = 0.5
+"""Accuracy from which a response counts as right."""
+SUMMARIES: dict[str, Callable[[list[float]], float]] = {"min": min, "max": max}
+"""How figures of several optimizer steps whose names end so are taken together."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ def sample_metrics(scored: list[Scored], account: Account, *, trained: int) -> d
         "completions/min_length": float(min(lengths)),
         "completions/max_length": float(max(lengths)),
         "completions/clipped_ratio": fmean(completion.finish_reason == "length" for completion in completions),
+        **_lengths_by_verdict(valid),
         **{f"rewards/{name}/mean": mean for name, mean in _means((name, part) for one in valid for name, part in one.score.parts.items())},
         **{f"reward/source/{name}": mean for name, mean in _means((one.sample.prompt.source, one.score.reward or 0.0) for one in valid)},
         **conservation(scored, account, trained=trained),
@@ -73,21 +81,37 @@ def conservation(scored: list[Scored], account: Account, *, trained: int) -> dic
 
 
 def update_metrics(policy: list[UpdateReport], critic: list[UpdateReport]) -> dict[str, float]:
-    """Means over the optimizer steps of a step; the critic's carry the prefix `critic/`."""
+    """Figures of all optimizer steps of a step; the critic's carry the prefix `critic/`."""
     return _report_means(policy) | {f"critic/{name}": value for name, value in _report_means(critic).items()}
 
 
+def _lengths_by_verdict(valid: list[Scored]) -> dict[str, float]:
+    """Mean length of right and of wrong responses, where the rewards judge accuracy."""
+    judged = [one for one in valid if ACCURACY in one.score.parts]
+    verdicts = (("correct" if one.score.parts[ACCURACY] >= RIGHT else "wrong", one) for one in judged)
+    return {
+        f"completions/mean_length_{verdict}": mean
+        for verdict, mean in _means((verdict, len(one.sample.completion.response_ids)) for verdict, one in verdicts)
+    }
+
+
 def _report_means(reports: list[UpdateReport]) -> dict[str, float]:
+    """Over the optimizer steps: means, of minima the least, of maxima the greatest."""
     rows = [{"loss": one.loss, "grad_norm": one.grad_norm, "learning_rate": one.learning_rate} | one.metrics for one in reports]
-    return dict(_means((name, value) for row in rows for name, value in row.items()))
+    columns = _by_name((name, value) for row in rows for name, value in row.items())
+    return {name: SUMMARIES.get(name.rpartition("/")[2], fmean)(values) for name, values in columns.items()}
 
 
 def _means(pairs: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
     """Mean of the values of each name, in the order of first appearance."""
+    return [(name, fmean(values)) for name, values in _by_name(pairs).items()]
+
+
+def _by_name(pairs: Iterable[tuple[str, float]]) -> dict[str, list[float]]:
     groups: dict[str, list[float]] = {}
     for name, value in pairs:
         groups.setdefault(name, []).append(value)
-    return [(name, fmean(values)) for name, values in groups.items()]
+    return groups
 
 
 def rollout_rows(step: int, scored: list[Scored]) -> list[dict[str, Any]]:

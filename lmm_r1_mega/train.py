@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.learning import annotate, estimate, policy_loss, update
+from lmm_r1_mega.learning import adapt, annotate, estimate, policy_loss, update
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.run import Run, export, open_run
 
@@ -26,14 +26,14 @@ def run_steps(run: Run) -> None:
         samples = run.rollouts.take(step)
         with phase("annotate"):
             annotated = annotate(run.trainers, samples.scored, config, forbidden_ids=run.forbidden_ids)
-            advantages = estimate(annotated, config.algorithm, kl_coefficient=run.kl.coefficient)
+            advantages = estimate(annotated, config.algorithm, run.controllers)
         with phase("update"):
-            loss = policy_loss(config, forbidden_ids=run.forbidden_ids, kl_coefficient=run.kl.coefficient, step=step)
+            loss = policy_loss(config, run.controllers, forbidden_ids=run.forbidden_ids, step=step)
             updates = update(run.trainers, annotated, advantages, config, loss=loss)
-            run.kl.update(advantages.metrics["kl"], len(samples.scored))
         run.rollouts.settle()
         with phase("publish"), run.engines.awake():
             run.trainers.publish(run.engines.actors, version=step + 1)
         run.record(step, samples, annotated, advantages, updates)
+        adapt(run.controllers, annotated, advantages, updates)
         run.evaluate_if_due(step + 1)
         run.save_if_due(step + 1)

@@ -135,10 +135,31 @@ def gae(
     return GAE(advantages, advantages + values)
 
 
-def whiten(numbers: Float[Tensor, "samples length"], mask: Bool[Tensor, "samples length"]) -> Float[Tensor, "samples length"]:
-    """Shift and scale to mean 0 and variance 1 over the tokens under the mask; equal numbers become exactly 0."""
-    spread = masked_spread(numbers.flatten(), mask.flatten())
-    return (numbers - spread.mean) / (spread.variance.sqrt() + STD_EPS) * mask
+def unwhitened(
+    numbers: Float[Tensor, "samples length"], mask: Bool[Tensor, "samples length"], group_size: int
+) -> Float[Tensor, "samples length"]:
+    """The numbers as they are."""
+    return numbers
+
+
+def whiten(
+    numbers: Float[Tensor, "samples length"], mask: Bool[Tensor, "samples length"], group_size: int
+) -> Float[Tensor, "samples length"]:
+    """Shift and scale to mean 0 and variance 1 over all tokens under the mask; equal numbers become exactly 0."""
+    return whiten_groups(numbers, mask, len(numbers))
+
+
+def whiten_groups(
+    numbers: Float[Tensor, "samples length"], mask: Bool[Tensor, "samples length"], group_size: int
+) -> Float[Tensor, "samples length"]:
+    """Shift and scale to mean 0 and variance 1 over the tokens of each prompt; equal numbers become exactly 0.
+
+    Example: groups [[1, 3], [5, 5]] of one token a sample -> [[-1, 1], [0, 0]]
+    """
+    length = numbers.shape[1]
+    grouped, counted = numbers.reshape(-1, group_size * length), mask.reshape(-1, group_size * length)
+    spread = masked_spread(grouped, counted)
+    return ((grouped - spread.mean) / (spread.variance.sqrt() + STD_EPS) * counted).reshape(-1, length)
 
 
 def _backward_sum(terms: Float[Tensor, "samples length"], decay: float) -> Float[Tensor, "samples length"]:

@@ -2,60 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from lmm_r1_mega.algorithms.kl import LOG_RATIO_BOUND
+from lmm_r1_mega.algorithms.ratios import sequence_ratio, token_ratio
+from lmm_r1_mega.config import PolicyLossName
 
 
-def policy_ratio(logprobs: Float[Tensor, "*tokens"], old_logprobs: Float[Tensor, "*tokens"]) -> Float[Tensor, "*tokens"]:
-    """Probability of each sampled token by the policy over that by the policy it was sampled with; exactly 1 before an update."""
-    return (logprobs - old_logprobs).clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND).exp()
+class Clip(NamedTuple):
+    """Bounds of a policy loss."""
 
+    low: float
+    """The ratio's lower bound is 1 - low."""
+    high: float
+    """The ratio's upper bound is 1 + high."""
+    dual: float | None = None
+    """Bound on the loss of tokens with a negative advantage, in advantages."""
 
-def clipped_policy_loss(
-    logprobs: Float[Tensor, "*tokens"],
-    old_logprobs: Float[Tensor, "*tokens"],
-    advantages: Float[Tensor, "*tokens"],
-    *,
-    clip_low: float,
-    clip_high: float,
-    dual_clip: float | None = None,
-) -> Float[Tensor, "*tokens"]:
-    """PPO's loss of each token, -min(ratio A, clip(ratio, 1 - low, 1 + high) A) (Schulman et al. 2017, eq. 7).
-
-    `dual_clip` c bounds it by -c A where A is negative (Ye et al. 2020, eq. 5).
-
-    Example: ratio 1.5, A = 2, clip_high 0.2 -> -2.4 and no gradient; ratio 1.5, A = -2 -> 3 with gradient.
-    """
-    ratio = policy_ratio(logprobs, old_logprobs)
-    loss = torch.maximum(-ratio * advantages, -ratio.clamp(1 - clip_low, 1 + clip_high) * advantages)
-    if dual_clip is None:
-        return loss
-    return torch.where(advantages < 0, torch.minimum(loss, -dual_clip * advantages), loss)
+    def apply(self, ratio: Float[Tensor, "*tokens"]) -> Float[Tensor, "*tokens"]:
+        """The ratio inside its bounds."""
+        return ratio.clamp(1 - self.low, 1 + self.high)
 
 
 class ClippedTokens(NamedTuple):
-    """Tokens whose gradient the clip removes."""
+    """Tokens that the bounds of the ratio act upon."""
 
     low: Bool[Tensor, "*tokens"]
     high: Bool[Tensor, "*tokens"]
 
 
-def clipped_tokens(
-    logprobs: Float[Tensor, "*tokens"],
-    old_logprobs: Float[Tensor, "*tokens"],
-    advantages: Float[Tensor, "*tokens"],
-    *,
-    clip_low: float,
-    clip_high: float,
-) -> ClippedTokens:
-    """Where the ratio left its range on the side that the advantage pushes to: below with A < 0, above with A > 0."""
-    ratio = policy_ratio(logprobs, old_logprobs)
-    return ClippedTokens(low=(ratio < 1 - clip_low) & (advantages < 0), high=(ratio > 1 + clip_high) & (advantages > 0))
+def clipped_policy_loss(
+    ratio: Float[Tensor, "*tokens"], logprobs: Float[Tensor, "*tokens"], advantages: Float[Tensor, "*tokens"], clip: Clip
+) -> Float[Tensor, "*tokens"]:
+    """PPO's loss of each token, -min(ratio A, clip(ratio, 1 - low, 1 + high) A) (Schulman et al. 2017, eq. 7).
+
+    Two bounds of their own are DAPO's clip-higher (Yu et al. 2025, section 3.1). `clip.dual` c bounds the loss by -c A where A is
+    negative (Ye et al. 2020, eq. 5).
+
+    Example: ratio 1.5, A = 2, clip.high 0.2 -> -2.4 and no gradient; ratio 1.5, A = -2 -> 3 with gradient.
+    """
+    loss = torch.maximum(-ratio * advantages, -clip.apply(ratio) * advantages)
+    if clip.dual is None:
+        return loss
+    return torch.where(advantages < 0, torch.minimum(loss, -clip.dual * advantages), loss)
+
+
+def silenced_tokens(ratio: Float[Tensor, "*tokens"], advantages: Float[Tensor, "*tokens"], clip: Clip) -> ClippedTokens:
+    """Where the clip removes the gradient: the ratio is below its range with A < 0, or above with A > 0."""
+    return ClippedTokens(low=(ratio < 1 - clip.low) & (advantages < 0), high=(ratio > 1 + clip.high) & (advantages > 0))
+
+
+def weighted_likelihood_loss(
+    ratio: Float[Tensor, "*tokens"], logprobs: Float[Tensor, "*tokens"], advantages: Float[Tensor, "*tokens"], clip: Clip
+) -> Float[Tensor, "*tokens"]:
+    """CISPO's loss of each token, -stop_gradient(clip(ratio, 1 - low, 1 + high)) A log pi (MiniMax 2025, section 3.1).
+
+    No token loses its gradient. With `clip.low` 1 or more there is no lower bound, as published.
+
+    Example: ratio 3, log pi = -2, A = 1, clip.high 1 -> 4 with gradient -2.
+    """
+    return -clip.apply(ratio).detach() * advantages * logprobs
+
+
+def bounded_tokens(ratio: Float[Tensor, "*tokens"], advantages: Float[Tensor, "*tokens"], clip: Clip) -> ClippedTokens:
+    """Where the ratio is outside its range and a bound weighs instead, whatever the advantage."""
+    return ClippedTokens(low=ratio < 1 - clip.low, high=ratio > 1 + clip.high)
+
+
+@dataclass(frozen=True)
+class PolicyLossRule:
+    """One policy loss: log-probabilities -> ratio -> loss of each token."""
+
+    ratio: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """(log-probabilities, old log-probabilities, segments) -> ratio"""
+    loss: Callable[[Tensor, Tensor, Tensor, Clip], Tensor]
+    """(ratio, log-probabilities, advantages, clip) -> loss"""
+    clipped: Callable[[Tensor, Tensor, Clip], ClippedTokens]
+    """(ratio, advantages, clip) -> what the bounds act upon"""
+
+
+POLICY_LOSSES: dict[PolicyLossName, PolicyLossRule] = {
+    # Schulman et al. 2017
+    "clip": PolicyLossRule(token_ratio, clipped_policy_loss, silenced_tokens),
+    # Zheng et al. 2025, arXiv 2507.18071
+    "gspo": PolicyLossRule(sequence_ratio, clipped_policy_loss, silenced_tokens),
+    # MiniMax 2025, arXiv 2506.13585
+    "cispo": PolicyLossRule(token_ratio, weighted_likelihood_loss, bounded_tokens),
+}
 
 
 def clipped_value_loss(
@@ -67,14 +105,3 @@ def clipped_value_loss(
     """
     near = old_values + (values - old_values).clamp(-clip, clip)
     return 0.5 * torch.maximum((values - returns).square(), (near - returns).square())
-
-
-def importance_weights(
-    old_logprobs: Float[Tensor, "*tokens"], rollout_logprobs: Float[Tensor, "*tokens"], cap: float
-) -> Float[Tensor, "*tokens"]:
-    """Truncated importance weight min(pi_trainer / pi_rollout, cap) of each token; a constant for the gradient.
-
-    Corrects for the small disagreement between the engine that sampled and the trainer that learns: `old_logprobs` are the
-    trainer's before its first update, `rollout_logprobs` the engine's (Ionides 2008; Yao et al. 2025 for this use).
-    """
-    return policy_ratio(old_logprobs, rollout_logprobs).detach().clamp(max=cap)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lmm_r1_mega.algorithms.advantages import masked_spread
 from lmm_r1_mega.algorithms.kl import kl_estimate
-from lmm_r1_mega.algorithms.losses import policy_ratio
+from lmm_r1_mega.algorithms.ratios import policy_ratio
 
 
 def masked_mean(numbers: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -> float:
@@ -35,6 +35,16 @@ def mismatch(
         "mismatch/k3": float(kl_estimate(rollout, old, "k3").mean()),
         "mismatch/ess": float(weights.sum().square() / (weights.square().sum() * weights.numel())),
     }
+
+
+def ratio_spread(mean: float, mean_square: float) -> dict[str, float]:
+    """Standard deviation and effective sample size, as a share of the tokens, of a ratio with these moments.
+
+    The effective sample size is (sum w)^2 / (n sum w^2): 1 where all tokens weigh the same.
+
+    Example: ratios 1 and 3, so mean 2 and mean square 5 -> std 1, ess 0.8.
+    """
+    return {"ratio/std": max(mean_square - mean**2, 0.0) ** 0.5, "ratio/ess": mean**2 / mean_square}
 
 
 def reward_spread(rewards: Float[Tensor, "samples"], valid: Bool[Tensor, "samples"], group_size: int) -> dict[str, float]:

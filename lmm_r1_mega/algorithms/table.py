@@ -15,14 +15,17 @@ from lmm_r1_mega.algorithms.advantages import (
     group_standard_score,
     last_token_rewards,
     leave_one_out,
+    masked_spread,
     no_baseline,
     returns_to_go,
+    unwhitened,
     whiten,
+    whiten_groups,
 )
 from lmm_r1_mega.algorithms.kl import kl_estimate
 from lmm_r1_mega.algorithms.metrics import explained_variance, masked_mean, reward_spread
 from lmm_r1_mega.algorithms.trajectories import Advantages, Trajectories
-from lmm_r1_mega.config import Aggregation, AlgorithmSettings
+from lmm_r1_mega.config import Aggregation, AlgorithmSettings, Whitening
 
 Credit = tuple[Float[Tensor, "samples length"], Float[Tensor, "samples length"] | None]
 """Advantages of tokens, and returns for the critic where there is one."""
@@ -58,8 +61,8 @@ class Algorithm:
     baseline: Callable[[Tensor, Tensor, int], Tensor]
     """(rewards [samples], valid [samples], group size) -> rewards [samples]."""
     credit: Callable[[Tensor, Tensor, Trajectories, AlgorithmSettings], Credit]
-    whitened: bool
-    """Whether advantages are shifted and scaled over all tokens of the step."""
+    whitening: Whitening
+    """Over what advantages are shifted and scaled where the settings do not say."""
     aggregation: Aggregation
     """How the loss counts tokens where the settings do not say."""
     needs_critic: bool = False
@@ -67,19 +70,27 @@ class Algorithm:
 
 ALGORITHMS: dict[str, Algorithm] = {
     # Schulman et al. 2017; advantages whitened as in Huang et al. 2022, "The 37 implementation details of PPO", no. 7
-    "ppo": Algorithm(no_baseline, credit_by_gae, whitened=True, aggregation="token", needs_critic=True),
+    "ppo": Algorithm(no_baseline, credit_by_gae, whitening="batch", aggregation="token", needs_critic=True),
     # Shao et al. 2024
-    "grpo": Algorithm(group_standard_score, credit_by_return, whitened=False, aggregation="sequence"),
+    "grpo": Algorithm(group_standard_score, credit_by_return, whitening="none", aggregation="sequence"),
     # Liu et al. 2025
-    "dr_grpo": Algorithm(group_mean_baseline, credit_by_return, whitened=False, aggregation="constant"),
+    "dr_grpo": Algorithm(group_mean_baseline, credit_by_return, whitening="none", aggregation="constant"),
     # Ahmadian et al. 2024
-    "rloo": Algorithm(leave_one_out, credit_by_return, whitened=False, aggregation="token"),
+    "rloo": Algorithm(leave_one_out, credit_by_return, whitening="none", aggregation="token"),
     # Williams 1992
-    "reinforce": Algorithm(no_baseline, credit_by_return, whitened=False, aggregation="token"),
+    "reinforce": Algorithm(no_baseline, credit_by_return, whitening="none", aggregation="token"),
     # Hu et al. 2025, REINFORCE++ and its baseline variant
-    "reinforce_pp": Algorithm(no_baseline, credit_by_return, whitened=True, aggregation="token"),
-    "reinforce_baseline": Algorithm(group_mean_baseline, credit_by_return, whitened=True, aggregation="token"),
+    "reinforce_pp": Algorithm(no_baseline, credit_by_return, whitening="batch", aggregation="token"),
+    "reinforce_baseline": Algorithm(group_mean_baseline, credit_by_return, whitening="batch", aggregation="token"),
 }
+
+WHITENINGS: dict[Whitening, Callable[[Tensor, Tensor, int], Tensor]] = {"none": unwhitened, "batch": whiten, "group": whiten_groups}
+"""(advantages [samples, length], mask [samples, length], group size) -> advantages [samples, length]."""
+
+
+def whitening_of(settings: AlgorithmSettings) -> Whitening:
+    """Over what advantages are whitened: as the settings say, else as the algorithm was published."""
+    return settings.whitening or ALGORITHMS[settings.name].whitening
 
 
 def aggregation_of(settings: AlgorithmSettings) -> Aggregation:
@@ -103,7 +114,7 @@ def prepare(trajectories: Trajectories, settings: AlgorithmSettings, kl_coeffici
     shaped = algorithm.baseline(rewards, valid, trajectories.group_size)
     token_rewards = last_token_rewards(shaped, mask) - penalty * mask
     advantages, returns = algorithm.credit(token_rewards, mask, trajectories, settings)
-    advantages = whiten(advantages, mask) if algorithm.whitened else advantages
+    advantages = WHITENINGS[whitening_of(settings)](advantages, mask, trajectories.group_size)
     metrics = reward_spread(rewards, valid, trajectories.group_size)
     metrics |= {"kl": masked_mean(kl, mask), "advantage/abs_mean": masked_mean(advantages.abs(), mask)}
     return Advantages(advantages, returns, metrics | _critic_metrics(trajectories, returns, mask))
@@ -128,5 +139,6 @@ def _critic_metrics(trajectories: Trajectories, returns: Tensor | None, mask: Bo
     return {
         "value/mean": masked_mean(trajectories.values, mask),
         "value/return_mean": masked_mean(returns, mask),
+        "value/return_std": float(masked_spread(returns.flatten(), mask.flatten()).variance.sqrt()),
         "value/explained_variance": explained_variance(trajectories.values, returns, mask),
     }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,12 +27,16 @@ from lmm_r1_mega.training.objectives import PolicyLoss
 
 T = TypeVar("T")
 
+FORWARD_AND_BACKWARD = 3  # times the operations of a forward pass; recomputation is no work that the model asks for
+
 
 @dataclass(frozen=True)
 class Assignment:
     """Which of a list of items goes to which data-parallel rank and row."""
 
     indices: list[list[list[int]]]
+    flops: float
+    """Operations of a forward pass over all of them."""
 
     def rows(self, items: list[T]) -> list[list[list[T]]]:
         """rank -> rows -> items"""
@@ -76,12 +81,16 @@ class Trainers:
 
     def update_policy(self, targets: list[PolicyTarget], loss: PolicyLoss) -> PolicyUpdate:
         """One optimizer step of the policy."""
+        started = time.perf_counter()
         assignment = self._assign([target.sequence for target in targets])
         results = self._by_data_rank(
             assignment.rows(targets), lambda worker, rows: worker.update_policy.remote(rows, loss), "the policy update"
         )
         reported = self._reported(results)
-        return PolicyUpdate(reported[0][0], assignment.restore([logprobs for _, logprobs in reported]))
+        flops_per_s = FORWARD_AND_BACKWARD * assignment.flops / (time.perf_counter() - started)
+        report = reported[0][0]
+        report = replace(report, metrics=report.metrics | speed_metrics(flops_per_s, [at.peak_flops for at in self._coordinates]))
+        return PolicyUpdate(report, assignment.restore([logprobs for _, logprobs in reported]))
 
     def update_values(self, targets: list[ValueTarget], *, value_clip: float) -> UpdateReport:
         """One optimizer step of the critic."""
@@ -127,7 +136,7 @@ class Trainers:
         members = [[sequences[i] for i in indices] for indices in bundles]
         lengths, costs = [sum(own_places(together)) for together in members], [self._cost(together) for together in members]
         ranks = assign_rows(lengths, costs, budget=layout.row_tokens, num_ranks=layout.data)
-        return Assignment([[[i for at in row for i in bundles[at]] for row in rows] for rows in ranks])
+        return Assignment([[[i for at in row for i in bundles[at]] for row in rows] for rows in ranks], sum(costs))
 
     def _cost(self, together: list[Sequence]) -> float:
         patches = [0 if sequence.vision is None else len(sequence.vision.pixel_values) for sequence in together[:1]]
@@ -146,6 +155,16 @@ class Trainers:
     def _collect(self, calls: list[ray.ObjectRef], doing: str) -> list[Any]:
         named = {f"trainer rank {rank}": call for rank, call in enumerate(calls)}
         return list(wait_all(named, doing=doing, timeout_s=self._config.cluster.step_timeout_s).values())
+
+
+def speed_metrics(flops_per_s: float, peaks: list[float | None]) -> dict[str, float]:
+    """Operations a second and rank, and their share of what the devices could do where that is known (MFU).
+
+    Example: 8e14 operations a second by two ranks that could do 1e15 each -> 400 tera-operations a rank, MFU 0.4
+    """
+    known = [peak for peak in peaks if peak is not None]
+    speed = {"perf/update_tflops_per_rank": flops_per_s / len(peaks) / 1e12}
+    return speed | ({"perf/mfu": flops_per_s / sum(known)} if len(known) == len(peaks) else {})
 
 
 def _start(config: Config, placement: Placement, rank: int) -> ActorHandle:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.models.device import device_name, peak_flops, resolve_precision
 from lmm_r1_mega.rollout.environment import transfer_backend
 from lmm_r1_mega.rollout.transfer import WeightSender, init_info_of_engine, open_sender
 from lmm_r1_mega.schema import PolicyTarget, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
@@ -31,6 +32,8 @@ class Coordinates:
 
     data_rank: int
     is_reporter: bool
+    peak_flops: float | None
+    """Operations a second of its device at best, where known."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ class TrainWorker:
             seed=self._config.run.seed,
             timeout_s=self._config.cluster.step_timeout_s,
         )
-        return Coordinates(parallel.data_rank(), parallel.is_reporter())
+        peak = peak_flops(device_name(), resolve_precision(self._config.model.precision))
+        return Coordinates(parallel.data_rank(), parallel.is_reporter(), peak)
 
     def load(self, role: Role, path: Path, *, total_steps: int) -> None:
         """Build a model from a Hugging Face folder; collective."""

@@ -17,6 +17,8 @@ import torch
 Precision = Literal["fp32", "bf16", "fp8"]
 
 HOST = torch.device("cpu")
+PEAK_FLOPS = {"A100": 312e12, "A800": 312e12, "H100": 989e12, "H200": 989e12, "H800": 989e12, "B200": 2250e12}
+"""Dense bf16 operations a second by what a GPU's name holds, as the manufacturer states them; fp8 makes twice as many."""
 _FACTORIES = ("tensor", "empty", "zeros", "ones", "full", "rand", "randn", "randint", "arange", "empty_like", "zeros_like", "ones_like")
 _installed = False
 
@@ -50,6 +52,20 @@ def resolve_precision(setting: Literal["auto", "fp32", "bf16", "fp8"]) -> Precis
     if setting == "fp8" and not torch.cuda.is_available():
         raise ValueError("model.precision fp8 needs a GPU with Transformer Engine: choose fp32 here")
     return setting
+
+
+def peak_flops(device_name: str, precision: Precision) -> float | None:
+    """Operations a second that the device could do at best; None where that is not known.
+
+    Example: "NVIDIA H100 80GB HBM3", fp8 -> 1.978e15
+    """
+    known = [peak for name, peak in PEAK_FLOPS.items() if name in device_name]
+    return known[0] * (2 if precision == "fp8" else 1) if known and precision != "fp32" else None
+
+
+def device_name() -> str:
+    """The model of this process's GPU, or `cpu`."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
 def _as_host(device: Any) -> Any:

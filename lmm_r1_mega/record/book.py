@@ -11,7 +11,7 @@ from typing import Any
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.record.console import Console, open_console
 from lmm_r1_mega.record.folder import RunFolder, Verb
-from lmm_r1_mega.record.timing import PhaseTimer
+from lmm_r1_mega.record.timing import PhaseTimer, shares
 from lmm_r1_mega.record.trackers import Trackers
 
 Figures = Mapping[str, Mapping[str, float]]
@@ -35,7 +35,7 @@ class Book:
     def step(self, done: int, row: Mapping[str, float], *, num_tokens: int) -> None:
         """A finished step: one row of metrics.jsonl, to the trackers and the console too."""
         times = self.timer.take()
-        full = {**row, **times, "perf/tokens_per_s": num_tokens / times["time/step"]}
+        full = {**row, **times, **shares(times), "perf/tokens_per_s": num_tokens / times["time/step"]}
         self.folder.append_metrics(done, full)
         self.trackers.log(done, full)
         self.console.step(done, full)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 BETWEEN_STEPS = frozenset({"start", "evaluate", "save"})
 """Phases that are no part of a step."""
+
+
+def shares(times: Mapping[str, float]) -> dict[str, float]:
+    """`perf/utilisation/<phase>`: the share of the step's time that each phase of it took, from what `PhaseTimer.take` gives.
+
+    Example: time/update 3, time/save 9, time/step 4 -> perf/utilisation/update 0.75
+    """
+    phases = {name.removeprefix("time/"): seconds for name, seconds in times.items()}
+    return {f"perf/utilisation/{phase}": phases[phase] / phases["step"] for phase in phases if phase not in {"step", *BETWEEN_STEPS}}
 
 
 class PhaseTimer:

@@ -140,5 +140,6 @@ class Engine:
         adamw.set_rates(self._optimizer, learning_rate=learning_rate, weight_decay=self._settings.weight_decay)
         grad_norm = adamw.step(self._optimizer, grad_clip=self._settings.grad_clip)
         self._steps_done += 1
-        sums = parallel.sums_from_last_stage([{"loss": loss, **counted} for loss, counted in objectives])
-        return UpdateReport(loss=sums.pop("loss"), grad_norm=grad_norm, learning_rate=learning_rate, metrics=means(sums))
+        sums = parallel.sums_from_last_stage([{"loss": one.loss, **one.sums} for one in objectives])
+        extremes = parallel.extremes_from_last_stage([one.extremes for one in objectives])
+        return UpdateReport(loss=sums.pop("loss"), grad_norm=grad_norm, learning_rate=learning_rate, metrics=means(sums) | extremes)

@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from lmm_r1_mega.algorithms.kl import kl_estimate
-from lmm_r1_mega.algorithms.losses import clipped_policy_loss, clipped_tokens, clipped_value_loss, importance_weights, policy_ratio
-from lmm_r1_mega.config import KLEstimator
+from lmm_r1_mega.algorithms.losses import POLICY_LOSSES, Clip, clipped_value_loss
+from lmm_r1_mega.algorithms.metrics import ratio_spread
+from lmm_r1_mega.algorithms.ratios import Importance, importance_weights, policy_ratio
+from lmm_r1_mega.config import KLEstimator, PolicyLossName
 from lmm_r1_mega.training.vocab_parallel import TokenScores
 
 
@@ -23,17 +25,18 @@ from lmm_r1_mega.training.vocab_parallel import TokenScores
 class PolicyLoss:
     """What the policy loss is made of."""
 
-    clip_low: float
-    clip_high: float
+    clip: Clip
     temperature: float
+    name: PolicyLossName = "clip"
     forbidden_ids: tuple[int, ...] = ()
     """Tokens that the sampler may not draw; the policy is the distribution over the others."""
-    dual_clip: float | None = None
+    importance: Importance | None = None
     kl_coefficient: float = 0.0
     """Weight of the KL term in the loss; 0 where KL is part of the reward, or there is none."""
     kl_estimator: KLEstimator = "k3"
+    kl_weighted: bool = False
+    """Whether the KL term is multiplied by the policy's ratio to the old one."""
     entropy_coefficient: float = 0.0
-    importance_cap: float | None = None
 
 
 class Objective(NamedTuple):
@@ -43,12 +46,16 @@ class Objective(NamedTuple):
     """Sum of weight x token loss."""
     sums: dict[str, Float[Tensor, ""]]
     """Sums over the trained tokens by metric name; `num_tokens` of them."""
+    extremes: dict[str, Float[Tensor, "2"]]
+    """Smallest and largest number among the trained tokens by metric name; inf and -inf where there are none."""
 
 
 @dataclass(frozen=True)
 class PolicyTokens:
     """A row's targets, one entry per response token of all its sequences."""
 
+    segments: Int[Tensor, "tokens"]
+    """Number of the sequence within the row: sequence ratios are sums over segments, which a row has whole."""
     weights: Float[Tensor, "tokens"]
     advantages: Float[Tensor, "tokens"]
     old_logprobs: Float[Tensor, "tokens"] | None
@@ -67,18 +74,23 @@ class ValueTokens:
 
 
 def policy_objective(scores: TokenScores, tokens: PolicyTokens, loss: PolicyLoss) -> Objective:
-    """Clipped policy loss, with the KL to the reference and the entropy bonus where they have a coefficient."""
+    """The policy loss of a row, with the KL to the reference and the entropy bonus where they have a coefficient."""
     if tokens.old_logprobs is None:
         return policy_objective(scores, replace(tokens, old_logprobs=scores.logprobs.detach()), loss)
-    clip = {"clip_low": loss.clip_low, "clip_high": loss.clip_high}
-    per_token = clipped_policy_loss(scores.logprobs, tokens.old_logprobs, tokens.advantages, dual_clip=loss.dual_clip, **clip)
-    if loss.importance_cap is not None:
-        per_token = per_token * importance_weights(tokens.old_logprobs, tokens.rollout_logprobs, loss.importance_cap)
+    rule = POLICY_LOSSES[loss.name]
+    ratio = rule.ratio(scores.logprobs, tokens.old_logprobs, tokens.segments)
+    per_token = rule.loss(ratio, scores.logprobs, tokens.advantages, loss.clip)
+    importance = _importance(tokens, loss)
+    if importance is not None:
+        per_token = per_token * importance
     if loss.kl_coefficient:
-        per_token = per_token + loss.kl_coefficient * kl_estimate(scores.logprobs, _reference(tokens), loss.kl_estimator)
+        kl = kl_estimate(scores.logprobs, _reference(tokens), loss.kl_estimator)
+        kl = kl * policy_ratio(scores.logprobs, tokens.old_logprobs) if loss.kl_weighted else kl
+        per_token = per_token + loss.kl_coefficient * kl
     if loss.entropy_coefficient:
         per_token = per_token - loss.entropy_coefficient * scores.entropy
-    return Objective((tokens.weights * per_token).sum(), _policy_sums(scores, tokens, loss))
+    sums = _policy_sums(scores, tokens, loss, ratio, importance)
+    return Objective((tokens.weights * per_token).sum(), sums, {"ratio": _extremes(ratio.detach(), tokens.weights)})
 
 
 def value_objective(values: Float[Tensor, "tokens"], tokens: ValueTokens, *, clip: float) -> Objective:
@@ -93,13 +105,19 @@ def value_objective(values: Float[Tensor, "tokens"], tokens: ValueTokens, *, cli
         },
         tokens.weights,
     )
-    return Objective((tokens.weights * per_token).sum(), sums)
+    return Objective((tokens.weights * per_token).sum(), sums, {})
 
 
 def sft_objective(scores: TokenScores, weights: Float[Tensor, "tokens"]) -> Objective:
     """Negative log-likelihood of the demonstrations."""
     sums = _summed({"logprob": scores.logprobs.detach(), "entropy": scores.entropy.detach()}, weights)
-    return Objective(-(weights * scores.logprobs).sum(), sums)
+    return Objective(-(weights * scores.logprobs).sum(), sums, {})
+
+
+def _importance(tokens: PolicyTokens, loss: PolicyLoss) -> Tensor | None:
+    if loss.importance is None:
+        return None
+    return importance_weights(tokens.old_logprobs, tokens.rollout_logprobs, tokens.segments, loss.importance)
 
 
 def _reference(tokens: PolicyTokens) -> Tensor:
@@ -109,16 +127,21 @@ def _reference(tokens: PolicyTokens) -> Tensor:
 
 
 @torch.no_grad()
-def _policy_sums(scores: TokenScores, tokens: PolicyTokens, loss: PolicyLoss) -> dict[str, Tensor]:
-    clipped = clipped_tokens(scores.logprobs, tokens.old_logprobs, tokens.advantages, clip_low=loss.clip_low, clip_high=loss.clip_high)
+def _policy_sums(
+    scores: TokenScores, tokens: PolicyTokens, loss: PolicyLoss, ratio: Tensor, importance: Tensor | None
+) -> dict[str, Tensor]:
+    clipped = POLICY_LOSSES[loss.name].clipped(ratio, tokens.advantages, loss.clip)
     metrics = {
         "entropy": scores.entropy,
-        "ratio/mean": policy_ratio(scores.logprobs, tokens.old_logprobs),
+        "ratio/mean": ratio,
+        "ratio/square": ratio.double().square(),
         "approx_kl": kl_estimate(tokens.old_logprobs, scores.logprobs, "k3"),
         "clip_ratio/low_mean": clipped.low.float(),
         "clip_ratio/high_mean": clipped.high.float(),
         "clip_ratio/region_mean": (clipped.low | clipped.high).float(),
     }
+    if importance is not None:
+        metrics |= {"importance/mean": importance, "importance/masked_ratio": (importance == 0).float()}
     has_reference = tokens.reference_logprobs is not None
     reference = tokens.reference_logprobs if has_reference else scores.logprobs
     metrics["kl"] = kl_estimate(scores.logprobs, reference, loss.kl_estimator)
@@ -127,10 +150,19 @@ def _policy_sums(scores: TokenScores, tokens: PolicyTokens, loss: PolicyLoss) ->
 
 
 def means(sums: dict[str, float]) -> dict[str, float]:
-    """Means over a step's trained tokens; `kl` is left out where there was no reference."""
+    """Means over a step's trained tokens; `kl` is left out where there was no reference. The ratio's square tells of its spread."""
     counts = {"kl": sums.get("num_reference_tokens", 0.0)}
     names = [name for name in sums if not name.startswith("num_")]
-    return {name: sums[name] / count for name in names if (count := counts.get(name, sums["num_tokens"]))}
+    found = {name: sums[name] / count for name in names if (count := counts.get(name, sums["num_tokens"]))}
+    square = found.pop("ratio/square", None)
+    return found if square is None else found | ratio_spread(found["ratio/mean"], square)
+
+
+def _extremes(values: Tensor, weights: Tensor) -> Tensor:
+    """Smallest and largest of the values that have a weight."""
+    trained = values[weights != 0]
+    bounds = values.new_tensor([torch.inf, -torch.inf])
+    return torch.stack([torch.cat([trained, bounds[:1]]).amin(), torch.cat([trained, bounds[1:]]).amax()])
 
 
 def _summed(metrics: dict[str, Tensor], weights: Tensor) -> dict[str, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from datetime import timedelta
 
 import torch
@@ -83,12 +85,44 @@ def sums_from_last_stage(rows: list[dict[str, Tensor]]) -> dict[str, float]:
 
     `rows` holds one dict a row, all with the same names, on the last stage and nothing elsewhere.
     """
-    shared: list[dict[str, float]] = [{}]
-    if parallel_state.is_pipeline_last_stage():
+
+    def total() -> dict[str, float]:
         names = sorted(rows[0])
-        total = torch.stack([torch.stack([row[name].double() for name in names]) for row in rows]).sum(dim=0)
-        dist.all_reduce(total, group=parallel_state.get_data_parallel_group())
-        shared = [dict(zip(names, total.tolist(), strict=True))]
+        sums = _stacked(rows, names).sum(dim=0)
+        dist.all_reduce(sums, group=parallel_state.get_data_parallel_group())
+        return dict(zip(names, sums.tolist(), strict=True))
+
+    return _from_last_stage(total)
+
+
+def extremes_from_last_stage(rows: list[dict[str, Tensor]]) -> dict[str, float]:
+    """`<name>/min` and `<name>/max` over rows and data ranks of the pairs of the last stage, the same on every rank; collective.
+
+    `rows` is as for `sums_from_last_stage`, with the smallest and the largest number in the place of a sum. Infinite ones are of
+    no token at all, and left out.
+    """
+
+    def outermost() -> dict[str, float]:
+        names = sorted(rows[0])
+        if not names:
+            return {}
+        pairs = _stacked(rows, names)
+        outer = torch.stack([-pairs[:, :, 0], pairs[:, :, 1]]).amax(dim=1)
+        dist.all_reduce(outer, op=dist.ReduceOp.MAX, group=parallel_state.get_data_parallel_group())
+        found = {f"{name}/min": -low for name, low in zip(names, outer[0].tolist(), strict=True)}
+        found |= {f"{name}/max": high for name, high in zip(names, outer[1].tolist(), strict=True)}
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
+    return _from_last_stage(outermost)
+
+
+def _stacked(rows: list[dict[str, Tensor]], names: list[str]) -> Tensor:
+    return torch.stack([torch.stack([row[name].double() for name in names]) for row in rows])
+
+
+def _from_last_stage(reduce: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """What the ranks of the last stage make of their numbers together, on every rank; collective."""
+    shared: list[dict[str, float]] = [reduce() if parallel_state.is_pipeline_last_stage() else {}]
     if parallel_state.get_pipeline_model_parallel_world_size() > 1:
         source = parallel_state.get_pipeline_model_parallel_last_rank()
         dist.broadcast_object_list(shared, src=source, group=parallel_state.get_pipeline_model_parallel_group())

@@ -49,8 +49,8 @@ def forward_backward(
     """
 
     def finish(index: int, row: Row, output: Tensor) -> tuple[Tensor, Tensor, Objective]:
-        loss, sums = objective(index, row, output)
-        return loss, torch.zeros((), dtype=torch.int), Objective(loss.detach().clone(), sums)
+        found = objective(index, row, output)
+        return found.loss, torch.zeros((), dtype=torch.int), found._replace(loss=found.loss.detach().clone())
 
     return _run(model, rows, num_rows=num_rows, finish=finish, forward_only=False)
 

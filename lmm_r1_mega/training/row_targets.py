@@ -25,6 +25,7 @@ def policy_tokens(row: Row, targets: list[PolicyTarget]) -> PolicyTokens:
     """
     sequences = [target.sequence for target in targets]
     return PolicyTokens(
+        segments=_segments(row, sequences),
         weights=_at_places(row, sequences, [target.response_weights for target in targets]),
         advantages=_at_places(row, sequences, [target.response_advantages for target in targets]),
         old_logprobs=_all_or_none(row, sequences, [target.response_old_logprobs for target in targets], name="old"),
@@ -64,6 +65,12 @@ def on_device(row: Row, device: torch.device, *, with_images: bool) -> Row:
     names = ("input_ids", "labels", "position_ids", "loss_mask", "sequence_starts", "borrowed")
     moved = {name: tensor.to(device) for name, tensor in vars(row).items() if name in names}
     return replace(row, **moved, vision=vision, image_features=image_features)
+
+
+def _segments(row: Row, sequences: list[Sequence]) -> Tensor:
+    """Number of its sequence at each of the row's trained places."""
+    numbers = [torch.full((sequence.response_length,), number) for number, sequence in enumerate(sequences)]
+    return _at_places(row, sequences, numbers).long()
 
 
 def _all_or_none(row: Row, sequences: list[Sequence], values: list[Tensor | None], *, name: str) -> Tensor | None:

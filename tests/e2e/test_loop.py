@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lmm_r1_mega.algorithms.kl import kl_controller
+from lmm_r1_mega.algorithms.controllers import make_controllers
 from lmm_r1_mega.algorithms.table import ALGORITHMS
 from lmm_r1_mega.cluster.engines import Engines
 from lmm_r1_mega.cluster.placement import num_bundles, place
@@ -33,15 +33,15 @@ from lmm_r1_mega.settings import merge, parse_tree, to_yaml
 from lmm_r1_mega.train import run_steps
 
 KL_IN_REWARD = {"coefficient": 0.05, "place": "reward", "estimator": "k1"}
-KL_IN_LOSS = {"coefficient": 0.05, "place": "loss", "target": 0.1}
+KL_IN_LOSS = {"coefficient": 0.05, "place": "loss", "target": 0.1, "importance_weighted": True}
 VARIANTS = {
     "ppo": {"kl": KL_IN_REWARD, "lam": 0.95, "epochs": 2},
     "grpo": {"kl": KL_IN_LOSS},
     "dr_grpo": {"entropy_coefficient": 0.01, "optimizer_steps": 1},
-    "rloo": {"importance_cap": 2.0},
-    "reinforce": {"gamma": 0.99, "dual_clip": 3.0},
-    "reinforce_pp": {"kl": KL_IN_REWARD},
-    "reinforce_baseline": {"clip_high": 0.28},
+    "rloo": {"importance_cap": 2.0, "policy_loss": "gspo", "importance_level": "sequence"},
+    "reinforce": {"gamma": 0.99, "dual_clip": 3.0, "old_logprobs": "rollout"},
+    "reinforce_pp": {"kl": KL_IN_REWARD, "policy_loss": "cispo", "importance_bounds": [0.5, 5.0]},
+    "reinforce_baseline": {"clip_high": 0.28, "whitening": "group", "entropy_coefficient": 0.01, "entropy_target": 9.0},
 }
 
 
@@ -55,6 +55,7 @@ class Processes:
                 "layout": {"tensor": 2},
                 "rollout": {"engines": 2},
                 "algorithm": {"prompts_per_step": 5},
+                "critic": {"normalise_returns": True},
                 "run": {"steps": 3, "save_every": 0},
             },
         )
@@ -81,7 +82,7 @@ class Processes:
                 self.rewards,
                 self.trainers,
                 self.engines,
-                kl_controller(config.algorithm.kl),
+                make_controllers(config),
                 self.processor.forbidden_ids,
             )
             if resume:
@@ -117,10 +118,14 @@ def test_three_steps(processes, tmp_path, name):
         assert row["samples/dispatched"] == 20 == row["samples/trained"] + row["samples/invalid"]
         assert row["mismatch/abs_max"] < 1e-4, rows
         assert math.isfinite(row["loss"]) and row["grad_norm"] > 0
+        assert row["ratio/min"] <= row["ratio/mean"] <= row["ratio/max"] and 0 < row["ratio/ess"] <= 1
+        assert row["perf/update_tflops_per_rank"] > 0 and 0 < row["perf/utilisation/update"] < 1
     assert rows[0]["kl"] == 0, "the reference is the policy before the first step"
     assert ("critic/loss" in rows[0]) == (name == "ppo")
     if name == "dr_grpo":  # one update a step: its own forward pass gives the old log-probabilities
         assert [row["ratio/mean"] for row in rows] == [1.0, 1.0, 1.0]
+    if "entropy_target" in VARIANTS[name]:  # far above what a vocabulary of this size can have
+        assert 0.01 == rows[0]["entropy_coefficient"] < rows[1]["entropy_coefficient"] < rows[2]["entropy_coefficient"]
     if "kl" in VARIANTS[name]:
         assert rows[1]["kl"] != 0
 

@@ -63,7 +63,8 @@ def rows(folder: Path) -> list[dict]:
 @pytest.fixture(scope="module")
 def config_file(settings, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("resume") / "config.yaml"
-    extra = {"layout": {"pipeline": 2}, "algorithm": {"name": "grpo", "kl": {"coefficient": 0.05, "target": 0.1}}}
+    adaptive = {"kl": {"coefficient": 0.05, "target": 0.1}, "entropy_coefficient": 0.01, "entropy_target": 1.0}
+    extra = {"layout": {"pipeline": 2}, "algorithm": {"name": "grpo", **adaptive}}
     path.write_text(yaml.safe_dump(merge(settings, extra)))
     return path
 

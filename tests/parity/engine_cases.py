@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from lmm_r1_mega.algorithms.losses import Clip
+from lmm_r1_mega.algorithms.ratios import Importance
 from lmm_r1_mega.algorithms.weights import token_weights
 from lmm_r1_mega.config import Config, LayoutSettings, ModelSettings, OptimizerSettings
 from lmm_r1_mega.data.rope import VisionSpec
@@ -95,8 +97,11 @@ class Case:
 
 
 POLICY_LOSS = PolicyLoss(
-    clip_low=0.2, clip_high=0.3, temperature=0.8, dual_clip=3.0, kl_coefficient=0.05, entropy_coefficient=0.01, importance_cap=2.0
+    Clip(0.2, 0.3, dual=3.0), temperature=0.8, importance=Importance(cap=2.0), kl_coefficient=0.05, entropy_coefficient=0.01
 )  # fmt: skip
+
+RESPONSE_LOSS = replace(POLICY_LOSS, name="gspo", importance=Importance("sequence", cap=2.0), kl_weighted=True)
+"""Of the same parts, with ratios of whole responses."""
 
 
 def policy_targets(sequences: list[Sequence]) -> list[PolicyTarget]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from engine_cases import POLICY_LOSS, Case, make_model, make_sequences, ordered, policy_targets, start_engine
+from engine_cases import POLICY_LOSS, RESPONSE_LOSS, Case, make_model, make_sequences, ordered, policy_targets, start_engine
 from spawn import spawn
 
 ONE = Case()
@@ -46,7 +46,8 @@ def three_updates(model: Path, case: Case) -> tuple[Any, ...]:
     sequences = make_sequences(model)
     targets = policy_targets(sequences)
     before = ordered(case, engine.logprobs([[sequences[i] for i in row] for row in case.own_rows()], temperature=0.8))
-    reports = [engine.update_policy([[targets[i] for i in row] for row in case.own_rows()], POLICY_LOSS)[0] for _ in range(3)]
+    rows = [[targets[i] for i in row] for row in case.own_rows()]
+    reports = [engine.update_policy(rows, loss)[0] for loss in (POLICY_LOSS, RESPONSE_LOSS, POLICY_LOSS)]
     return before, reports
 
 

@@ -43,6 +43,12 @@ def test_metrics_of_a_steps_samples():
     assert row["samples/dispatched"] == row["samples/trained"] + row["samples/invalid"] == 4
     assert row["invalid/timeout"] == 1
     assert row["completions/clipped_ratio"] == 0.25
+    assert (row["completions/mean_length_correct"], row["completions/mean_length_wrong"]) == (2, 3)
+
+
+def test_lengths_by_verdict_need_a_verdict_on_accuracy():
+    unjudged = replace(SAMPLED[0], score=Score(0.5, {"format": 1.0}))
+    assert not [name for name in sample_metrics([unjudged], dispatched=1, trained=1) if name.startswith("completions/mean_length_")]
 
 
 def test_a_sample_that_vanishes_stops_the_run():
@@ -70,9 +76,17 @@ def test_every_sample_is_somewhere():
 
 
 def test_updates_are_averaged_and_the_critics_named():
-    policy = [UpdateReport(1.0, 2.0, 0.1, {"entropy": 3.0}), UpdateReport(3.0, 4.0, 0.1, {"entropy": 5.0})]
+    first = {"entropy": 3.0, "ratio/min": 0.5, "ratio/max": 1.5}
+    policy = [UpdateReport(1.0, 2.0, 0.1, first), UpdateReport(3.0, 4.0, 0.1, {"entropy": 5.0, "ratio/min": 0.75, "ratio/max": 2.0})]
     row = update_metrics(policy, [UpdateReport(7.0, 1.0, 0.2)])
-    assert row == {"loss": 2.0, "grad_norm": 3.0, "learning_rate": pytest.approx(0.1), "entropy": 4.0} | {
+    assert row == {
+        "loss": 2.0,
+        "grad_norm": 3.0,
+        "learning_rate": pytest.approx(0.1),
+        "entropy": 4.0,
+        "ratio/min": 0.5,
+        "ratio/max": 2.0,
+    } | {
         "critic/loss": 7.0,
         "critic/grad_norm": 1.0,
         "critic/learning_rate": 0.2,

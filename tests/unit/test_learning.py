@@ -3,20 +3,25 @@
 import pytest
 import torch
 
+from lmm_r1_mega.algorithms.controllers import Controllers, FixedCoefficient, ReturnScale, make_controllers
 from lmm_r1_mega.algorithms.trajectories import Advantages
 from lmm_r1_mega.learning import (
     Annotated,
+    Updates,
+    adapt,
+    annotate,
     as_sequence,
     estimate,
     learns_them_in_update,
     loss_weights,
     mini_batches,
+    mismatch_metrics,
     policy_loss,
     policy_targets,
     update,
     value_targets,
 )
-from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored
+from lmm_r1_mega.schema import Completion, PolicyUpdate, Prompt, Sample, Score, Scored, UpdateReport
 from lmm_r1_mega.settings import parse_tree
 
 PROMPT = Prompt("p:0", "p", "text", (1, 2), (1, 2), (), None, "3")
@@ -36,6 +41,10 @@ def config(**algorithm):
     return parse_tree({"algorithm": {"samples_per_prompt": 2, "prompts_per_step": 2, **algorithm}}, source="test")
 
 
+def fixed(*, kl=0.0):
+    return Controllers(FixedCoefficient(kl), FixedCoefficient(0.0), ReturnScale(moving=False))
+
+
 def test_a_sequence_is_the_engines_tokens():
     sequence = as_sequence(scored(3, 1.0).sample)
     assert sequence.token_ids.tolist() == [1, 2, 10, 11, 12]
@@ -52,7 +61,7 @@ def test_weights_sum_to_one_in_each_optimizer_step_and_invalid_samples_have_none
 
 def test_advantages_reach_the_targets_of_their_samples():
     samples = annotated([scored(1, 1.0), scored(3, 0.0), scored(2, 2.0), scored(2, 2.0)])
-    advantages = estimate(samples, config(name="rloo").algorithm, kl_coefficient=0.0)
+    advantages = estimate(samples, config(name="rloo").algorithm, fixed())
     targets = policy_targets(samples, advantages, loss_weights(samples, config(name="rloo")))
     assert [target.response_advantages.tolist() for target in targets] == [[1.0], [-1.0] * 3, [0.0] * 2, [0.0] * 2]
     assert [target.response_rollout_logprobs.tolist() for target in targets] == [[-2.0], [-2.0] * 3, [-2.0] * 2, [-2.0] * 2]
@@ -80,6 +89,7 @@ def test_mini_batches_keep_the_order_and_differ_by_one_at_most():
         ({"name": "grpo"}, True),
         ({"name": "grpo", "optimizer_steps": 2}, False),
         ({"name": "grpo", "epochs": 2}, False),
+        ({"name": "grpo", "old_logprobs": "rollout"}, False),
         ({"name": "grpo", "kl": {"coefficient": 0.1}}, False),
         ({"name": "ppo"}, False),
     ],
@@ -90,13 +100,13 @@ def test_old_log_probabilities_come_from_the_update_only_where_nothing_needs_the
 
 def test_kl_is_in_the_loss_or_in_the_reward():
     kl = {"coefficient": 0.1, "place": "loss"}
-    assert policy_loss(config(kl=kl), forbidden_ids=(), kl_coefficient=0.3, step=0).kl_coefficient == 0.3
-    assert policy_loss(config(kl={**kl, "place": "reward"}), forbidden_ids=(), kl_coefficient=0.3, step=0).kl_coefficient == 0
+    assert policy_loss(config(kl=kl), fixed(kl=0.3), forbidden_ids=(), step=0).kl_coefficient == 0.3
+    assert policy_loss(config(kl={**kl, "place": "reward"}), fixed(kl=0.3), forbidden_ids=(), step=0).kl_coefficient == 0
 
 
 def test_the_policy_waits_while_the_critic_warms_up():
     warming = parse_tree({"algorithm": {"name": "ppo"}, "critic": {"warmup_steps": 2}}, source="test")
-    losses = [policy_loss(warming, forbidden_ids=(), kl_coefficient=0.0, step=step) for step in range(3)]
+    losses = [policy_loss(warming, fixed(), forbidden_ids=(), step=step) for step in range(3)]
     assert losses[:2] == [None, None]
     assert losses[2] is not None
 
@@ -108,8 +118,53 @@ def test_k1_is_refused_inside_the_loss():
 
 def test_a_step_without_a_verdict_moves_nothing():
     samples = annotated([scored(2, 0.0, invalid="timeout"), scored(2, 0.0, invalid="timeout")])
-    settings = config(name="grpo")
-    advantages = estimate(samples, settings.algorithm, kl_coefficient=0.0)
-    loss = policy_loss(settings, forbidden_ids=(), kl_coefficient=0.0, step=0)
+    settings = config(name="grpo", entropy_coefficient=0.1, entropy_target=0.5, kl={"coefficient": 0.1, "target": 0.1})
+    controllers = make_controllers(settings)
+    advantages = estimate(samples, settings.algorithm, controllers)
+    loss = policy_loss(settings, controllers, forbidden_ids=(), step=0)
     updates = update(None, samples, advantages, settings, loss=loss)
     assert (updates.policy, updates.critic) == ([], [])
+    adapt(controllers, samples, advantages, updates)
+    assert controllers == make_controllers(settings)
+
+
+def updated(logprobs, entropy=1.0):
+    return PolicyUpdate(UpdateReport(0.0, 1.0, 1e-6, {"entropy": entropy}), logprobs)
+
+
+def test_in_bypass_the_engines_log_probabilities_are_the_old_ones_and_nobody_is_asked():
+    samples = [scored(2, 1.0), scored(1, 0.0)]
+    found = annotate(None, samples, config(old_logprobs="rollout", optimizer_steps=2), forbidden_ids=())
+    assert [part.tolist() for part in found.old_logprobs] == [[-2.0, -2.0], [-2.0]]
+    first, second = updated([torch.tensor([-2.0, -2.5])]), updated([torch.tensor([-9.0])])
+    assert mismatch_metrics(found, Updates([first, second], []))["mismatch/abs_max"] == 0.5, "the second update saw a changed policy"
+
+
+def test_mismatch_is_of_the_old_log_probabilities_where_the_trainer_gave_them():
+    samples = annotated([scored(2, 1.0), scored(1, 0.0)])
+    assert mismatch_metrics(samples, Updates([updated([torch.zeros(2), torch.zeros(1)])], []))["mismatch/abs_max"] == 1.0
+
+
+def test_a_step_moves_what_the_next_one_is_weighed_with():
+    settings = config(name="rloo", entropy_coefficient=0.1, entropy_target=0.5)
+    samples, controllers = annotated([scored(1, 1.0), scored(3, 0.0)]), make_controllers(settings)
+    advantages = estimate(samples, settings.algorithm, controllers)
+    adapt(controllers, samples, advantages, Updates([updated([], 0.5), updated([], 0.4)], []))  # 10 % short, 2 of 10000 samples
+    assert controllers.entropy.coefficient == pytest.approx(0.1 * (1 + 0.1 * 2 / 10_000), rel=1e-12)
+    assert policy_loss(settings, controllers, forbidden_ids=(), step=1).entropy_coefficient == controllers.entropy.coefficient
+
+
+def test_the_critic_speaks_in_units_of_the_returns():
+    """Rewards 5 and 1 of one token each: after a step the scale has mean 3 and deviation 2."""
+    samples = [scored(1, 5.0), scored(1, 1.0)]
+    settings = parse_tree({"algorithm": {"name": "ppo", "samples_per_prompt": 2}, "critic": {"normalise_returns": True}}, source="test")
+    controllers, told = make_controllers(settings), [torch.tensor([1.0]), torch.tensor([-1.0])]
+    valued = Annotated(samples, [as_sequence(one.sample) for one in samples], [torch.zeros(1)] * 2, None, told)
+    first = estimate(valued, settings.algorithm, controllers)
+    assert first.returns.tolist() == [[5.0], [1.0]]
+    adapt(controllers, valued, first, Updates([], []))
+    assert (controllers.returns.mean, controllers.returns.std) == (3.0, 2.0)
+    second = estimate(valued, settings.algorithm, controllers)
+    assert second.returns.tolist() == [[1.0], [-1.0]]
+    assert second.metrics["value/mean"] == 3.0 and second.metrics["value/explained_variance"] == 1.0, "1 and -1 are 5 and 1"
+    assert [target.response_old_values.tolist() for target in value_targets(valued, second, told)] == [[1.0], [-1.0]]

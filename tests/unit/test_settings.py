@@ -129,5 +129,35 @@ def test_help_has_every_setting_with_its_meaning():
     assert "  --reward.weights NAME FLOAT ...  (default: format 0.5 accuracy 1.0)" in lines
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "message"),
+    [
+        ({"policy_loss": "cispo", "dual_clip": 3.0}, r"algorithm\.dual_clip bounds a clipped ratio, .* cispo has not: leave it out"),
+        ({"old_logprobs": "rollout", "importance_cap": 2.0}, r"algorithm\.importance_cap weighs .* set algorithm\.old_logprobs to trainer"),
+        ({"old_logprobs": "rollout", "importance_bounds": [0.5, 5]}, r"algorithm\.importance_bounds weighs"),
+        ({"importance_bounds": [5, 0.5]}, r"algorithm\.importance_bounds 5\.0 and 0\.5 hold nothing: give the lower one first"),
+        (
+            {"name": "ppo", "samples_per_prompt": 1, "whitening": "group"},
+            r"algorithm\.whitening group .* raise algorithm\.samples_per_prompt",
+        ),
+        ({"kl": {"coefficient": 0.1, "estimator": "k1"}}, r"set algorithm\.kl\.importance_weighted"),
+    ],
+)
+def test_parts_of_an_algorithm_that_do_not_fit_are_refused(algorithm, message):
+    with pytest.raises(ValueError, match=message):
+        parse_tree({"algorithm": algorithm}, source="test")
+
+
+@pytest.mark.parametrize("cut", [{"top_p": 0.9}, {"top_k": 20}])
+def test_in_bypass_the_engine_samples_the_whole_distribution(cut):
+    with pytest.raises(ValueError, match=r"set them to 1 and -1, or algorithm\.old_logprobs to trainer"):
+        parse_tree({"algorithm": {"old_logprobs": "rollout"}, "rollout": cut}, source="test")
+    parse_tree({"rollout": cut}, source="test")
+
+
+def test_k1_may_stand_in_the_loss_where_its_weight_gives_it_a_gradient():
+    parse_tree({"algorithm": {"kl": {"coefficient": 0.1, "estimator": "k1", "importance_weighted": True}}}, source="test")
+
+
 def test_settings_are_few_enough_to_read():
     assert len(list(setting_names())) <= 120

@@ -1,5 +1,7 @@
 """Estimators against numbers worked by hand and identities between them."""
 
+import math
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from lmm_r1_mega.algorithms.advantages import (
     no_baseline,
     returns_to_go,
     whiten,
+    whiten_groups,
 )
 from lmm_r1_mega.algorithms.trajectories import response_mask
 
@@ -162,7 +165,7 @@ def test_padding_changes_nothing(lam):
 
 def test_whitening_has_mean_zero_and_variance_one_over_tokens():
     numbers, _, mask = gae_inputs()
-    white = whiten(numbers, mask)
+    white = whiten(numbers, mask, 2)
     assert white[~mask].eq(0).all()
     assert white[mask].mean().item() == pytest.approx(0, abs=1e-12)
     assert white[mask].var(correction=0).item() == pytest.approx(1, rel=1e-5)
@@ -170,6 +173,16 @@ def test_whitening_has_mean_zero_and_variance_one_over_tokens():
 
 def test_whitening_by_hand_and_of_equal_numbers():
     mask = valid(1, 1, 0)[None]
-    torch.testing.assert_close(whiten(torch.tensor([[3.0, 5.0, 100.0]]), mask), torch.tensor([[-1.0, 1.0, 0.0]]))
-    assert whiten(torch.tensor([[0.1, 0.1, 7.0]]), mask).eq(0).all()
-    assert whiten(torch.tensor([[3.0, 5.0, 100.0]]), ~valid(1, 1, 1)[None]).eq(0).all()
+    torch.testing.assert_close(whiten(torch.tensor([[3.0, 5.0, 100.0]]), mask, 1), torch.tensor([[-1.0, 1.0, 0.0]]))
+    assert whiten(torch.tensor([[0.1, 0.1, 7.0]]), mask, 1).eq(0).all()
+    assert whiten(torch.tensor([[3.0, 5.0, 100.0]]), ~valid(1, 1, 1)[None], 1).eq(0).all()
+
+
+def test_groups_are_whitened_apart():
+    numbers = torch.tensor([[1.0, 9.0], [3.0, 3.0], [5.0, 5.0], [5.0, -7.0]])
+    mask = torch.tensor([[True, False], [True, True], [True, True], [True, False]])
+    by_hand = torch.tensor([[-4 / math.sqrt(8), 0], [2 / math.sqrt(8), 2 / math.sqrt(8)], [0, 0], [0, 0]])  # of 1, 3, 3: mean 7/3
+    white = whiten_groups(numbers, mask, 2)
+    torch.testing.assert_close(white, by_hand)
+    assert white[2:].eq(0).all()
+    assert whiten_groups(numbers, mask, 4).equal(whiten(numbers, mask, 2))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lmm_r1_mega.algorithms.table import ALGORITHMS, aggregation_of, prepare
+from lmm_r1_mega.algorithms.table import ALGORITHMS, aggregation_of, prepare, whitening_of
 from lmm_r1_mega.algorithms.trajectories import Trajectories, response_mask
 from lmm_r1_mega.config import GROUP_BASELINES, AlgorithmSettings, KLSettings
 
@@ -84,6 +84,7 @@ def test_ppo_returns_are_the_critics_targets():
     torch.testing.assert_close(result.returns, per_token((1.0, 0.0, 0.0, 1.0)))
     assert result.metrics["value/mean"] == 0.25
     assert result.metrics["value/return_mean"] == pytest.approx(3 / 8)
+    assert result.metrics["value/return_std"] == pytest.approx(math.sqrt(15) / 8)
 
 
 @pytest.mark.parametrize(("setting", "after_the_cut"), [(True, 0.25), (False, 0.0)])
@@ -128,6 +129,13 @@ def test_discount_runs_over_tokens():
 def test_aggregation_is_the_published_one_unless_set():
     assert [aggregation_of(settings(name)) for name in ("grpo", "dr_grpo", "ppo")] == ["sequence", "constant", "token"]
     assert aggregation_of(settings("grpo", aggregation="token")) == "token"
+
+
+def test_whitening_is_the_published_one_unless_set():
+    assert [whitening_of(settings(name)) for name in ("grpo", "ppo")] == ["none", "batch"]
+    result = prepare(trajectories(), settings("reinforce", whitening="group"), 0.0)
+    torch.testing.assert_close(result.advantages, per_token(WHITE), rtol=1e-5, atol=1e-6)
+    assert prepare(trajectories(), settings("ppo", whitening="none"), 0.0).advantages.equal(per_token(EXPECTED["reinforce"]))
 
 
 @pytest.mark.parametrize("name", list(ALGORITHMS))

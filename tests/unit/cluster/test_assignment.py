@@ -1,9 +1,24 @@
-"""Sequences out to ranks and rows, results back in order."""
+"""Sequences out to ranks and rows, results back in order; how fast the ranks were."""
 
-from lmm_r1_mega.cluster.trainers import Assignment
+import pytest
+
+from lmm_r1_mega.cluster.trainers import Assignment, speed_metrics
+from lmm_r1_mega.models.device import peak_flops
 
 
 def test_rows_and_back():
-    assignment = Assignment([[[3, 0], []], [[2], [1, 4]]])
+    assignment = Assignment([[[3, 0], []], [[2], [1, 4]]], flops=0.0)
     assert assignment.rows(list("abcde")) == [[["d", "a"], []], [["c"], ["b", "e"]]]
     assert assignment.restore([[[30, 0], []], [[20], [10, 40]]]) == [0, 10, 20, 30, 40]
+
+
+def test_speed_by_hand():
+    assert speed_metrics(8e14, [1e15, 1e15]) == pytest.approx({"perf/update_tflops_per_rank": 400, "perf/mfu": 0.4})
+    assert speed_metrics(8e9, [None]) == pytest.approx({"perf/update_tflops_per_rank": 0.008})
+
+
+def test_peaks_are_those_of_the_device_and_its_arithmetic():
+    assert peak_flops("NVIDIA H100 80GB HBM3", "bf16") == 989e12
+    assert peak_flops("NVIDIA H100 80GB HBM3", "fp8") == 2 * 989e12
+    assert peak_flops("NVIDIA H100 80GB HBM3", "fp32") is None
+    assert peak_flops("cpu", "bf16") is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lmm_r1_mega.record.timing import PhaseTimer
+from lmm_r1_mega.record.timing import PhaseTimer, shares
 
 
 def test_phases_add_up_and_start_from_zero_again():
@@ -37,3 +37,10 @@ def test_the_listener_hears_the_phase_that_goes_on():
     with timer.phase("update"), timer.phase("save"):
         pass
     assert heard == ["update", "save", "update", ""]
+
+
+def test_shares_of_a_step_by_hand():
+    assert shares({"time/update": 3.0, "time/save": 9.0, "time/generate": 0.5, "time/step": 4.0}) == {
+        "perf/utilisation/update": 0.75,
+        "perf/utilisation/generate": 0.125,
+    }
