@@ -1,5 +1,7 @@
 """Figures of a held-out file by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -31,6 +33,17 @@ def test_accuracy_pass_at_n_and_greedy():
     assert found.greedy == 1.0
     assert (found.mean_length, found.truncated) == (2.5, 0.25)
     assert (found.num_prompts, found.num_samples, found.num_invalid) == (2, 4, 1)
+
+
+def test_a_masked_sample_that_could_be_judged_counts():
+    masked = replace(answer("one", 0.0), score=Score(None, {"format": 0.0, "accuracy": 0.0}, "truncated"))
+    found = summarize([answer("one", 1.0), masked], [answer("one", 1.0)], samples=2, measure="accuracy")
+    assert (found.accuracy, found.num_invalid) == (0.5, 0)
+
+
+def test_any_component_can_be_what_is_measured():
+    found = summarize(SAMPLED[:2], SAMPLED[:1], samples=2, measure="format")
+    assert (found.accuracy, found.pass_at_n, found.greedy) == (1.0, 1.0, 1.0)
 
 
 def test_metrics_of_a_steps_samples():
