@@ -66,6 +66,7 @@ BOMBS = (
     "{" * 20_000 + "4" + "}" * 20_000, nested(r"\sqrt", 250), nested(r"\frac{1}", 190), "(" * 900 + "4" + ")" * 900, nested(r"\sin", 200),
     "+".join(f"x_{{{i}}}^{{{i}}}" for i in range(150)), r"\int_{0}^{1} x^{x^{x^{x}}} \sin(\frac{1}{x}) e^{x^{7}} dx",
 )  # fmt: skip
+"""Answers that take for ever, take all memory or break a parser."""
 
 
 def main(*, answers: int = 2000, workers: int = 2, seed: int = 0, bombs: bool = True) -> None:

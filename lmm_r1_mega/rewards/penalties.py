@@ -14,7 +14,7 @@ def overlong_penalty(num_tokens: int, *, free: int, limit: int) -> float:
 
     Example: free 100, limit 120: 0 for 100 tokens, -0.25 for 105, -1 for 120 and more.
     """
-    return -min(1.0, max(0, num_tokens - free) / (limit - free))
+    return max(-1.0, min(0, free - num_tokens) / (limit - free))
 
 
 def repetition_penalty(text: str, *, ngram: int) -> float:

@@ -35,6 +35,17 @@ def test_accuracy_pass_at_n_and_greedy():
     assert (found.num_prompts, found.num_samples, found.num_invalid) == (2, 4, 1)
 
 
+def test_a_masked_sample_that_could_be_judged_counts():
+    masked = replace(answer("one", 0.0), score=Score(None, {"format": 0.0, "accuracy": 0.0}, "truncated"))
+    found = summarize([answer("one", 1.0), masked], [answer("one", 1.0)], samples=2, measure="accuracy")
+    assert (found.accuracy, found.num_invalid) == (0.5, 0)
+
+
+def test_any_component_can_be_what_is_measured():
+    found = summarize(SAMPLED[:2], SAMPLED[:1], samples=2, measure="format")
+    assert (found.accuracy, found.pass_at_n, found.greedy) == (1.0, 1.0, 1.0)
+
+
 def test_metrics_of_a_steps_samples():
     row = sample_metrics(SAMPLED, Account(0, 4), trained=3)
     assert row["rewards/accuracy/mean"] == pytest.approx(1 / 3)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks.rewards import BOMBS
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.rewards.messages import RewardInput, Terms, Verdict
 from lmm_r1_mega.rewards.pool import RewardPool
@@ -168,40 +169,16 @@ def test_no_template_is_known_and_no_prompt_read(template):
     assert verdict("<|assistant|><think> </think><answer>3</answer>", "3", TEMPLATES[template]).parts["format"] == 0.0
 
 
-def nested(command: str, depth: int) -> str:
-    return (command + "{") * depth + "2" + "}" * depth
-
-
-BOMBS = {
-    "power tower": "9^{9^{9^{9}}}",
-    "factorial": "(10^9)!",
-    "factorial of a factorial": "((20!)!)!",
-    "binomial": r"\binom{10^{9}}{5\cdot 10^{8}}",
-    "long sum": r"\sum_{k=1}^{10^{9}} k^{k}",
-    "long product": r"\prod_{k=1}^{10^{8}} (k+\frac{1}{k})",
-    "power of a polynomial": r"(x+y+z+1)^{5000}-1",
-    "a limit": r"\lim_{x\to 0}\frac{\tan(\sin(x))-\sin(\tan(x))}{x^{7}}",
-    "many digits": "2^{10^{11}}",
-    "many braces": "{" * 20_000 + "3" + "}" * 20_000,
-    "many roots": nested(r"\sqrt", 250),
-    "many fractions": nested(r"\frac{1}", 190),
-    "many brackets": "(" * 900 + "4" + ")" * 900,
-    "many functions": nested(r"\sin", 200),
-    "many terms": "+".join(f"x_{{{i}}}^{{{i}}}" for i in range(150)),
-    "an integral": r"\int_{0}^{1} x^{x^{x^{x}}} \sin(\frac{1}{x}) e^{x^{7}} dx",
-}
-"""Texts that take for ever, take all memory or break a parser."""
-
-
 def test_bombs_cost_themselves_alone():
     def answered(text: str) -> RewardInput:
         return RewardInput(f"<think> hm </think><answer> {boxed(text)} </answer>", "3")
 
     calm = [answered(rf"\frac{{{i}}}{{2}}") for i in range(64)]
-    mixed = [one for i, bomb in enumerate(BOMBS.values()) for one in (*calm[4 * i : 4 * i + 4], answered(bomb))]
+    mixed = [one for i, bomb in enumerate(BOMBS) for one in (*calm[4 * i : 4 * i + 4], answered(bomb))]
     with RewardPool(RewardSettings(workers=2, timeout_s=0.5, memory_mib=512)) as pool:
         scores = pool.score(mixed)
     assert [score.reward for i, score in enumerate(scores) if i % 5 < 4] == [1.5 if i == 6 else 0.5 for i in range(64)]
     bombs = scores[4::5]
+    assert len(bombs) == 16
     assert all(score.reward in (None, 0.5) for score in bombs)
     assert {"timeout", "answer too long"} <= {score.invalid for score in bombs} and sum(score.invalid is not None for score in bombs) > 8

@@ -70,6 +70,38 @@ def test_gold_answers_are_looked_at_under_the_same_limits(pool):
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "good", "bad", "problem"),
+    [
+        ("iou", "[[1, 2, 3, 4]]", "3", "gold answer without boxes [x1, y1, x2, y2]"),
+        ("solved", "#####\n#@$.#\n#####", "#@$.#", "gold answer is no room: the room's wall is open: surround the player with `#`"),
+        ("format", None, None, None),
+    ],
+)
+def test_every_rule_says_which_gold_answers_it_can_use(name, good, bad, problem):
+    with RewardPool(RewardSettings(weights={name: 1.0}, workers=1, **LIMITS)) as opened:
+        assert opened.gold_problems([good, bad]) == [None, problem]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_truncated_response_keeps_its_parts_and_by_a_setting_loses_its_reward(masked):
+    weights = {"format": 0.5, "accuracy": 1.0, "overlong": 1.0, "repetition": 2.0}
+    settings = RewardSettings(weights=weights, overlong=(10, 20), repetition_ngram=4, mask_truncated=masked, workers=1, **LIMITS)
+    with RewardPool(settings) as opened:
+        scores = opened.score(
+            [
+                RewardInput("a b c d a b c d", "3", num_tokens=12),
+                RewardInput("a b c d a b c d", "3", num_tokens=20, is_truncated=True),
+                RewardInput("a b c", "see figure", num_tokens=20, is_truncated=True),
+            ]
+        )
+    parts = {"format": 0.0, "accuracy": 0.0, "overlong": -1.0, "repetition": pytest.approx(-0.2)}
+    assert (scores[0].reward, scores[0].parts["overlong"]) == (pytest.approx(-0.2 - 2 * 0.2), -0.2)
+    assert scores[1].parts == parts
+    assert (scores[1].reward, scores[1].invalid) == ((None, "truncated") if masked else (pytest.approx(-1.4), None))
+    assert scores[2].invalid == "unparsable gold answer"
+
+
 @pytest.mark.parametrize("generation", ["nurse", "workers"])
 def test_idle_processes_killed_from_outside_are_replaced(pool, generation):
     nurse = psutil.Process().children()
@@ -100,6 +132,8 @@ def test_outside_its_block_a_pool_says_so():
         ({"weights": {"acuracy": 1.0}}, "no component 'acuracy': use format, accuracy"),
         ({"weights": {"function": 1.0}}, "reward.function is not set"),
         ({"weights": {}}, "is empty"),
+        ({"weights": {"overlong": 1.0}}, r"reward.overlong is not set: give it two numbers of tokens"),
+        ({"overlong": (20, 20)}, r"reward.overlong \[20, 20\] does not rise"),
     ],
 )
 def test_wrong_weights_are_named(settings, message):

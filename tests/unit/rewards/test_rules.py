@@ -3,7 +3,7 @@
 import pytest
 
 from lmm_r1_mega.rewards.messages import RewardInput, Terms, Verdict
-from lmm_r1_mega.rewards.rules import judge
+from lmm_r1_mega.rewards.rules import RULES, Rule, judge, measure_of
 
 PROMPT = r"Put the answer in a box, for example <think> so </think> <answer> $\boxed{3}$ </answer>."
 BOTH = ("format", "accuracy")
@@ -55,6 +55,24 @@ def test_without_a_gold_answer_there_is_no_accuracy_and_a_reason(answer):
 
 def test_format_alone_needs_no_gold_answer():
     assert judge(RewardInput(answered("3"), None), Terms(("format",))) == Verdict({"format": 1.0})
+
+
+def test_an_error_of_a_rule_is_a_reason(monkeypatch):
+    def broken(given: RewardInput, terms: Terms) -> float:
+        return 1 / len(given.response)
+
+    monkeypatch.setitem(RULES, "broken", Rule(broken))
+    assert judge(RewardInput("", None), Terms(("format", "broken"))) == Verdict({"format": 0.0}, "raised ZeroDivisionError")
+
+
+@pytest.mark.parametrize("weights", [{"format": 1.0, "iou": 0.0, "accuracy": 1.0}, {"sokoban": 1.0, "iou": 1.0}])
+def test_the_first_component_that_tells_right_from_wrong_is_measured(weights):
+    assert measure_of(weights) == "iou"
+
+
+def test_a_configuration_that_cannot_tell_right_from_wrong_is_named():
+    with pytest.raises(ValueError, match=r"needs one of accuracy, iou, point_in_box, solved in reward.weights, which has format, sokoban"):
+        measure_of({"format": 1.0, "sokoban": 1.0})
 
 
 def test_nesting_beyond_the_recursion_limit_is_a_reason():

@@ -28,6 +28,18 @@ def test_a_line_out_for_a_line_in(tmp_path):
     ]
 
 
+def test_rows_of_a_runs_rollouts_are_read_with_their_length(tmp_path):
+    path = tmp_path / "rollouts.jsonl"
+    row = {"step": 1, "response": "<answer> [1, 2, 3, 4] </answer>", "answer": [[1, 2, 3, 4]], "num_tokens": 15, "finish_reason": "length"}
+    path.write_text(json.dumps(row) + "\n" + json.dumps({**row, "finish_reason": "stop"}))
+    settings = RewardSettings(weights={"iou": 1.0, "overlong": 1.0}, overlong=(10, 20), mask_truncated=True)
+    parts = {"iou": 1.0, "overlong": -0.5}
+    assert list(try_file(path, settings)) == [
+        {"reward": None, "parts": parts, "invalid": "truncated"},
+        {"reward": 0.5, "parts": parts, "invalid": None},
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
