@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
@@ -19,6 +20,8 @@ from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Prompt, Sample, Scored
 
 ACCURACY = "accuracy"
+PROMPTS_AT_A_TIME = 256
+"""Prompts whose pictures are in memory together."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,26 @@ def score(rewards: RewardPool, samples: list[Sample]) -> list[Scored]:
 
 
 def evaluate(
-    engines: Engines, rewards: RewardPool, prompts: list[Prompt], settings: RolloutSettings, *, samples: int, seed: int
+    engines: Engines, rewards: RewardPool, prompts: Iterable[Prompt], settings: RolloutSettings, *, samples: int, seed: int
 ) -> Evaluation:
-    """Generate and score `samples` answers a prompt, and one greedy answer."""
-    sampled = score(rewards, engines.generate(prompts, samples=samples, sampling=Sampling.of(settings), seed=seed))
-    greedy = score(rewards, engines.generate(prompts, samples=1, sampling=greedy_sampling(settings), seed=seed))
+    """Generate and score `samples` answers a prompt, and one greedy answer.
+
+    It goes by a few prompts at a time, and what it keeps has no pictures. That changes no answer: each depends on the seed, its
+    prompt's id and its number alone.
+    """
+    sampled: list[Scored] = []
+    greedy: list[Scored] = []
+    remaining = iter(prompts)
+    while some := list(islice(remaining, PROMPTS_AT_A_TIME)):
+        answers = engines.generate(some, samples=samples, sampling=Sampling.of(settings), seed=seed)
+        likeliest = engines.generate(some, samples=1, sampling=greedy_sampling(settings), seed=seed)
+        sampled += map(_without_pictures, score(rewards, answers))
+        greedy += map(_without_pictures, score(rewards, likeliest))
     return Evaluation(summarize(sampled, greedy, samples=samples), greedy)
+
+
+def _without_pictures(one: Scored) -> Scored:
+    return replace(one, sample=replace(one.sample, prompt=replace(one.sample.prompt, images=(), vision=None)))
 
 
 def summarize(sampled: list[Scored], greedy: list[Scored], *, samples: int) -> SetAccuracy:
@@ -116,7 +133,4 @@ def evaluate_files(model_path: Path, files: Mapping[str, Path], config: Config) 
     with ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=0)), RewardPool(config.reward) as rewards:
         engines = Engines(config, place(config, num_trainers=0), model_path, max_images=max_images)
         engines.wait_until_ready()
-        return {
-            name: evaluate(engines, rewards, list(prompts), config.rollout, samples=samples, seed=seed)
-            for name, prompts in held_out.items()
-        }
+        return {name: evaluate(engines, rewards, prompts, config.rollout, samples=samples, seed=seed) for name, prompts in held_out.items()}

@@ -66,7 +66,15 @@ VERBS = {
                 "verify       that the Hugging Face folder FROM and the Megatron checkpoint TO are equal bit by bit; 65 where they are not",
             ),
         ),
-        Verb("data", f"check FILE {SETTINGS}", "look at a data file before any GPU is spent; 65 where it has bad rows"),
+        Verb(
+            "data",
+            f"check FILE [--fix OUT] {SETTINGS}",
+            "look at a data file before any GPU is spent; 65 where it has bad rows",
+            (
+                "FILE  rows as .jsonl, .json, .csv, .parquet or .arrow, a folder that `datasets` saved, or hub:OWNER/NAME[/CONFIG][:SPLIT]",
+                "--fix OUT  write the good rows to a new file of the same kind, and end with 0",
+            ),
+        ),
         Verb(
             "reward",
             f"try FILE [--json] {SETTINGS}",

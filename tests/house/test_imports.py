@@ -34,6 +34,7 @@ OWNERS = {
     "tyro": (),
     "yaml": ("settings",),
     "pyarrow": ("data",),
+    "datasets": ("data",),
 }
 
 LAZY = {
@@ -41,6 +42,7 @@ LAZY = {
     "torchvision_shim": "imports torchvision only after its operators are declared",
     "tiny_model": "transformers needs the shim first",
     "data.processor": "transformers needs the shim first",
+    "data.hub": "datasets is an extra",
     "models.tower": "transformers needs the shim first",
     "models.device": "megatron.core takes seconds to import and is patched only where there is no CUDA",
     "models.specs": "Transformer Engine exists on GPUs only",
