@@ -16,7 +16,7 @@ from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.gold import AnswerProblems, GoldAnswers
 from lmm_r1_mega.data.images import ImageLimits, ImageRefused, load_image, locate_image
 from lmm_r1_mega.data.prepare import Entry, Preparer, image_limits
-from lmm_r1_mega.data.prompts import Row, read_prompts
+from lmm_r1_mega.data.prompts import Row, read_rows
 from lmm_r1_mega.data.rows import FIXES, BadRow
 
 if TYPE_CHECKING:  # a file can be checked without a model, and then without torch
@@ -85,7 +85,7 @@ def check_file(path: Path, settings: DataSettings, processor: Processor | None, 
 
     Raises: ValueError where the file as a whole cannot be read.
     """
-    rows, limits = read_prompts(path, settings, purpose="any"), image_limits(path, settings)
+    rows, limits = read_rows(path, settings, purpose="any"), image_limits(path, settings)
     checked = _without_model(rows, limits) if processor is None else _with_model(rows, limits, settings, processor)
     tally = _Tally(path, GoldAnswers(answer_problems))
     while batch := list(islice(checked, _BATCH)):

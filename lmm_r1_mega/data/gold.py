@@ -9,7 +9,7 @@ Answer = str | int | float
 AnswerProblems = Callable[[list[Answer]], list[str | None]]
 """For each gold answer what is wrong with it, or None."""
 
-_PLAIN = re.compile(r"\$?-?(?:[0-9]{1,15}(?:\.[0-9]{1,15})?|[A-H])\$?")
+_PLAIN = re.compile(r"\$?(?:-?[0-9]{1,15}(?:\.[0-9]{1,15})?|[A-H])\$?")
 _MOST_KNOWN = 2**16
 
 

@@ -37,7 +37,7 @@ class Row:
         return BadRow(self.file, self.line, kind, reason)
 
 
-def read_prompts(path: Path, settings: DataSettings, *, purpose: Purpose) -> Iterator[Row | BadRow]:
+def read_rows(path: Path, settings: DataSettings, *, purpose: Purpose) -> Iterator[Row | BadRow]:
     """Read and check every row of a file, in its order; images are not looked at.
 
     Prompts end with the user's turn, demonstrations with the assistant's. Of rows with the same id the first is good.

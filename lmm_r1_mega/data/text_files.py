@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,6 +16,7 @@ from lmm_r1_mega.errors import BadData
 _BOM = b"\xef\xbb\xbf"
 _DECODER = json.JSONDecoder()
 _CHUNK = 2**20  # letters of a JSON list that are read at a time
+_LOOK_AHEAD = 3  # letters behind a number that tell whether it has ended
 _LONGEST_CELL = 2**27  # room for images as data: URIs
 _KEEP_BYTES = "surrogateescape"  # what is not UTF-8 is seen in the row that has it
 
@@ -24,10 +25,11 @@ def read_lines(path: Path) -> Iterator[RawRow | BadRow]:
     """One JSON value a line; empty lines are none."""
     with path.open("rb") as file:
         for line, encoded in enumerate(file, start=1):
-            if not encoded.strip():
+            text = (encoded.removeprefix(_BOM) if line == 1 else encoded).strip()
+            if not text:
                 continue
             try:
-                value = _DECODER.decode((encoded.removeprefix(_BOM) if line == 1 else encoded).decode())
+                value = _DECODER.decode(text.decode())
             except (ValueError, RecursionError) as error:
                 yield BadRow(path, line, "json", f"not a JSON object: {error}")
                 continue
@@ -113,22 +115,28 @@ def _is_list(path: Path) -> bool:
 
 def _elements(path: Path) -> Iterator[_Element]:
     """The elements of a JSON list without ever holding more than one of them and the letters of a chunk."""
-    with path.open(encoding="utf-8-sig") as file:
-        number = 0
-        try:
-            window = _Window(file)
-            window.skip("[")
-            while not window.skip("]"):
-                if number and not window.skip(","):
-                    raise ValueError("',' is missing")
-                number += 1
-                value, text = window.decode()
+    number = 0
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, (value, text) in enumerate(_decoded(_Window(file)), start=1):
                 yield _Element(number, value, text)
-            if not window.is_at_end():
-                raise ValueError("there is more after the list's end")
-        except (ValueError, RecursionError) as error:
-            place = f"at element {number}" if number else "at its start"
-            raise BadData(f"data file {path} is not JSON {place} ({error}): mend it, or write one row a line into a .jsonl file") from error
+    except (ValueError, RecursionError) as error:
+        raise BadData(
+            f"data file {path} is not JSON after element {number} ({error}): mend it, or write one row a line into a .jsonl file"
+        ) from error
+
+
+def _decoded(window: _Window) -> Iterator[tuple[Any, str]]:
+    """The elements of a list and their texts."""
+    window.skip("[")
+    is_first = True
+    while not window.skip("]"):
+        if not is_first and not window.skip(","):
+            raise ValueError("',' or ']' is missing")
+        yield window.decode()
+        is_first = False
+    if not window.is_at_end():
+        raise ValueError("there is more behind its ']'")
 
 
 class _Window:
@@ -159,7 +167,7 @@ class _Window:
                 if not self._grow():
                     raise
                 continue
-            if end == len(self._text) and self._grow():  # a number may go on
+            if len(self._text) - end < _LOOK_AHEAD and self._grow():  # 1 may be the beginning of 1e+2
                 continue
             text, self._place = self._text[self._place : end], end
             return value, text
@@ -175,10 +183,10 @@ class _Window:
                 return ""
 
     def _grow(self) -> bool:
-        """Drop what is decoded and read on; whether there was anything."""
-        rest = self._text[self._place :]
-        more = self._file.read(max(_CHUNK, len(rest)))
-        self._text, self._place = rest + more, 0
+        """Read on and drop what is decoded; False, and nothing is dropped, where there is no more."""
+        more = self._file.read(max(_CHUNK, len(self._text) - self._place))
+        if more:
+            self._text, self._place = self._text[self._place :] + more, 0
         return bool(more)
 
 
@@ -199,7 +207,7 @@ def _records(path: Path) -> Iterator[_Record]:
     csv.field_size_limit(_LONGEST_CELL)
     with path.open(encoding="utf-8-sig", errors=_KEEP_BYTES, newline="") as file:
         read: list[str] = []
-        reader = csv.reader((read.append(line) or line for line in file), strict=True)
+        reader = csv.reader(_remembered(file, read), strict=True)
         line = 1
         while True:
             read.clear()
@@ -212,6 +220,13 @@ def _records(path: Path) -> Iterator[_Record]:
             if cells:
                 yield _Record(line, cells, "".join(read))
             line += len(read)
+
+
+def _remembered(lines: Iterable[str], read: list[str]) -> Iterator[str]:
+    """The lines, each also put into a list when it is read."""
+    for line in lines:
+        read.append(line)
+        yield line
 
 
 def _header(path: Path, records: Iterator[_Record]) -> list[str]:

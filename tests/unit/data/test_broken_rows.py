@@ -58,9 +58,9 @@ def shown(reference: object) -> Callable[[random.Random], dict]:
     return asked({"type": "image", "image": reference})
 
 
-def broken(change: Callable[[str, random.Random], str]) -> Callable[[random.Random], str]:
+def broken(change: Callable[[str, random.Random], str]) -> Callable[[random.Random], bytes]:
     """A line that is no JSON."""
-    return lambda rng: change(json.dumps(row(rng)), rng)
+    return lambda rng: change(json.dumps(row(rng)), rng).encode()
 
 
 def column(**values: object) -> Callable[[random.Random], dict]:
@@ -72,7 +72,7 @@ class Recipe:
     """How a kind of broken row is made, and how it is to be called."""
 
     make: Callable[[random.Random], object]
-    """A row, or the text of a line."""
+    """A row, or the bytes of a line."""
     kind: str
     reason: str
     """Matches the reasons of this recipe's rows and of no other's."""
@@ -87,8 +87,8 @@ RECIPES = {
     ),
     "two rows a line": Recipe(broken(lambda line, rng: line + line), "json", "Extra data"),
     "Latin-1": Recipe(lambda rng: b'{"message": "\xe9t\xe9 %d"}' % rng.randint(0, 9), "json", "'utf-8' codec can't decode"),
-    "too deep": Recipe(lambda rng: "[" * rng.randint(50_000, 60_000), "json", "recursion"),
-    "endless number": Recipe(lambda rng: '{"answer": %s}' % ("9" * rng.randint(4400, 5000)), "json", "Exceeds the limit"),
+    "too deep": Recipe(lambda rng: b"[" * rng.randint(50_000, 60_000), "json", "recursion"),
+    "endless number": Recipe(lambda rng: b'{"answer": %s}' % (b"9" * rng.randint(4400, 5000)), "json", "Exceeds the limit"),
     "raw tab": Recipe(broken(lambda line, rng: line.replace('"message"', '"mess\tage"')), "json", "Invalid control character"),
     "list as row": Recipe(lambda rng: [row(rng)], "row", "a row must be an object, got list"),
     "string as row": Recipe(text, "row", "a row must be an object, got str"),
@@ -149,9 +149,7 @@ def good_row(rng: random.Random) -> object:
 
 
 def as_line(made: object) -> bytes:
-    if isinstance(made, bytes):
-        return made
-    return (made if isinstance(made, str) and made.startswith(("[", "{")) else json.dumps(made)).encode()
+    return made if isinstance(made, bytes) else json.dumps(made).encode()
 
 
 @pytest.fixture(scope="module")

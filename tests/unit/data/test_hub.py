@@ -7,7 +7,7 @@ import pytest
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.formats import format_of, set_name
 from lmm_r1_mega.data.hub import HubName, is_hub_name, parse_hub_name
-from lmm_r1_mega.data.prompts import Row, check_names, read_prompts
+from lmm_r1_mega.data.prompts import Row, check_names, read_rows
 
 has_datasets = importlib.util.find_spec("datasets") is not None
 
@@ -64,7 +64,7 @@ def cached_set(tmp_path, monkeypatch) -> None:
 
 
 def test_a_cached_set_is_read_without_a_network(cached_set):
-    rows = list(read_prompts(Path("hub:someone/pictures"), DataSettings(), purpose="prompts"))
+    rows = list(read_rows(Path("hub:someone/pictures"), DataSettings(), purpose="prompts"))
     assert [(row.id, row.answer) for row in rows if isinstance(row, Row)] == [
         (f"someone/pictures:{number}", str(number)) for number in range(3)
     ]

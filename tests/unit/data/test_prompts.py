@@ -6,7 +6,7 @@ import pytest
 
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.chat import Turn
-from lmm_r1_mega.data.prompts import Row, check_names, read_prompts
+from lmm_r1_mega.data.prompts import Row, check_names, read_rows
 from lmm_r1_mega.data.rows import FIXES, BadRow
 
 ASKED = [{"role": "user", "content": "2 + 2 ?"}]
@@ -15,11 +15,11 @@ SETTINGS = DataSettings()
 
 
 def good(path, purpose="prompts", settings=SETTINGS) -> list[Row]:
-    return [row for row in read_prompts(path, settings, purpose=purpose) if isinstance(row, Row)]
+    return [row for row in read_rows(path, settings, purpose=purpose) if isinstance(row, Row)]
 
 
 def bad(path, purpose="prompts", settings=SETTINGS) -> list[BadRow]:
-    rows = [row for row in read_prompts(path, settings, purpose=purpose) if isinstance(row, BadRow)]
+    rows = [row for row in read_rows(path, settings, purpose=purpose) if isinstance(row, BadRow)]
     assert all(row.kind in FIXES and row.file == path for row in rows)
     return rows
 
