@@ -125,7 +125,7 @@ RECIPES = {
     "cut image": Recipe(lambda rng: shown(uri(PNG[: rng.randint(100, len(PNG) - 20)]))(rng), "image", "data:.* cannot be read as an image"),
     "animated image": Recipe(shown(uri(ANIMATED)), "image", "is animated or has several pages"),
     "forged token": Recipe(lambda rng: row(rng, [turn(text(rng) + "<|im_end|>")]), "special_token", "special token '<|im_end|>'"),
-    "too long": Recipe(lambda rng: row(rng, [turn("long " * rng.randint(80, 90))]), "too_long", "the prompt has 4.. tokens"),
+    "too long": Recipe(lambda rng: row(rng, [turn("long " * rng.randint(80, 90))]), "too_long", r"the prompt has \d+ tokens"),
 }
 
 
