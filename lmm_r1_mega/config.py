@@ -95,11 +95,11 @@ class DataSettings(Section):
     """Prompts: files, columns, images."""
 
     train: tuple[Path, ...] = ()
-    """Files of training rows (JSON Lines, JSON or Parquet)."""
+    """Rows: JSON Lines, JSON, CSV, Parquet or Arrow files, folders that `datasets` saved, `hub:OWNER/NAME[/CONFIG][:SPLIT]`."""
     probabilities: tuple[Positive, ...] = ()
     """Mixing weights of the files of `train`; empty means in proportion to their size."""
     eval: dict[str, Path] = {}
-    """Held-out files by name; accuracy is reported for each."""
+    """Held-out files, like those of `train`, by name; accuracy is reported for each."""
     input_key: str = "message"
     """Column with the chat turns."""
     label_key: str = "answer"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
@@ -19,6 +20,9 @@ from lmm_r1_mega.rewards.rules import measure_of
 from lmm_r1_mega.rewards.total import Rewards
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Prompt, Sample, Scored
+
+PROMPTS_AT_A_TIME = 256
+"""Prompts whose pictures are in memory together."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,27 @@ def score(rewards: Rewards, samples: list[Sample]) -> list[Scored]:
 
 
 def evaluate(
-    engines: Engines, rewards: Rewards, prompts: list[Prompt], settings: RolloutSettings, *, samples: int, seed: int
+    engines: Engines, rewards: Rewards, prompts: Iterable[Prompt], settings: RolloutSettings, *, samples: int, seed: int
 ) -> Evaluation:
-    """Generate and score `samples` answers a prompt, and one greedy answer. Only this machine's rewards are asked."""
+    """Generate and score `samples` answers a prompt, and one greedy answer. Only this machine's rewards are asked.
+
+    It goes by a few prompts at a time, and what it keeps has no pictures. That changes no answer: each depends on the seed, its
+    prompt's id and its number alone.
+    """
     rewards = rewards.local()
-    sampled = score(rewards, engines.generate(prompts, samples=samples, sampling=Sampling.of(settings), seed=seed))
-    greedy = score(rewards, engines.generate(prompts, samples=1, sampling=greedy_sampling(settings), seed=seed))
+    sampled: list[Scored] = []
+    greedy: list[Scored] = []
+    remaining = iter(prompts)
+    while some := list(islice(remaining, PROMPTS_AT_A_TIME)):
+        answers = engines.generate(some, samples=samples, sampling=Sampling.of(settings), seed=seed)
+        likeliest = engines.generate(some, samples=1, sampling=greedy_sampling(settings), seed=seed)
+        sampled += map(_without_pictures, score(rewards, answers))
+        greedy += map(_without_pictures, score(rewards, likeliest))
     return Evaluation(summarize(sampled, greedy, samples=samples, measure=rewards.pool.measure), greedy)
+
+
+def _without_pictures(one: Scored) -> Scored:
+    return replace(one, sample=replace(one.sample, prompt=replace(one.sample.prompt, images=(), vision=None)))
 
 
 def summarize(sampled: list[Scored], greedy: list[Scored], *, samples: int, measure: str) -> SetAccuracy:
@@ -115,7 +133,4 @@ def evaluate_files(model_path: Path, files: Mapping[str, Path], config: Config) 
         engines = Engines(config, place(config, num_trainers=0), model_path, max_images=max_images)
         engines.wait_until_ready()
         rewards = Rewards(pool, pool.weights)
-        return {
-            name: evaluate(engines, rewards, list(prompts), config.rollout, samples=samples, seed=seed)
-            for name, prompts in held_out.items()
-        }
+        return {name: evaluate(engines, rewards, prompts, config.rollout, samples=samples, seed=seed) for name, prompts in held_out.items()}

@@ -94,7 +94,7 @@ class Run:
         with self.book.phase("evaluate"), self.engines.awake():
             return {
                 name: evaluate(
-                    self.engines, self.rewards, list(prompts), self.config.rollout, samples=settings.eval_samples, seed=settings.seed
+                    self.engines, self.rewards, prompts, self.config.rollout, samples=settings.eval_samples, seed=settings.seed
                 ).accuracy
                 for name, prompts in self.held_out.items()
             }

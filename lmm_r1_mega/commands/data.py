@@ -1,28 +1,47 @@
-"""`lmm-r1-mega data check FILE [CONFIG.yaml ...] [--section.field VALUE ...]`"""
+"""`lmm-r1-mega data check FILE [CONFIG.yaml ...] [--section.field VALUE ...] [--fix OUT]`"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from lmm_r1_mega.commands.arguments import take_positional
+from lmm_r1_mega.commands.arguments import take_positional, take_value
 from lmm_r1_mega.commands.verbs import VERBS
+from lmm_r1_mega.config import Config
 from lmm_r1_mega.errors import BAD_DATA, DONE
 from lmm_r1_mega.settings import read_config
 
 
 def run(arguments: list[str]) -> int:
-    """Print what is in a data file and every bad row; 65 where there are bad rows. Tokens are counted where `model.path` exists."""
-    (action, file), rest = take_positional(arguments, 2, verb="data")
+    """Print what is in a data file and every bad row; tokens are counted where `model.path` exists.
+
+    65 where there are bad rows, and no --fix that leaves them out.
+    """
+    fixed, rest = take_value(arguments, "--fix")
+    (action, name), rest = take_positional(rest, 2, verb="data")
     if action != "check":
         raise ValueError(VERBS["data"].usage)
-    config = read_config(rest)
-    from lmm_r1_mega.data.check import check_file, describe  # torch takes seconds that a wrong option need not
-    from lmm_r1_mega.data.processor import Processor
+    return check(Path(name), read_config(rest), target=Path(fixed) if fixed else None)
+
+
+def check(file: Path, config: Config, *, target: Path | None) -> int:
+    """Look at every row; with a target the good ones are written there."""
+    from lmm_r1_mega.data.check import check_file, describe  # a wrong option need not wait for these
+    from lmm_r1_mega.data.fix import refuse_target, write_good_rows
+    from lmm_r1_mega.record.lines import naming_full_disks
     from lmm_r1_mega.rewards.pool import RewardPool
 
-    bounds = {"min_pixels": config.data.min_pixels, "max_pixels": config.data.max_pixels}
-    processor = Processor.load(config.model.path, **bounds) if config.model.path.exists() else None
+    if target:
+        refuse_target(file, target)
+    processor = None
+    if config.model.path.exists():
+        from lmm_r1_mega.data.processor import Processor  # torch: a check without a model does without
+
+        processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
     with RewardPool(config.reward) as rewards:
-        report = check_file(Path(file), config.data, processor, answer_problems=rewards.gold_problems)
+        report = check_file(file, config.data, processor, answer_problems=rewards.gold_problems)
     print(describe(report))
-    return DONE if report.is_clean else BAD_DATA
+    if target:
+        with naming_full_disks(target):
+            write_good_rows(report, target)
+        print(f"{target}: {report.num_good} good rows written")
+    return DONE if report.is_clean or target else BAD_DATA

@@ -76,7 +76,15 @@ VERBS = {
                 "--rows N   rows of its data, where the files are not here",
             ),
         ),
-        Verb("data", f"check FILE {SETTINGS}", "look at a data file before any GPU is spent; 65 where it has bad rows"),
+        Verb(
+            "data",
+            f"check FILE [--fix OUT] {SETTINGS}",
+            "look at a data file before any GPU is spent; 65 where it has bad rows",
+            (
+                "FILE  rows as .jsonl, .json, .csv, .parquet or .arrow, a folder that `datasets` saved, or hub:OWNER/NAME[/CONFIG][:SPLIT]",
+                "--fix OUT  write the good rows to a new file of the same kind, and end with 0",
+            ),
+        ),
         Verb(
             "reward",
             f"try FILE|serve [options] {SETTINGS}",

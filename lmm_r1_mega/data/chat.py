@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,10 @@ from lmm_r1_mega.data.images import is_encodable
 from lmm_r1_mega.data.rows import RowRefused
 
 _ROLES = ("system", "user", "assistant")
+_Place = tuple[int, int]  # turn and part, from 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One turn of a chat."""
 
@@ -30,7 +32,7 @@ class Turn:
         return "".join(part for part in self.parts if part is not None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Chat:
     """Turns and the references of their images, in the order of their places."""
 
@@ -38,7 +40,7 @@ class Chat:
     images: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Image:
     reference: str
 
@@ -51,15 +53,16 @@ def parse_chat(message: Any) -> Chat:
     entries = _decoded(message)
     if not isinstance(entries, list) or not entries:
         raise RowRefused("message", f"the message must be a list of turns, got {_described(entries)}")
-    turns, images = [], []
+    turns: list[Turn] = []
+    images: list[str] = []
     for number, entry in enumerate(entries, start=1):
-        role, pieces = _parse_turn(entry, number)
-        turns.append(Turn(role, _joined(pieces)))
-        images += [piece.reference for piece in pieces if isinstance(piece, _Image)]
-        if role == "system" and number > 1:
+        turn, references = _parse_turn(entry, number)
+        if turn.role == "system" and number > 1:
             raise RowRefused("message", f"turn {number} is the system's: only the first may be")
-        if role == "assistant" and turns[-1].num_images:
+        if turn.role == "assistant" and references:
             raise RowRefused("message", f"turn {number} is the assistant's and has an image: only questions may have images")
+        turns.append(turn)
+        images += references
     return Chat(tuple(turns), tuple(images))
 
 
@@ -72,46 +75,63 @@ def _decoded(message: Any) -> Any:
         raise RowRefused("message", f"the message is a string that is not JSON: {error}") from error
 
 
-def _parse_turn(entry: Any, number: int) -> tuple[str, list[str | _Image]]:
+def _parse_turn(entry: Any, number: int) -> tuple[Turn, list[str]]:
+    """A turn and the references of its images."""
     if not isinstance(entry, dict):
         raise RowRefused("message", f"turn {number} must be an object with role and content, got {_described(entry)}")
     role, content = entry.get("role"), entry.get("content")
     if role not in _ROLES:
         raise RowRefused("message", f"turn {number} has the role {role!r}: use one of {', '.join(_ROLES)}")
     parts = content if isinstance(content, list) else [content]
-    pieces = [_parse_part(part, f"turn {number}, part {place}") for place, part in enumerate(parts, start=1)]
-    if not any(isinstance(piece, _Image) or piece.strip() for piece in pieces):
+    pieces = [_parse_part(part, (number, place)) for place, part in enumerate(parts, start=1)]
+    turn = Turn(role, _joined(pieces))
+    if None not in turn.parts and not turn.text.strip():
         raise RowRefused("message", f"turn {number} ({role}) is empty")
-    return role, pieces
+    return turn, [piece.reference for piece in pieces if isinstance(piece, _Image)]
 
 
-def _parse_part(part: Any, place: str) -> str | _Image:
+def _parse_part(part: Any, place: _Place) -> str | _Image:
     if isinstance(part, str):
         return _clean(part, place)
     if not isinstance(part, dict):
-        raise RowRefused("message", f"{place} must be a text or an object with type, got {_described(part)}")
+        raise RowRefused("message", f"{_named(place)} must be a text or an object with type, got {_described(part)}")
     kind = part.get("type")
     if kind == "text":
         return _clean(part.get("text"), place)
     if kind not in ("image", "image_url"):
-        raise RowRefused("message", f"{place} has the type {kind!r}: use text, image or image_url")
+        raise RowRefused("message", f"{_named(place)} has the type {kind!r}: use text, image or image_url")
     value = part.get(kind)
-    reference = value.get("url") if isinstance(value, dict) else value
+    reference = _reference(value)
     if not isinstance(reference, str):
-        raise RowRefused("message", f"{place} has no image: give a path, file:// or data: URI as {kind!r}, got {_described(value)}")
+        raise RowRefused("message", f"{_named(place)} has no image: give a path, file:// or data: URI as {kind!r}, got {_described(value)}")
     return _Image(reference)
 
 
-def _clean(text: Any, place: str) -> str:
+def _reference(value: Any) -> Any:
+    """Where an image is: OpenAI writes `{"url": ...}`, the library `datasets` `{"bytes": ..., "path": ...}`, of which one may be null."""
+    if not isinstance(value, dict):
+        return value
+    if isinstance(value.get("bytes"), bytes):
+        return f"data:image/any;base64,{base64.b64encode(value['bytes']).decode()}"
+    return value.get("url") or value.get("path")
+
+
+def _clean(text: Any, place: _Place) -> str:
     if not isinstance(text, str):
-        raise RowRefused("message", f"{place} must be a text, got {_described(text)}")
+        raise RowRefused("message", f"{_named(place)} must be a text, got {_described(text)}")
     if not is_encodable(text):
-        raise RowRefused("message", f"{place} has half of a surrogate pair, which is no letter")
+        raise RowRefused("message", f"{_named(place)} has half of a surrogate pair, which is no letter")
     return text
+
+
+def _named(place: _Place) -> str:
+    return f"turn {place[0]}, part {place[1]}"
 
 
 def _joined(pieces: list[str | _Image]) -> tuple[str | None, ...]:
     """Neighbouring texts become one, so that no special token hides on their border."""
+    if len(pieces) == 1 and isinstance(pieces[0], str):  # nearly all turns
+        return (pieces[0],)
     parts: list[str | None] = []
     for piece in pieces:
         if isinstance(piece, str) and parts and parts[-1] is not None:

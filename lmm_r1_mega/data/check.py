@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
+
+import xxhash
 
 from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.gold import AnswerProblems, GoldAnswers
 from lmm_r1_mega.data.images import ImageLimits, ImageRefused, load_image, locate_image
 from lmm_r1_mega.data.prepare import Entry, Preparer, image_limits
-from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.data.prompts import Row, load_rows
+from lmm_r1_mega.data.prompts import Row, read_rows
 from lmm_r1_mega.data.rows import FIXES, BadRow
 
-Answer = str | int | float
-AnswerProblems = Callable[[list[Answer | None]], list[str | None]]
-"""For each gold answer what is wrong with it, or None."""
+if TYPE_CHECKING:  # a file can be checked without a model, and then without torch
+    from lmm_r1_mega.data.processor import Processor
 
+_BATCH = 4096  # rows whose answers are judged together
 _BAR = 40  # letters of a histogram's longest bar
+_SHOWN = 20  # rows of a kind that can be used and are worth a look
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,11 @@ class Answers:
     problems: dict[int, str]
     """Line -> why the reward could not compare anything with its answer; empty where nobody looked."""
 
+    @property
+    def share(self) -> float:
+        """Rows with an answer that can be compared, among all good rows; 0 where there are none."""
+        return (self.given - len(self.problems)) / max(1, self.given + len(self.missing))
+
 
 @dataclass(frozen=True)
 class Report:
@@ -54,6 +64,8 @@ class Report:
     num_images: int
     sources: dict[str, int]
     bad_rows: tuple[BadRow, ...]
+    repeated: dict[int, int]
+    """Line of a good row -> the earlier line with the same turns and images."""
     answers: Answers
     prompt_tokens: Histogram | None
     """Of expanded prompts; None where no row is good or no model was at hand."""
@@ -67,73 +79,143 @@ class Report:
 
 
 def check_file(path: Path, settings: DataSettings, processor: Processor | None, *, answer_problems: AnswerProblems | None = None) -> Report:
-    """Read every row and decode every image; with a processor tokens are counted too.
+    """Read every row once and decode every image; with a processor tokens are counted too.
 
-    `answer_problems` knows which gold answers the rewards can use.
+    Of the rows only a digest and, where it has one, the id stay in memory. `answer_problems` knows which gold answers the rewards can use.
 
     Raises: ValueError where the file as a whole cannot be read.
     """
-    rows = load_rows(path, settings, purpose="any")
-    checked = list(_without_model(rows.good, path, settings) if processor is None else _with_model(rows.good, path, settings, processor))
-    entries = [item for item in checked if isinstance(item, Entry)]
-    good = [item.row if isinstance(item, Entry) else item for item in checked if not isinstance(item, BadRow)]
-    bad = [*rows.bad, *(item for item in checked if isinstance(item, BadRow))]
-    return Report(
-        file=path,
-        num_good=len(good),
-        num_demonstrations=sum(row.demonstration is not None for row in good),
-        num_images=sum(len(row.images) for row in good),
-        sources=dict(Counter(row.source for row in good).most_common()),
-        bad_rows=tuple(sorted(bad, key=lambda row: row.line)),
-        answers=_answers(good, answer_problems),
-        prompt_tokens=histogram([entry.prompt_length for entry in entries]),
-        image_tokens=histogram([count for entry in entries for count in entry.image_tokens]),
-    )
+    rows, limits = read_rows(path, settings, purpose="any"), image_limits(path, settings)
+    checked = _without_model(rows, limits) if processor is None else _with_model(rows, limits, settings, processor)
+    tally = _Tally(path, GoldAnswers(answer_problems))
+    while batch := list(islice(checked, _BATCH)):
+        tally.add(batch)
+    return tally.report()
 
 
-def histogram(sizes: list[int]) -> Histogram | None:
-    """Count positive sizes by powers of two; None where there are none.
+def histogram(sizes: Counter[int]) -> Histogram | None:
+    """Sort positive sizes, each with how often it was seen, by powers of two; None where there are none.
 
-    Example: [3, 4, 9] -> smallest 3, median 4, largest 9, counts {4: 2, 8: 0, 16: 1}
+    Example: 3, 4 and 9 -> smallest 3, median 4, largest 9, counts {4: 2, 8: 0, 16: 1}
     """
     if not sizes:
         return None
-    exponents = Counter((size - 1).bit_length() for size in sizes)
+    exponents: Counter[int] = Counter()
+    for size, count in sizes.items():
+        exponents[(size - 1).bit_length()] += count
     span = range(min(exponents), max(exponents) + 1)
-    return Histogram(min(sizes), median(sizes), max(sizes), {2**exponent: exponents[exponent] for exponent in span})
+    middle = median(sorted(sizes.elements()))
+    return Histogram(min(sizes), middle, max(sizes), {2**exponent: exponents[exponent] for exponent in span})
 
 
 def describe(report: Report) -> str:
-    """The report as text: counts, histograms, then every bad row with what mends it."""
+    """The report as text: counts, histograms, rows worth a look, then every bad row with what mends it."""
     answers = report.answers
     lines = [
         f"{report.file}: {report.num_good} good rows, {len(report.bad_rows)} bad",
-        f"  demonstrations {report.num_demonstrations}, images {report.num_images}",
+        f"  demonstrations {report.num_demonstrations}, images {report.num_images}, repeated questions {len(report.repeated)}",
         f"  sources: {', '.join(f'{name} {count}' for name, count in report.sources.items()) or 'none'}",
-        f"  answers: {answers.given} given, {len(answers.missing)} missing, {len(answers.problems)} that no reward can compare",
+        f"  answers: {answers.share:.1%} can be compared; {answers.given} given, {len(answers.missing)} missing, "
+        f"{len(answers.problems)} that no reward can compare",
     ]
     for name, found in (("prompt tokens", report.prompt_tokens), ("image tokens", report.image_tokens)):
         lines += _histogram_lines(name, found) if found else []
-    lines += [f"  line {line}: no answer, samples will be invalid" for line in answers.missing]
-    lines += [f"  line {line}: the answer cannot be compared, samples will be invalid: {why}" for line, why in answers.problems.items()]
+    lines += _some([f"line {line}: asks the same as line {first}" for line, first in report.repeated.items()])
+    lines += _some([f"line {line}: no answer, samples will be invalid" for line in answers.missing])
+    lines += _some(
+        [f"line {line}: the answer cannot be compared, samples will be invalid: {why}" for line, why in answers.problems.items()]
+    )
     for bad in report.bad_rows:
         lines += [f"  line {bad.line}: {bad.kind}: {bad.reason}", f"    mend it: {FIXES[bad.kind]}"]
     return "\n".join(lines)
 
 
-def _with_model(rows: list[Row], path: Path, settings: DataSettings, processor: Processor) -> Iterator[Entry | BadRow]:
-    return Preparer(processor, image_limits(path, settings), settings, max_tokens=None, decode=True).prepare(rows)
+class _Tally:
+    """What is counted while the rows go by."""
+
+    def __init__(self, file: Path, gold: GoldAnswers) -> None:
+        self._file = file
+        self._gold = gold
+        self._num_demonstrations = self._num_images = self._num_given = 0
+        self._sources: Counter[str] = Counter()
+        self._prompt_tokens: Counter[int] = Counter()
+        self._image_tokens: Counter[int] = Counter()
+        self._bad_rows: list[BadRow] = []
+        self._asked: dict[bytes, int] = {}
+        self._repeated: dict[int, int] = {}
+        self._missing: list[int] = []
+        self._problems: dict[int, str] = {}
+
+    def add(self, items: list[Entry | Row | BadRow]) -> None:
+        """Count the next rows."""
+        self._bad_rows += [item for item in items if isinstance(item, BadRow)]
+        for entry in [item for item in items if isinstance(item, Entry)]:
+            self._prompt_tokens[entry.prompt_length] += 1
+            self._image_tokens.update(entry.image_tokens)
+        rows = [item.row if isinstance(item, Entry) else item for item in items if not isinstance(item, BadRow)]
+        self._sources.update([row.source for row in rows])
+        self._num_demonstrations += sum([row.demonstration is not None for row in rows])
+        self._num_images += sum([len(row.images) for row in rows])
+        for row in rows:
+            first = self._asked.setdefault(_question_digest(row), row.line)
+            if first != row.line:
+                self._repeated[row.line] = first
+        self._add_answers(rows)
+
+    def report(self) -> Report:
+        """What was counted."""
+        return Report(
+            file=self._file,
+            num_good=self._sources.total(),
+            num_demonstrations=self._num_demonstrations,
+            num_images=self._num_images,
+            sources=dict(self._sources.most_common()),
+            bad_rows=tuple(self._bad_rows),
+            repeated=self._repeated,
+            answers=Answers(self._num_given, tuple(self._missing), self._problems),
+            prompt_tokens=histogram(self._prompt_tokens),
+            image_tokens=histogram(self._image_tokens),
+        )
+
+    def _add_answers(self, rows: list[Row]) -> None:
+        given = [(row.line, row.answer) for row in rows if row.answer is not None]
+        problems = self._gold.problems([answer for _, answer in given])
+        self._num_given += len(given)
+        self._missing += [row.line for row in rows if row.answer is None]
+        self._problems |= {line: problem for (line, _), problem in zip(given, problems, strict=True) if problem is not None}
 
 
-def _without_model(rows: list[Row], path: Path, settings: DataSettings) -> Iterator[Row | BadRow]:
-    limits = image_limits(path, settings)
+def _question_digest(row: Row) -> bytes:
+    """Equal for rows with the same turns and image references."""
+    turns = [turn.role + "\1" + "\1".join(["\2" if part is None else part for part in turn.parts]) for turn in row.turns]
+    return xxhash.xxh3_128_digest("\0".join([*turns, *row.images]).encode())
+
+
+def _with_model(
+    rows: Iterable[Row | BadRow], limits: ImageLimits, settings: DataSettings, processor: Processor
+) -> Iterator[Entry | BadRow]:
+    return Preparer(processor, limits, settings, max_tokens=None, decode=True).prepare(rows)
+
+
+def _without_model(rows: Iterable[Row | BadRow], limits: ImageLimits) -> Iterator[Row | BadRow]:
     refusals: dict[str, str | None] = {}
     for row in rows:
-        for reference in row.images:
-            if reference not in refusals:
-                refusals[reference] = _refusal(reference, limits)
-        reasons = [reason for reference in row.images if (reason := refusals[reference]) is not None]
-        yield row.refused("image", reasons[0]) if reasons else row
+        reason = _first_refusal(row.images, limits, refusals) if isinstance(row, Row) and row.images else None
+        yield row.refused("image", reason) if isinstance(row, Row) and reason is not None else row
+
+
+def _first_refusal(references: tuple[str, ...], limits: ImageLimits, known: dict[str, str | None]) -> str | None:
+    """Why one of the images cannot be used; each file is looked at once."""
+    for reference in references:
+        if reference.startswith("data:"):
+            reason = _refusal(reference, limits)
+        elif reference in known:
+            reason = known[reference]
+        else:
+            reason = known[reference] = _refusal(reference, limits)
+        if reason is not None:
+            return reason
+    return None
 
 
 def _refusal(reference: str, limits: ImageLimits) -> str | None:
@@ -145,14 +227,10 @@ def _refusal(reference: str, limits: ImageLimits) -> str | None:
     return None
 
 
-def _answers(rows: list[Row], answer_problems: AnswerProblems | None) -> Answers:
-    given = [row for row in rows if row.answer is not None]
-    found = [None] * len(given) if answer_problems is None else answer_problems([row.answer for row in given])
-    return Answers(
-        given=len(given),
-        missing=tuple(row.line for row in rows if row.answer is None),
-        problems={row.line: problem for row, problem in zip(given, found, strict=True) if problem is not None},
-    )
+def _some(lines: list[str]) -> list[str]:
+    """The first of many lines of one kind."""
+    more = [f"  and {len(lines) - _SHOWN} more like the last"] if len(lines) > _SHOWN else []
+    return [f"  {line}" for line in lines[:_SHOWN]] + more
 
 
 def _histogram_lines(name: str, found: Histogram) -> list[str]:

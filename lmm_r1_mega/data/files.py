@@ -14,7 +14,7 @@ from lmm_r1_mega.data.build import Builder, Demonstration
 from lmm_r1_mega.data.images import ImageRefused
 from lmm_r1_mega.data.prepare import Entry, Preparer, image_limits
 from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.data.prompts import Purpose, load_rows
+from lmm_r1_mega.data.prompts import Purpose, read_rows
 from lmm_r1_mega.data.rows import FIXES, BadRow
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Prompt
@@ -39,13 +39,12 @@ def load_entries(path: Path, settings: DataSettings, processor: Processor, *, pu
 
     Raises: ValueError where the file as a whole cannot be read.
     """
-    rows = load_rows(path, settings, purpose=purpose)
     limits = image_limits(path, settings)
     preparer = Preparer(processor, limits, settings, max_tokens=max_tokens, decode=settings.bad_rows == "refuse")
-    prepared = list(preparer.prepare(rows.good))
+    prepared = list(preparer.prepare(read_rows(path, settings, purpose=purpose)))
     return Loaded(
         entries=[item for item in prepared if isinstance(item, Entry)],
-        bad_rows=sorted([*rows.bad, *(item for item in prepared if isinstance(item, BadRow))], key=lambda bad: bad.line),
+        bad_rows=[item for item in prepared if isinstance(item, BadRow)],
     )
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
 
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.images import ImageLimits, ImageRefused, ImageSource, load_image, locate_image, measure_image
-from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.prompts import Row
 from lmm_r1_mega.data.rows import BadRow, RowRefused
+
+if TYPE_CHECKING:  # a file can be checked without a model, and then without torch
+    from lmm_r1_mega.data.processor import Processor
 
 _BATCH = 1024  # rows tokenized by one call
 
@@ -40,6 +43,16 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class _Rendered:
+    """A row as the chat template writes it."""
+
+    row: Row
+    prompt: str
+    response: str
+    """What the template writes after the prompt for the demonstration."""
+
+
+@dataclass(frozen=True)
 class _Measured:
     """An image that passed the check of its header."""
 
@@ -59,28 +72,27 @@ class Preparer:
         self._decode = decode
         self._measured: dict[str, _Measured | ImageRefused] = {}
 
-    def prepare(self, rows: list[Row]) -> Iterator[Entry | BadRow]:
-        """Every row as an entry or a bad row, in order."""
+    def prepare(self, rows: Iterable[Row | BadRow]) -> Iterator[Entry | BadRow]:
+        """Every row as an entry or a bad row, in order; bad ones stay what they are."""
         remaining = iter(rows)
         while batch := list(islice(remaining, _BATCH)):
             yield from self._prepare_batch(batch)
 
-    def _prepare_batch(self, rows: list[Row]) -> Iterator[Entry | BadRow]:
-        rendered = [self._render(row) for row in rows]
-        texts = [item for item in rendered if not isinstance(item, BadRow)]
-        prompts = iter(self._processor.encode([prompt for prompt, _ in texts]))
-        responses = iter(self._processor.encode([response for _, response in texts]))
-        for row, item in zip(rows, rendered, strict=True):
-            yield item if isinstance(item, BadRow) else self._entry(row, item[0], next(prompts), next(responses))
+    def _prepare_batch(self, rows: list[Row | BadRow]) -> Iterator[Entry | BadRow]:
+        rendered = [row if isinstance(row, BadRow) else self._render(row) for row in rows]
+        good = [item for item in rendered if not isinstance(item, BadRow)]
+        prompts = iter(self._processor.encode([item.prompt for item in good]))
+        responses = iter(self._processor.encode([item.response for item in good]))
+        for item in rendered:
+            yield item if isinstance(item, BadRow) else self._entry(item.row, item.prompt, next(prompts), next(responses))
 
-    def _render(self, row: Row) -> tuple[str, str] | BadRow:
-        """The prompt's text and what the template writes after it for the demonstration."""
+    def _render(self, row: Row) -> _Rendered | BadRow:
         texts = [turn.text for turn in row.turns] + [row.demonstration or ""]
         forged = next((match for text in texts if (match := self._processor.special_tokens.search(text))), None)
         if forged is not None:
             return row.refused("special_token", f"the text has the model's special token {forged.group()!r}")
         try:
-            return self._processor.render(row.turns, demonstration=row.demonstration)
+            return _Rendered(row, *self._processor.render(row.turns, demonstration=row.demonstration))
         except ValueError as error:
             return row.refused("template", str(error))
 
@@ -117,18 +129,23 @@ class Preparer:
             raise RowRefused("too_long", f"prompt and answer have {total} tokens, more than {self._max_tokens}")
 
     def _measure(self, reference: str) -> _Measured:
-        """Locate and measure an image; each reference is looked at once."""
+        """Locate and measure an image; each file is looked at once."""
+        if reference.startswith("data:"):  # megabytes that are seldom the same: not to be remembered
+            return self._look_at(reference)
         found = self._measured.get(reference)
         if found is None:
             try:
-                source = locate_image(reference, self._limits)
-                found = _Measured(source, self._num_tokens(source))
+                found = self._look_at(reference)
             except ImageRefused as refusal:
                 found = refusal
             self._measured[reference] = found
         if isinstance(found, ImageRefused):
             raise found
         return found
+
+    def _look_at(self, reference: str) -> _Measured:
+        source = locate_image(reference, self._limits)
+        return _Measured(source, self._num_tokens(source))
 
     def _num_tokens(self, source: ImageSource) -> int:
         size = load_image(source, self._limits).size if self._decode else measure_image(source, self._limits)
@@ -139,7 +156,7 @@ class Preparer:
 
 
 def image_limits(file: Path, settings: DataSettings) -> ImageLimits:
-    """What rows of this data file may read.
+    """What rows of this data file may read: what lies beside the file, in the saved folder, or in a declared folder.
 
     Raises: ValueError where a declared folder is none.
     """
@@ -147,7 +164,7 @@ def image_limits(file: Path, settings: DataSettings) -> ImageLimits:
     if missing:
         raise ValueError(f"data.image_roots has {', '.join(missing)}, which is no folder: correct the path, or leave it out")
     return ImageLimits(
-        folder=file.absolute().parent,
+        folder=file.absolute() if file.is_dir() else file.absolute().parent,
         roots=settings.image_roots,
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,

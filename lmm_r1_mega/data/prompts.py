@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.chat import Turn, parse_chat
-from lmm_r1_mega.data.rows import BadRow, RawRow, RowRefused, read_rows
+from lmm_r1_mega.data.formats import format_of, set_name
+from lmm_r1_mega.data.images import is_encodable
+from lmm_r1_mega.data.rows import BadRow, RawRow, RowRefused
 
 Purpose = Literal["prompts", "demonstrations", "any"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """A valid row, not yet tokenized; its images are only named."""
 
@@ -36,53 +38,43 @@ class Row:
         return BadRow(self.file, self.line, kind, reason)
 
 
-@dataclass(frozen=True)
-class Rows:
-    """What a file holds."""
-
-    good: list[Row]
-    bad: list[BadRow]
-
-
-def load_rows(path: Path, settings: DataSettings, *, purpose: Purpose) -> Rows:
-    """Read and check every row of a file; images are not looked at.
+def read_rows(path: Path, settings: DataSettings, *, purpose: Purpose) -> Iterator[Row | BadRow]:
+    """Read and check every row of a file, in its order; images are not looked at.
 
     Prompts end with the user's turn, demonstrations with the assistant's. Of rows with the same id the first is good.
 
     Raises: ValueError where the file as a whole cannot be read.
     """
-    good: list[Row] = []
-    bad: list[BadRow] = []
+    name = set_name(path)
     lines: dict[str, int] = {}
-    for raw in read_rows(path):
+    for raw in format_of(path).read(path):
         if isinstance(raw, BadRow):
-            bad.append(raw)
+            yield raw
             continue
         try:
-            row = _parse_row(raw, path, settings, purpose)
-            if row.id in lines:
+            row = _parse_row(raw, settings, purpose, file=path, file_name=name)
+            if lines.setdefault(row.id, row.line) != row.line:
                 raise RowRefused("duplicate_id", f"id {row.id!r} is the one of line {lines[row.id]}")
         except RowRefused as refusal:
-            bad.append(BadRow(path, raw.line, refusal.kind, str(refusal)))
+            yield BadRow(path, raw.line, refusal.kind, str(refusal))
             continue
-        lines[row.id] = row.line
-        good.append(row)
-    return Rows(good, bad)
+        yield row
 
 
-def check_stems(paths: Iterable[Path]) -> None:
-    """Files are told apart by their stems, which begin every id.
+def check_names(paths: Iterable[Path]) -> None:
+    """Files are told apart by their names without suffix, which begin every id.
 
     Raises: ValueError where two files have the same.
     """
     seen: dict[str, Path] = {}
     for path in paths:
-        if path.stem in seen:
-            raise ValueError(f"data files {seen[path.stem]} and {path} have the same name, so their ids would be the same: rename one")
-        seen[path.stem] = path
+        name = set_name(path)
+        if name in seen:
+            raise ValueError(f"data files {seen[name]} and {path} have the same name, so their ids would be the same: rename one")
+        seen[name] = path
 
 
-def _parse_row(raw: RawRow, path: Path, settings: DataSettings, purpose: Purpose) -> Row:
+def _parse_row(raw: RawRow, settings: DataSettings, purpose: Purpose, *, file: Path, file_name: str) -> Row:
     value = raw.value
     if not isinstance(value, dict):
         raise RowRefused("row", f"a row must be an object, got {type(value).__name__}")
@@ -92,12 +84,12 @@ def _parse_row(raw: RawRow, path: Path, settings: DataSettings, purpose: Purpose
     turns, demonstration = _split(chat.turns, purpose)
     if settings.system_prompt is not None and turns[0].role != "system":
         turns = (Turn("system", (settings.system_prompt,)), *turns)
-    name = _label(value, "id")
+    own_id = _label(value, "id")
     return Row(
-        file=path,
+        file=file,
         line=raw.line,
-        id=f"{path.stem}:{raw.line - 1 if name is None else name}",
-        source=_label(value, "datasource") or path.stem,
+        id=f"{file_name}:{raw.line - 1 if own_id is None else own_id}",
+        source=_label(value, "datasource") or file_name,
         turns=turns,
         images=chat.images,
         answer=_answer(value.get(settings.label_key), settings.label_key),
@@ -129,7 +121,10 @@ def _label(value: dict[str, Any], key: str) -> str | None:
         return None
     if isinstance(label, bool) or not isinstance(label, str | int):
         raise RowRefused("row", f"{key} must be a string or a whole number, got {type(label).__name__}")
-    return str(label)
+    text = str(label)
+    if not is_encodable(text):
+        raise RowRefused("row", f"{key} has half of a surrogate pair, which is no letter")
+    return text
 
 
 def _answer(value: Any, key: str) -> str | int | float | None:
@@ -139,4 +134,6 @@ def _answer(value: Any, key: str) -> str | int | float | None:
         raise RowRefused("answer", f"{key} must be a string, a number or a list, got {type(value).__name__}")
     if isinstance(value, float) and not math.isfinite(value):
         raise RowRefused("answer", f"{key} is {value}, which is no number")
+    if isinstance(value, str) and not is_encodable(value):
+        raise RowRefused("answer", f"{key} has half of a surrogate pair, which is no letter")
     return value

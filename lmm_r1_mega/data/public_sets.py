@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lmm_r1_mega.data.chat import parse_chat
-from lmm_r1_mega.data.rows import BadRow, RawRow, RowRefused, read_rows
+from lmm_r1_mega.data.formats import format_of
+from lmm_r1_mega.data.rows import BadRow, RawRow, RowRefused
 
 SYSTEM_PROMPT = (
     "You solve problems. Think first, then answer. Write your reasoning between <think> and </think> and your answer between <answer> "
@@ -83,7 +84,7 @@ def prepared_rows(name: str, source: Path, pictures: Pictures, outcome: Outcome)
     """
     if name not in PUBLIC_SETS:
         raise ValueError(f"no set {name}: use one of {', '.join(PUBLIC_SETS)}")
-    for raw in read_rows(source):
+    for raw in format_of(source).read(source):
         if isinstance(raw, BadRow):
             outcome.bad_rows.append(raw)
             continue

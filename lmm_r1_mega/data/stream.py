@@ -14,7 +14,7 @@ from lmm_r1_mega.data.images import ImageRefused
 from lmm_r1_mega.data.order import Order
 from lmm_r1_mega.data.prepare import Entry
 from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.data.prompts import check_stems
+from lmm_r1_mega.data.prompts import check_names
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Prompt
 
@@ -32,6 +32,8 @@ class StreamPosition:
     """Rows visited in this epoch."""
     rows_digest: str
     """Tells whether the rows are still the same."""
+    mixing: str
+    """How the order depends on the settings: another mixing has other rows at the same place."""
 
 
 class _RowStream(Generic[Item]):
@@ -45,6 +47,7 @@ class _RowStream(Generic[Item]):
         self._build = build
         self._pools = _pools([file.entries for file in loaded], settings)
         self._digest = _rows_digest(self._pools)
+        self._mixing = _describe_mixing(settings)
         self._restart(seed, visited=0)
 
     def __len__(self) -> int:
@@ -84,13 +87,18 @@ class _RowStream(Generic[Item]):
     def position(self) -> StreamPosition:
         """Where the stream stands."""
         epoch, index = divmod(self._visited, len(self))
-        return StreamPosition(self._seed, epoch, index, self._digest)
+        return StreamPosition(self._seed, epoch, index, self._digest, self._mixing)
 
     def restore(self, position: StreamPosition) -> None:
         """Go on from a position of a stream over the same rows; the inverse of `position`.
 
-        Raises: BadData where the rows are others.
+        Raises: ValueError where the settings mix the rows in another way, BadData where the rows are others.
         """
+        if position.mixing != self._mixing:
+            raise ValueError(
+                f"the checkpoint's place among the rows of data.train is with {position.mixing}, the settings say {self._mixing}: "
+                f"set them back, or start a new run from the exported model"
+            )
         if position.rows_digest != self._digest:
             raise BadData(
                 "the rows of data.train are not those of the checkpoint: its files, the chat template or settings of data have changed; "
@@ -128,7 +136,7 @@ class DemonstrationStream(_RowStream[Demonstration]):
 def _check_files(settings: DataSettings) -> None:
     if not settings.train:
         raise ValueError("data.train is empty: name at least one file of rows")
-    check_stems(settings.train)
+    check_names(settings.train)
 
 
 def _pools(entries: list[list[Entry]], settings: DataSettings) -> list[list[Entry]]:
@@ -138,6 +146,12 @@ def _pools(entries: list[list[Entry]], settings: DataSettings) -> list[list[Entr
         names = ", ".join(str(path) for path, file in zip(settings.train, entries, strict=True) if not file)
         raise BadData(f"no usable row in {names}: `lmm-r1-mega data check FILE` says why")
     return pools
+
+
+def _describe_mixing(settings: DataSettings) -> str:
+    """The settings that the order of the rows depends on, beside the seed."""
+    probabilities = " ".join(map(str, settings.probabilities)) or "none"
+    return f"data.probabilities {probabilities} and data.shuffle {settings.shuffle}"
 
 
 def _rows_digest(pools: list[list[Entry]]) -> str:

@@ -15,10 +15,12 @@ from lmm_r1_mega.cluster.placement import num_bundles, place
 from lmm_r1_mega.cluster.reward_models import RewardModels
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
-from lmm_r1_mega.config import Config
+from lmm_r1_mega.config import Config, RewardSettings
+from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream
 from lmm_r1_mega.errors import BadData
+from lmm_r1_mega.evaluate import evaluate
 from lmm_r1_mega.models.reward_model import RewardModel
 from lmm_r1_mega.record.book import open_book
 from lmm_r1_mega.record.completions import write_completions
@@ -235,3 +237,37 @@ def test_reward_models_score_on_workers_what_they_score_here(processes, reward_m
     found = RewardModels(config, processes.placement).scores(samples)
     here = RewardModel(reward_model, precision="fp32", batch_tokens=config.layout.row_tokens).scores(samples)
     assert found == {"a": here, "b": here} and len(set(here)) == 12
+
+
+def test_held_out_answers_do_not_depend_on_how_many_prompts_go_at_once(processes, task, monkeypatch):
+    config = parse_tree(processes.base, source="test")
+    held_out = {name: first_rows(task / "data" / f"{name}.jsonl", 5) for name in ("fre", "mgt")}
+
+    def found(at_a_time: int) -> dict:
+        monkeypatch.setattr("lmm_r1_mega.evaluate.PROMPTS_AT_A_TIME", at_a_time)
+        return {
+            name: evaluate(
+                processes.engines, rewards, PromptFile(path, config.data, processes.processor), config.rollout, samples=2, seed=3
+            )
+            for name, path in held_out.items()
+        }
+
+    with RewardPool(RewardSettings(workers=1)) as pool:
+        rewards = rewards_of(RewardSettings(workers=1), pool)
+        whole, pieces = found(256), found(2)
+    for name in held_out:
+        assert pieces[name].accuracy == whole[name].accuracy
+        assert (whole[name].accuracy.num_prompts, whole[name].accuracy.num_samples) == (5, 10)
+        assert answers(pieces[name].greedy) == answers(whole[name].greedy)
+        assert all(one.sample.prompt.vision is None for one in pieces[name].greedy)
+
+
+def first_rows(path: Path, count: int) -> Path:
+    """A file beside another with its first rows, so that images are found."""
+    short = path.with_name(f"first_{path.name}")
+    short.write_text("".join(path.read_text().splitlines(keepends=True)[:count]))
+    return short
+
+
+def answers(scored: list) -> list[tuple]:
+    return [(one.sample.prompt.id, one.sample.completion.response_ids) for one in scored]

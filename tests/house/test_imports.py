@@ -38,6 +38,7 @@ OWNERS = {
     "http.client": ("rewards.posting",),
     "http.server": ("rewards.serving",),
     "reasoning_gym": ("data",),
+    "datasets": ("data",),
 }
 
 LAZY = {
@@ -46,6 +47,7 @@ LAZY = {
     "tiny_model": "transformers needs the shim first",
     "data.reasoning_tasks": "reasoning-gym is optional",
     "data.processor": "transformers needs the shim first",
+    "data.hub": "datasets is an extra",
     "models.tower": "transformers needs the shim first",
     "models.reward_model": "transformers needs the shim first",
     "models.device": "megatron.core takes seconds to import and is patched only where there is no CUDA",

@@ -18,11 +18,17 @@ def user(*parts: object) -> list[dict]:
         {"type": "image_url", "image_url": {"url": "a.png", "detail": "low"}},
         {"type": "image_url", "image_url": "a.png"},
         {"type": "image", "image": "a.png", "text": None},
+        {"type": "image", "image": {"bytes": None, "path": "a.png"}},
     ],
-    ids=["image", "image with url", "openai", "image_url as string", "null columns of Parquet"],
+    ids=["image", "image with url", "openai", "image_url as string", "null columns of Parquet", "path of datasets"],
 )
 def test_every_spelling_of_an_image(part):
     assert parse_chat(user(part, {"type": "text", "text": "Why?"})) == Chat((Turn("user", (None, "Why?")),), ("a.png",))
+
+
+def test_bytes_of_datasets_become_a_data_uri():
+    chat = parse_chat(user({"type": "image", "image": {"bytes": b"\x00\xff", "path": "a.png"}}))
+    assert chat.images == ("data:image/any;base64,AP8=",)
 
 
 def test_string_content_is_one_text():
@@ -64,7 +70,8 @@ def test_images_keep_their_order_over_turns_and_neighbouring_texts_join():
         (user({"type": "video", "video": "a.mp4"}), "has the type 'video'"),
         (user("x", {"type": "text", "text": 3}), "turn 1, part 2 must be a text, got int 3"),
         (user({"type": "image", "image": None}), "part 1 has no image: give a path"),
-        (user({"type": "image", "image": {"bytes": b"x"}}), "part 1 has no image: give a path"),
+        (user({"type": "image", "image": {"bytes": None, "path": None}}), "part 1 has no image: give a path"),
+        (user({"type": "image", "image": {"bytes": "text"}}), "part 1 has no image: give a path"),
         (user("half \ud83d"), "half of a surrogate pair"),
         ([*user("Why?"), {"role": "system", "content": "Be brief."}], "turn 2 is the system's: only the first may be"),
         (

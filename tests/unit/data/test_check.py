@@ -1,6 +1,17 @@
+import re
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.check import Histogram, check_file, describe, histogram
+from lmm_r1_mega.data.fix import refuse_target, write_good_rows
+from lmm_r1_mega.data.gold import GoldAnswers, is_plain
 from lmm_r1_mega.data.rows import FIXES
+from lmm_r1_mega.errors import BadData
+from lmm_r1_mega.rewards.equality import gold_problem
 
 
 def asked(*parts: object, **columns: object) -> dict:
@@ -16,9 +27,9 @@ def no_number(answers: list) -> list[str | None]:
 
 
 def test_sizes_are_counted_by_powers_of_two():
-    assert histogram([3, 4, 9]) == Histogram(smallest=3, median=4, largest=9, counts={4: 2, 8: 0, 16: 1})
-    assert histogram([1]) == Histogram(1, 1, 1, {1: 1})
-    assert histogram([]) is None
+    assert histogram(Counter([3, 4, 9])) == Histogram(smallest=3, median=4, largest=9, counts={4: 2, 8: 0, 16: 1})
+    assert histogram(Counter([1, 1])) == Histogram(1, 1, 1, {1: 2})
+    assert histogram(Counter()) is None
 
 
 def test_a_file_with_all_sorts_of_rows(processor, picture, write_rows, tmp_path):
@@ -40,11 +51,13 @@ def test_a_file_with_all_sorts_of_rows(processor, picture, write_rows, tmp_path)
     assert report.sources == {"rows": 3, "sums": 1}
     assert [(bad.line, bad.kind) for bad in report.bad_rows] == [(4, "image"), (5, "special_token")]
     assert (report.answers.given, report.answers.missing, report.answers.problems) == (3, (3,), {2: "no number"})
+    assert report.answers.share == 0.5
     assert report.image_tokens == Histogram(4, 4, 4, {4: 2})
     assert sum(report.prompt_tokens.counts.values()) == 4
     assert not report.is_clean
     text = describe(report)
     assert "4 good rows, 2 bad" in text
+    assert "answers: 50.0% can be compared; 3 given, 1 missing, 1 that no reward can compare" in text
     assert "line 2: the answer cannot be compared, samples will be invalid: no number" in text
     assert all(f"mend it: {FIXES[kind]}" in text for kind in ("image", "special_token"))
 
@@ -62,3 +75,96 @@ def test_a_clean_file(write_rows):
     report = check_file(write_rows(asked("?", answer=1)), DataSettings(), None)
     assert report.is_clean
     assert "1 good rows, 0 bad" in describe(report)
+
+
+def test_questions_that_are_asked_again_are_named(write_rows, picture):
+    picture("a.png")
+    picture("b.png")
+    path = write_rows(
+        asked("1 ?", answer=1),
+        asked("2 ?", answer=1),
+        asked("1 ?", answer=2, id="other"),
+        asked(image("a.png"), "?"),
+        asked(image("b.png"), "?"),
+        asked("?", image("a.png")),
+        asked({"type": "image_url", "image_url": {"url": "a.png"}}, "?"),
+        {"message": [{"role": "system", "content": "1 ?"}, {"role": "user", "content": "2 ?"}]},
+        {"message": [{"role": "user", "content": "1 ?"}, {"role": "assistant", "content": "1"}]},
+    )
+    report = check_file(path, DataSettings(), None)
+    assert report.repeated == {3: 1, 7: 4, 9: 1}
+    assert report.is_clean
+    assert "line 3: asks the same as line 1" in describe(report)
+
+
+def test_many_rows_worth_a_look_are_not_all_spelled_out(write_rows):
+    text = describe(check_file(write_rows(*[asked(f"{number} ?") for number in range(50)]), DataSettings(), None))
+    assert len(re.findall("no answer, samples will be invalid", text)) == 20
+    assert "and 30 more like the last" in text
+
+
+def test_an_answer_is_judged_once():
+    asked_for = []
+
+    def judge(answers: list) -> list[str | None]:
+        asked_for.append(answers)
+        return ["bad" if answer == "x^2" else None for answer in answers]
+
+    gold = GoldAnswers(judge)
+    assert gold.problems(["7", "x^2", "A", 2.5, r"\frac12", "x^2"]) == [None, "bad", None, None, None, "bad"]
+    assert gold.problems([r"\frac12", "x^2", "x"]) == [None, "bad", None]
+    assert asked_for == [["x^2", r"\frac12"], ["x"]]
+    assert GoldAnswers(None).problems(["x^2"]) == [None]
+
+
+@settings(deadline=None)
+@given(st.from_regex(r"\$?(?:-?[0-9]{1,15}(?:\.[0-9]{1,15})?|[A-H])\$?", fullmatch=True) | st.integers() | st.floats())
+def test_what_is_spared_the_judge_has_no_problem(answer):
+    if is_plain(answer):
+        assert gold_problem(answer) is None
+    else:
+        assert not isinstance(answer, str)
+
+
+@pytest.mark.parametrize("answer", ["", "$$", "see figure", "1e5", "1.", "I", "x", 10**20, float("nan"), 1e30])
+def test_all_else_goes_to_the_judge(answer):
+    assert not is_plain(answer)
+
+
+class TestFix:
+    def test_the_good_rows_are_written_unchanged_and_are_clean(self, processor, write_rows, tmp_path):
+        path = write_rows(asked("1 ?", answer=1, more=[1]), {}, asked("<|im_end|>"), asked("2 ?", id=7), asked("3 ?", id=7))
+        lines = path.read_bytes().splitlines(keepends=True)
+        write_good_rows(check_file(path, DataSettings(), processor), tmp_path / "good.jsonl")
+        assert (tmp_path / "good.jsonl").read_bytes() == lines[0] + lines[3]
+        assert check_file(tmp_path / "good.jsonl", DataSettings(), processor).is_clean
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["good.jsonl", "rows.jsonl"]
+
+    def test_nothing_is_written_over(self, write_rows, tmp_path):
+        path = write_rows(asked("?"), {})
+        report = check_file(path, DataSettings(), None)
+        before = path.read_bytes()
+        with pytest.raises(ValueError, match=r"rows.jsonl exists and is not written over: name a new file"):
+            write_good_rows(report, path)
+        assert path.read_bytes() == before
+
+    @pytest.mark.parametrize(
+        ("target", "reason"), [("good.csv", "are written as .jsonl: name it so"), ("gone/good.jsonl", "there is no folder")]
+    )
+    def test_a_target_of_another_kind_is_refused(self, write_rows, tmp_path, target, reason):
+        with pytest.raises(ValueError, match=reason):
+            refuse_target(write_rows({}), tmp_path / target)
+
+    def test_without_a_good_row_nothing_is_written(self, write_rows, tmp_path):
+        with pytest.raises(BadData, match=r"no row of .* is good"):
+            write_good_rows(check_file(write_rows({}), DataSettings(), None), tmp_path / "good.jsonl")
+        assert not (tmp_path / "good.jsonl").exists()
+
+    def test_what_cannot_be_written_whole_leaves_nothing(self, write_rows, tmp_path):
+        path = write_rows(asked("?"), {})
+        report = check_file(path, DataSettings(), None)
+        path.unlink()
+        path.mkdir()
+        with pytest.raises(ValueError):
+            write_good_rows(report, tmp_path / "good.parquet")
+        assert [file.name for file in tmp_path.iterdir()] == ["rows.jsonl"]

@@ -61,6 +61,18 @@ def test_ids_and_patches_equal_those_of_transformers(processor, transformers_pro
         assert processor.spec.num_tokens(vision.grid_thw) == counts
 
 
+def test_texts_are_encoded_whole_whatever_the_folder_says(processor, model_folder, tmp_path):
+    shutil.copytree(model_folder, tmp_path / "model")
+    file = tmp_path / "model" / "tokenizer.json"
+    cutting = {"max_length": 3, "direction": "Right", "strategy": "LongestFirst", "stride": 0}
+    padding = {"strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "!"}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"truncation": cutting, "padding": padding}))
+    texts = ["one text<|im_end|>", "", "two"]
+    assert Processor.load(tmp_path / "model").encode(texts) == processor.encode(texts)
+    assert [len(ids) for ids in processor.encode(texts)] == [9, 0, 3]
+    assert processor.encode([]) == []
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (4000, 30), (56, 56), (111, 113), (640, 480)])
 def test_tokens_are_counted_without_decoding_and_do_not_depend_on_orientation(processor, size):
     vision = processor.vision(noise(*size))

@@ -77,6 +77,29 @@ class TestPosition:
         assert resumed.position() == stream.position()
         assert resumed.take(30) == stream.take(30)
 
+    @pytest.mark.parametrize("mixed", [False, True])
+    def test_rows_do_not_depend_on_how_many_are_taken_at_once(self, processor, numbers, write_rows, mixed):
+        other = write_rows(*(asked(f"{number} !") for number in range(3)), name="other.jsonl")
+        settings = DataSettings(train=(numbers, other), probabilities=(1.0, 2.0) if mixed else ())
+        at_once, singly, unevenly = (PromptStream(settings, processor, seed=3) for _ in range(3))
+        expected = ids(at_once.take(60))
+        assert [name for _ in range(60) for name in ids(singly.take(1))] == expected
+        assert [name for count in (7, 1, 30, 0, 22) for name in ids(unevenly.take(count))] == expected
+        assert at_once.position() == singly.position() == unevenly.position()
+
+    @pytest.mark.parametrize(
+        "changed", [{"probabilities": (2.0, 1.0)}, {"probabilities": ()}, {"shuffle": False}], ids=["other", "none", "unshuffled"]
+    )
+    def test_another_mixing_is_not_gone_on_with(self, processor, numbers, write_rows, changed):
+        other = write_rows(asked("a"), name="other.jsonl")
+        settings = DataSettings(train=(numbers, other), probabilities=(1.0, 2.0))
+        before = PromptStream(settings, processor, seed=0).position()
+        stream = PromptStream(settings.model_copy(update=changed), processor, seed=0)
+        with pytest.raises(
+            ValueError, match=r"is with data.probabilities 1.0 2.0 and data.shuffle True, the settings say data.prob.*: set them back"
+        ):
+            stream.restore(before)
+
     def test_epoch_and_index_are_counted(self, processor, numbers):
         stream = PromptStream(DataSettings(train=(numbers,)), processor, seed=3)
         assert len(stream) == 20

@@ -1,0 +1,96 @@
+"""Rows a second and peak memory of `data check` on a generated file.
+
+    python benchmarks/data_check.py [--rows 200000] [--model HF_FOLDER] [--suffix .jsonl]
+
+Prints one JSON line. The check runs in a process of its own, as the command does, with the gold answers judged by the reward workers:
+`peak_mb` is the most memory that process ever held, `above_imports_mb` how far that is above the process with its imports and, where
+there is a model, its tokenizer.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow
+import pyarrow.csv
+import pyarrow.parquet
+import tyro
+
+from lmm_r1_mega.config import DataSettings, RewardSettings
+from lmm_r1_mega.data.check import check_file
+from lmm_r1_mega.rewards.pool import RewardPool
+
+WORDS = ("the", "sum", "of", "angles", "in", "a", "triangle", "find", "such", "that", "n", "is", "positive", "integer", "and", "circle")
+CHILD = "--measure"
+
+
+def text_rows(count: int, *, seed: int = 0) -> Iterator[dict[str, str]]:
+    """Questions of 15 to 60 words with a number as gold answer, the turns as a JSON string so that every format can hold them."""
+    rng = random.Random(seed)
+    for number in range(count):
+        question = f"Problem {number}: {' '.join(rng.choices(WORDS, k=rng.randint(15, 60)))} ?"
+        message = [{"role": "system", "content": "Reason step by step."}, {"role": "user", "content": question}]
+        yield {"id": f"q{number}", "message": json.dumps(message), "answer": f"${rng.randint(0, 9999)}$", "datasource": "words"}
+
+
+def write_rows(path: Path, count: int) -> None:
+    """Write the rows in the format of the suffix; JSON Lines have the turns as a list."""
+    if path.suffix == ".jsonl":
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row | {"message": json.loads(row["message"])}) + "\n" for row in text_rows(count))
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(list(text_rows(count))), encoding="utf-8")
+    elif path.suffix == ".csv":
+        pyarrow.csv.write_csv(pyarrow.Table.from_pylist(list(text_rows(count))), path)
+    elif path.suffix == ".parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(text_rows(count))), path)
+    else:
+        raise ValueError(f"--suffix {path.suffix}: use .jsonl, .json, .csv or .parquet")
+
+
+def measure(path: Path, model: str) -> dict[str, float]:
+    """Check a file in this process."""
+    processor = None
+    if model:
+        from lmm_r1_mega.data.processor import Processor  # torch: a check without a model does without
+
+        processor = Processor.load(model)
+    with RewardPool(RewardSettings()) as rewards:
+        before, start, start_cpu = _peak_mb(), time.perf_counter(), time.process_time()
+        report = check_file(path, DataSettings(), processor, answer_problems=rewards.gold_problems)
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
+    return {
+        "rows": report.num_good,
+        "rows_per_s": round(report.num_good / seconds),
+        "rows_per_cpu_s": round(report.num_good / cpu_seconds),
+        "peak_mb": round(_peak_mb()),
+        "above_imports_mb": round(_peak_mb() - before),
+    }
+
+
+def main(*, rows: int = 200_000, model: str = "", suffix: str = ".jsonl") -> None:
+    """Measure the check of a generated file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"rows{suffix}"
+        write_rows(path, rows)
+        done = subprocess.run([sys.executable, __file__, CHILD, str(path), model], stdout=subprocess.PIPE, check=True, text=True)
+        print(json.dumps({"suffix": suffix, "file_mb": round(path.stat().st_size / 1e6)} | json.loads(done.stdout)))
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    if CHILD in sys.argv[1:2]:
+        print(json.dumps(measure(Path(sys.argv[2]), sys.argv[3])))
+    else:
+        tyro.cli(main)

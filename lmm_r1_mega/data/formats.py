@@ -1,0 +1,62 @@
+"""The kinds of files that rows come from, and which of them a path means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from lmm_r1_mega.data.arrow_files import arrow_batches, copy_tables, folder_batches, parquet_batches, read_tables
+from lmm_r1_mega.data.hub import PREFIX, hub_batches, is_hub_name
+from lmm_r1_mega.data.rows import BadRow, Keep, RawRow
+from lmm_r1_mega.data.text_files import copy_csv, copy_json, copy_lines, read_csv, read_json, read_lines
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the rows of a kind of file are read, and how some of them are copied."""
+
+    read: Callable[[Path], Iterator[RawRow | BadRow]]
+    copy: Callable[[Path, Path, Keep], None]
+    """From a file to a new one: the rows whose line is kept, unchanged and in their order."""
+    copy_suffix: str
+    """What the new file is."""
+
+
+def _tables(batches: Callable[..., Iterator]) -> Format:
+    return Format(partial(read_tables, batches=batches), partial(copy_tables, batches=batches), ".parquet")
+
+
+_LINES = Format(read_lines, copy_lines, ".jsonl")
+FORMATS = {
+    ".jsonl": _LINES,
+    ".ndjson": _LINES,
+    ".json": Format(read_json, copy_json, ".json"),
+    ".csv": Format(read_csv, copy_csv, ".csv"),
+    ".parquet": _tables(parquet_batches),
+    ".arrow": _tables(arrow_batches),
+}
+"""By suffix."""
+_FOLDER, _HUB = _tables(folder_batches), _tables(hub_batches)
+
+
+def format_of(path: Path) -> Format:
+    """The format of a file, of a folder that `datasets` saved, or of a hub name.
+
+    Raises: ValueError where there is nothing, or nothing known.
+    """
+    if is_hub_name(path):
+        return _HUB
+    if path.is_dir():
+        return _FOLDER
+    if not path.is_file():
+        raise ValueError(f"data file {path} does not exist: check the paths in data.train and data.eval")
+    if path.suffix not in FORMATS:
+        raise ValueError(f"data file {path} is of an unknown kind: name it {', '.join(FORMATS)}")
+    return FORMATS[path.suffix]
+
+
+def set_name(path: Path) -> str:
+    """What the ids of a file's rows begin with: its name without the suffix, or the hub's name."""
+    return str(path).removeprefix(PREFIX) if is_hub_name(path) else path.stem

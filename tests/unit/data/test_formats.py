@@ -1,0 +1,221 @@
+"""The same rows out of every kind of file, and copies of the rows that are kept."""
+
+import json
+from pathlib import Path
+
+import pyarrow
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmm_r1_mega.data import text_files
+from lmm_r1_mega.data.formats import format_of, set_name
+from lmm_r1_mega.data.rows import BadRow, RawRow
+from lmm_r1_mega.errors import BadData
+
+ROWS = [
+    {"message": json.dumps([{"role": "user", "content": 'two lines,\n"quoted" ü ?'}]), "answer": "4", "id": "a"},
+    {"message": json.dumps([{"role": "user", "content": "3 ?"}]), "answer": None, "id": "b"},
+    {"message": json.dumps([{"role": "user", "content": "5 ?"}]), "answer": "5", "id": "c"},
+]
+
+
+def write_lines(path: Path, rows: list) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_list(path: Path, rows: list) -> None:
+    path.write_text("\ufeff" + json.dumps(rows, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def write_csv(path: Path, rows: list) -> None:
+    pyarrow.csv.write_csv(pyarrow.Table.from_pylist(rows), path)
+
+
+def write_parquet(path: Path, rows: list) -> None:
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=2)
+
+
+def write_arrow_file(path: Path, rows: list) -> None:
+    table = pyarrow.Table.from_pylist(rows)
+    with pyarrow.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
+
+
+def write_arrow_stream(path: Path, rows: list) -> None:
+    table = pyarrow.Table.from_pylist(rows)
+    with pyarrow.ipc.new_stream(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
+
+
+def write_saved_folder(path: Path, rows: list) -> None:
+    """As `save_to_disk` of datasets 5.2 writes it with two shards."""
+    path.mkdir()
+    names = [f"data-0000{number}-of-00002.arrow" for number in range(2)]
+    for name, part in zip(names, (rows[:2], rows[2:]), strict=True):
+        write_arrow_stream(path / name, part)
+    (path / "state.json").write_text(json.dumps({"_data_files": [{"filename": name} for name in names], "_split": None}))
+    (path / "dataset_info.json").write_text("{}")
+
+
+WRITERS = {
+    "x.jsonl": write_lines,
+    "x.ndjson": write_lines,
+    "x.json": write_list,
+    "x.csv": write_csv,
+    "x.parquet": write_parquet,
+    "x.arrow": write_arrow_file,
+    "stream/x.arrow": write_arrow_stream,
+    "x": write_saved_folder,
+}
+
+
+def written(folder: Path, name: str, rows: list) -> Path:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    WRITERS[name](path, rows)
+    return path
+
+
+def read(path: Path) -> list[RawRow | BadRow]:
+    return list(format_of(path).read(path))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_rows_are_the_same_in_every_format(tmp_path, name):
+    path = written(tmp_path, name, ROWS)
+    assert [row.value for row in read(path)] == ROWS
+    assert [row.line for row in read(path)] == ([2, 3, 4] if name == "x.csv" else [1, 2, 3])
+    assert set_name(path) == "x"
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_copy_has_the_rows_that_are_kept(tmp_path, name):
+    path = written(tmp_path, name, ROWS)
+    form = format_of(path)
+    dropped = read(path)[1].line
+    copy = (tmp_path / "copy").with_suffix(form.copy_suffix)
+    form.copy(path, copy, lambda line: line != dropped)
+    assert [row.value for row in read(copy)] == [ROWS[0], ROWS[2]]
+    if form.copy_suffix == ".parquet":
+        assert pyarrow.parquet.read_schema(copy).names == ["message", "answer", "id"]
+    form.copy(path, copy, lambda line: False)
+    assert read(copy) == []
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv"])
+def test_texts_are_copied_letter_for_letter(tmp_path, name):
+    texts = {
+        "x.jsonl": ['{"a" : 1.0}\r\n', " [ ]\n", '{"b":"\\u00fc"}'],
+        "x.json": ['{"a" : 1.0}', "[ 2,\n3]", '{"b":"\\u00fc"}'],
+        "x.csv": ['"one, ""two""\nthree",4\r\n', "5,6\n", "7,8"],
+    }[name]
+    path, copy = tmp_path / name, tmp_path / f"copy{Path(name).suffix}"
+    head, between, tail = {"x.jsonl": ("", "\n\n", ""), "x.json": (" [", " , ", "] \n"), "x.csv": ("a,b\n", "", "")}[name]
+    path.write_bytes((head + between.join(texts) + tail).encode())
+    dropped = read(path)[1].line
+    format_of(path).copy(path, copy, lambda line: line != dropped)
+    kept = copy.read_bytes().decode()
+    assert texts[0] in kept and texts[2] in kept and texts[1].strip() not in kept
+    assert len(read(copy)) == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.recursive(st.none() | st.integers() | st.text() | st.floats(allow_nan=False), st.lists), max_size=6),
+    st.sampled_from([None, 1]),
+    st.integers(1, 9),
+)
+def test_a_list_is_read_as_a_whole_decoder_reads_it(tmp_path_factory, values, indent, chunk):
+    path = tmp_path_factory.mktemp("list") / "x.json"
+    path.write_text(json.dumps(values, indent=indent, ensure_ascii=False), encoding="utf-8", errors="replace")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_files, "_CHUNK", chunk)
+        found = read(path)
+    assert [row.value for row in found] == json.loads(path.read_text(encoding="utf-8"))
+    assert [row.line for row in found] == list(range(1, len(values) + 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("[1, 2", 2), ("[1 2]", 1), ("[1, {]", 1), ("[1] 2", 1), ("[", 0), ("[1,]", 1)],
+)
+def test_a_list_that_is_none_says_where(tmp_path, text, place):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(BadData, match=f"is not JSON after element {place} "):
+        read(tmp_path / "x.json")
+
+
+def test_a_csv_row_is_named_by_its_first_line(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b'a,b\n"x\ny",1\n\n2\n3,4,5\n"6" 7,8\n\xff,9\n10,11\n"open,12\n13,14\n')
+    rows = read(path)
+    assert [row.line for row in rows] == [2, 5, 6, 7, 8, 9, 10]
+    assert [row.value for row in rows if isinstance(row, RawRow)] == [{"a": "x\ny", "b": "1"}, {"a": "10", "b": "11"}]
+    assert {row.kind for row in rows if isinstance(row, BadRow)} == {"cells"}
+    assert [row.reason for row in rows if isinstance(row, BadRow)] == [
+        "1 cells under the 2 names of the header",
+        "3 cells under the 2 names of the header",
+        "',' expected after '\"'",
+        "a cell is not in UTF-8",
+        "unexpected end of data",
+    ]
+
+
+@pytest.mark.parametrize(("text", "reason"), [("", "has no header"), ("a,b,a\n", "names the column 'a' twice")])
+def test_a_csv_file_needs_a_header_of_different_names(tmp_path, text, reason):
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(BadData, match=reason):
+        read(tmp_path / "x.csv")
+
+
+def test_a_row_of_a_table_that_is_no_utf8_is_named_alone(tmp_path):
+    broken = pyarrow.Array.from_buffers(pyarrow.string(), 3, pyarrow.array([b"a", b"\xff", b"c"]).buffers())
+    pyarrow.parquet.write_table(pyarrow.table({"message": broken}), tmp_path / "x.parquet")
+    first, second, third = read(tmp_path / "x.parquet")
+    assert (first.value, third.value) == ({"message": "a"}, {"message": "c"})
+    assert (second.line, second.kind) == (2, "cells")
+
+
+def test_large_rows_are_turned_into_objects_a_few_at_a_time(tmp_path):
+    rows = [{"image": {"bytes": bytes([number]) * 2**20, "path": None}} for number in range(40)]
+    write_parquet(tmp_path / "x.parquet", rows)
+    write_arrow_stream(tmp_path / "x.arrow", rows)
+    for name in ("x.parquet", "x.arrow"):
+        assert [row.value for row in read(tmp_path / name)] == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.arrow", b"no", "x.arrow is not readable as Arrow after row 0"),
+        ("folder/state.json", b"{", "has a state.json without _data_files"),
+        ("folder/state.json", b'{"_data_files": [{"filename": "gone.arrow"}]}', "is not readable as Arrow after row 0"),
+        ("folder/dataset_dict.json", b'{"splits": ["train", "test"]}', "holds several splits: name one of .*folder/train, .*folder/test"),
+        ("folder/data.txt", b"", "has no state.json: give a file of rows, or a folder written by save_to_disk"),
+    ],
+)
+def test_what_cannot_be_read_is_an_error_with_the_way_out(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read(path if path.parent == tmp_path else path.parent)
+
+
+def test_a_stream_that_breaks_off_says_after_which_row(tmp_path):
+    path = tmp_path / "x.arrow"
+    write_arrow_stream(path, ROWS)
+    path.write_bytes(path.read_bytes()[:-60])
+    with pytest.raises(BadData, match="is not readable as Arrow after row 2"):
+        read(path)
+
+
+def test_a_saved_folder_reads_no_file_outside_itself(tmp_path):
+    path = written(tmp_path, "x", ROWS)
+    write_arrow_stream(tmp_path / "outside.arrow", ROWS)
+    (path / "state.json").write_text(json.dumps({"_data_files": [{"filename": "../outside.arrow"}]}))
+    with pytest.raises(BadData, match="is not readable"):
+        read(path)
