@@ -127,9 +127,16 @@ def _label(value: dict[str, Any], key: str) -> str | None:
     return text
 
 
+def _as_json(value: list[Any] | dict[str, Any], key: str) -> str:
+    try:
+        return json.dumps(value)
+    except TypeError as error:
+        raise RowRefused("answer", f"{key} is a {type(value).__name__} that cannot be written as JSON: {error}") from None
+
+
 def _answer(value: Any, key: str) -> str | int | float | None:
     if isinstance(value, list | dict):  # boxes, which rewards read from text
-        return json.dumps(value)
+        return _as_json(value, key)
     if value is not None and (isinstance(value, bool) or not isinstance(value, str | int | float)):
         raise RowRefused("answer", f"{key} must be a string, a number or a list, got {type(value).__name__}")
     if isinstance(value, float) and not math.isfinite(value):

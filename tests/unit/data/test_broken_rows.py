@@ -115,8 +115,8 @@ RECIPES = {
     "answered with an image": Recipe(
         said(turn("?"), turn([{"type": "image", "image": uri(PNG)}], "assistant")), "message", "turn 2 is the assistant's and has an image"
     ),
-    "list as answer": Recipe(column(answer=[1]), "answer", "answer must be a string or a number, got list"),
-    "truth as answer": Recipe(column(answer=True), "answer", "answer must be a string or a number, got bool"),
+    "no role": Recipe(said({"content": "?"}), "message", "turn 1 has the role None"),
+    "truth as answer": Recipe(column(answer=True), "answer", "answer must be a string, a number or a list, got bool"),
     "NaN as answer": Recipe(column(answer=float("nan")), "answer", "answer is nan"),
     "half an answer": Recipe(column(answer=LONE), "answer", "answer has half of a surrogate pair"),
     "missing image": Recipe(shown("gone.png"), "image", "gone.png cannot be opened: No such file"),

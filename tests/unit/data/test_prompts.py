@@ -43,7 +43,7 @@ def test_answers_stay_what_they_are(write_rows, answer):
 
 
 def test_boxes_as_answer_become_text(write_rows):
-    [row] = load_rows(write_rows({"message": ASKED, "answer": [[1, 2, 3, 4]]}), SETTINGS, purpose="prompts").good
+    [row] = list(read_rows(write_rows({"message": ASKED, "answer": [[1, 2, 3, 4]]}), SETTINGS, purpose="prompts"))
     assert row.answer == "[[1, 2, 3, 4]]"
 
 

@@ -9,7 +9,7 @@ import pytest
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.images import locate_image
 from lmm_r1_mega.data.prepare import image_limits
-from lmm_r1_mega.data.prompts import load_rows
+from lmm_r1_mega.data.prompts import read_rows
 from lmm_r1_mega.data.public_sets import SYSTEM_PROMPT, Outcome, Pictures, prepared_rows
 from lmm_r1_mega.rewards.equality import gold_problem
 from lmm_r1_mega.rewards.extract import format_reward
@@ -23,7 +23,7 @@ def written(name, rows, tmp_path, *, root=None):
     outcome = Outcome()
     out = tmp_path / f"{name}.jsonl"
     write_rows(prepared_rows(name, source, Pictures(root or tmp_path, tmp_path / f"{name}_images"), outcome), out)
-    return load_rows(out, DataSettings(), purpose="prompts").good, outcome
+    return list(read_rows(out, DataSettings(), purpose="prompts")), outcome
 
 
 def user_parts(row):
@@ -111,7 +111,7 @@ def test_geometry3k_out_of_parquet_writes_its_pictures(tmp_path, picture):
     source, out = tmp_path / "train-00000.parquet", tmp_path / "data" / "geometry3k.jsonl"
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), source)
     assert main("geometry3k", str(source), out) == 0
-    [row] = load_rows(out, DataSettings(), purpose="prompts").good
+    [row] = list(read_rows(out, DataSettings(), purpose="prompts"))
     assert user_parts(row) == (None, "Find $x$.") and gold_problem(row.answer) is None
     assert row.images == ("geometry3k_images/000001_0.png",)
     assert (out.parent / row.images[0]).read_bytes() == content
