@@ -5,7 +5,7 @@
 Prints one JSON line. `answers_per_s_core`: prompts with eight responses each, about half right, gold answers and dresses as in
 `ordinary`, over the processor time of the workers and of the parent; `answers_per_s`: by the clock. `algebra_per_s_core`: the same
 without plain numbers, words and letters. `bombs_s`: what the clock says more where bombs replace 5 % of the responses, `bound_s` what
-it may: bombs x limit / workers + 10 %. `changed`: other responses whose score is not what it was without bombs.
+it may on a machine with a core a worker: bombs x limit / workers + 10 %. `bombs_core_s`: their processor time. `changed`: other responses whose score is not what it was without bombs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -85,8 +86,8 @@ def main(*, answers: int = 2000, workers: int = 2, seed: int = 0, bombs: bool = 
     with RewardPool(settings) as pool:
         scores, calm_s, calm_core_s = measured(pool, calm)
         found["answers_per_s_core"], found["answers_per_s"] = answers / calm_core_s, answers / calm_s
-        found["right"] = sum(score.parts["accuracy"] for score in scores) / answers
-        found["invalid"] = sum(score.invalid is not None for score in scores)
+        found["right"] = sum(score.parts.get("accuracy", 0.0) for score in scores) / answers
+        found |= {f"invalid/{reason}": count for reason, count in Counter(score.invalid for score in scores if score.invalid).items()}
         found["algebra_per_s_core"] = answers / measured(pool, responses(rng, answers, first=NUM_PLAIN))[2]
     if bombs:
         places = rng.sample(range(answers), answers // 20)
@@ -94,9 +95,10 @@ def main(*, answers: int = 2000, workers: int = 2, seed: int = 0, bombs: bool = 
         for number, place in enumerate(places):
             mixed[place] = replace(mixed[place], response=answered(BOMBS[number % len(BOMBS)], rng))
         with RewardPool(settings) as pool:
-            again, mixed_s, _ = measured(pool, mixed)
+            again, mixed_s, mixed_core_s = measured(pool, mixed)
         bound = 1.1 * len(places) * settings.timeout_s / workers
         found |= {"bombs": len(places), "kinds": len(BOMBS), "bombs_s": mixed_s - calm_s, "bound_s": bound}
+        found["bombs_core_s"] = mixed_core_s - calm_core_s
         found["changed"] = sum(a != b for i, (a, b) in enumerate(zip(scores, again, strict=True)) if i not in set(places))
     print(json.dumps(found))
 
@@ -109,9 +111,10 @@ def measured(pool: RewardPool, inputs: list[RewardInput]) -> tuple[list[Score], 
 
 
 def core_seconds() -> float:
-    """Processor time of this process and of those that it started and that live."""
+    """Processor time of this process, of those that it started, and of those that these have buried."""
     this = psutil.Process()
-    return sum(times.user + times.system for times in (process.cpu_times() for process in (this, *this.children(recursive=True))))
+    times = [process.cpu_times() for process in (this, *this.children(recursive=True))]
+    return sum(one.user + one.system + one.children_user + one.children_system for one in times)
 
 
 def responses(rng: random.Random, count: int, *, first: int) -> list[RewardInput]:

@@ -345,7 +345,7 @@ class RewardSettings(Section):
     workers: Count = 2
     """Processes that score responses."""
     timeout_s: Positive = 1.0
-    """Time limit of one response; past it the score is invalid."""
+    """Processor time of one response, for a user's function time by the clock; past it the score is invalid."""
     memory_mib: Count = 2048
     """Address space of one worker beyond what it has at start."""
     models: dict[str, Path] = {}

@@ -20,6 +20,8 @@ from lmm_r1_mega.rewards.messages import Begun, Job, Outcome, Plan, Ready, Verdi
 
 START_LIMIT_S = 120.0
 STOP_LIMIT_S = 5.0
+MAX_SLOWDOWN = 20.0
+"""By the clock a response may take so many times its processor time: a machine may be busy, a worker may not hang."""
 TIMEOUT = "timeout"
 LOST = "worker died"
 
@@ -45,16 +47,16 @@ class Lane:
 
 
 class KillableWorkers:
-    """Processes that answer jobs; a response past `timeout_s` costs its worker the life and itself the verdict, nothing else.
+    """Processes that answer jobs; a response past the plan's `timeout_s` costs its worker the life and itself the verdict, nothing else.
 
     Not for use from two threads at a time. The kernel ties the workers to the thread that started them: when it ends they end, and the
     next call starts new ones.
     """
 
-    def __init__(self, plan: Plan, *, workers: int, timeout_s: float) -> None:
+    def __init__(self, plan: Plan, *, workers: int) -> None:
         self._plan = plan
         self._num_workers = workers
-        self._timeout_s = timeout_s
+        self._timeout_s = plan.timeout_s
         self._has_shown_trace = False
         self._num_jobs = 0
         self._queue: deque[Job] = deque()
@@ -129,8 +131,12 @@ class KillableWorkers:
                     return self._restart()
 
     def _limit(self, job: Job) -> float:
-        """Seconds until the next answer is due; a user's function answers once for all its responses."""
-        return self._timeout_s * (len(job.items) if job.kind == "function" else 1)
+        """Seconds until the next answer is due.
+
+        Rules only compute, and the worker itself ends with its processor time. A user's function may also wait, so that the clock is
+        its limit; it answers once for all its responses.
+        """
+        return self._timeout_s * (len(job.items) if job.kind == "function" else MAX_SLOWDOWN)
 
     def _listen(self) -> None:
         """Takes what the workers have sent, then kills those that are late; waits for whichever comes first."""
@@ -151,6 +157,7 @@ class KillableWorkers:
         if isinstance(message, Ready):
             if message.problem:
                 raise ValueError(message.problem)
+            lane.reason = TIMEOUT if message.follows_timeout else lane.reason
             self._replace(lane, message.pid)
         elif isinstance(message, Begun):
             lane.has_begun = lane.job is not None and lane.job.number == message.number

@@ -67,6 +67,8 @@ class Plan:
     terms: Terms
     function: str | None
     memory_mib: int
+    timeout_s: float
+    """Processor time of one response."""
     parent: int
 
     def to_json(self) -> str:
@@ -97,6 +99,8 @@ class Ready:
 
     pid: int
     problem: str | None = None
+    follows_timeout: bool = False
+    """Whether the worker before it was ended because a response took more than its processor time."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn
@@ -27,6 +29,7 @@ WARM_UP = (r"\frac{\sqrt{3}}{2}", r"2\pi r^2+1", "1<x<2", "(1,2]", r"\{1,2\}", "
 def main(plan: Plan) -> NoReturn:
     """The nurse: forks a worker for each connection and again for each that is killed; ends when all ended by themselves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     _die_with(plan.parent)
     for text in WARM_UP:
         is_correct(text, f"0+{text}")
@@ -35,27 +38,27 @@ def main(plan: Plan) -> NoReturn:
         pid, status = os.wait()
         connection = workers.pop(pid)
         if status != 0:
-            workers[_fork(plan, connection)] = connection
+            workers[_fork(plan, connection, follows_timeout=os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF)] = connection
     os._exit(0)
 
 
-def _fork(plan: Plan, connection: int) -> int:
+def _fork(plan: Plan, connection: int, *, follows_timeout: bool = False) -> int:
     nurse = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _work(plan, connection, nurse)
+        _die_with(nurse)
+        _work(plan, connection, follows_timeout=follows_timeout)
     return pid
 
 
-def _work(plan: Plan, descriptor: int, nurse: int) -> NoReturn:
+def _work(plan: Plan, descriptor: int, *, follows_timeout: bool) -> NoReturn:
     """A worker's life: announces itself and answers jobs until its parent closes the connection."""
-    _die_with(nurse)
     connection = Connection(descriptor)
     try:
         path = Path(plan.function) if plan.function else None
         function = user_function.load(path) if path else None
         _limit_memory(plan.memory_mib)
-        connection.send(Ready(os.getpid()))
+        connection.send(Ready(os.getpid(), follows_timeout=follows_timeout))
         while True:
             job: Job = connection.recv()
             connection.send(Begun(job.number))
@@ -63,7 +66,9 @@ def _work(plan: Plan, descriptor: int, nurse: int) -> NoReturn:
                 connection.send(user_function.call(function, [given for _, given in job.items], path))
                 continue
             for _, given in job.items:
-                connection.send(_verdict(job, given, plan.terms))
+                with _processor_limit(plan.timeout_s):
+                    verdict = _verdict(job, given, plan.terms)
+                connection.send(verdict)
     except ValueError as problem:
         connection.send(Ready(os.getpid(), str(problem)))
     except (EOFError, ConnectionError):
@@ -73,6 +78,17 @@ def _work(plan: Plan, descriptor: int, nurse: int) -> NoReturn:
 
 def _verdict(job: Job, given: RewardInput, terms: Terms) -> Verdict:
     return gold_verdict(given, terms) if job.kind == "gold" else judge(given, terms)
+
+
+@contextmanager
+def _processor_limit(seconds: float) -> Iterator[None]:
+    """The kernel ends this process once it has computed for so long inside the block, whatever it is doing: SIGPROF has no handler.
+
+    Processor time, so that a verdict does not depend on what else the machine does.
+    """
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    yield
+    signal.setitimer(signal.ITIMER_PROF, 0.0)
 
 
 def _die_with(parent: int) -> None:

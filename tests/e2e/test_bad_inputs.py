@@ -250,7 +250,7 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
     "evaluation without accuracy": (
         lambda p: ["eval", str(p.task / "model"), str(p.task / "data" / "fre.jsonl"), p.config],
         USAGE,
-        r"evaluation needs accuracy in reward.weights, which has function: add it",
+        r"evaluation needs one of accuracy, .* in reward.weights, which has function: add it",
     ),
     "unreadable rows to score": (lambda p: ["reward", "try", p.written("a.jsonl", "{")], BAD_DATA, r"a.jsonl:1 is not JSON"),
     "no response to score": (lambda p: ["reward", "try", p.rows("a.jsonl", {"answer": 1})], BAD_DATA, r"a.jsonl:1 has no text `response`"),

@@ -175,7 +175,7 @@ def test_bombs_cost_themselves_alone():
 
     calm = [answered(rf"\frac{{{i}}}{{2}}") for i in range(64)]
     mixed = [one for i, bomb in enumerate(BOMBS) for one in (*calm[4 * i : 4 * i + 4], answered(bomb))]
-    with RewardPool(RewardSettings(workers=2, timeout_s=0.5, memory_mib=512)) as pool:
+    with RewardPool(RewardSettings(workers=2, timeout_s=0.25, memory_mib=512)) as pool:
         scores = pool.score(mixed)
     assert [score.reward for i, score in enumerate(scores) if i % 5 < 4] == [1.5 if i == 6 else 0.5 for i in range(64)]
     bombs = scores[4::5]

@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 import textwrap
+import threading
 
 import psutil
 import pytest
@@ -111,6 +112,17 @@ def test_idle_processes_killed_from_outside_are_replaced(pool, generation):
         victim.kill()
     psutil.wait_procs(witnesses, timeout=20)
     assert [(score.reward, score.invalid) for score in pool.score([answered("3"), answered("4")])] == [(1.5, None), (0.5, None)]
+
+
+def test_a_worker_that_is_kept_waiting_loses_nothing(pool):
+    workers = psutil.Process().children()[0].children()
+    for worker in workers:
+        worker.suspend()
+    alarm = threading.Timer(2 * LIMITS["timeout_s"], lambda: [worker.resume() for worker in workers])
+    alarm.start()
+    scores = pool.score([answered(str(i)) for i in range(8)])
+    alarm.join()
+    assert [score.reward for score in scores] == [1.5 if i == 3 else 0.5 for i in range(8)]
 
 
 def test_closing_leaves_no_process():
