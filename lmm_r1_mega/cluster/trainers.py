@@ -125,7 +125,7 @@ class Trainers:
         return Assignment(assign_rows(lengths, costs, budget=self._config.layout.row_tokens, num_ranks=self._config.layout.data))
 
     def _cost(self, sequence: Sequence) -> float:
-        patches = 0 if sequence.vision is None else len(sequence.vision.pixel_values)
+        patches = 0 if sequence.vision is None else len(sequence.vision.patches)
         return sequence_flops(self._shape, tokens=num_places(sequence), patches=patches)
 
     def _by_data_rank(self, rows: list[list[list[T]]], call: Callable[[ActorHandle, Any], ray.ObjectRef], doing: str) -> list[Any]:
