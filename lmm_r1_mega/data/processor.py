@@ -79,6 +79,11 @@ class Processor:
         """How the vision tower's numbers come from the patches of `vision`."""
         return _pixel_scale(self._image_processor)
 
+    @property
+    def token_bytes(self) -> int:
+        """Memory of one image token's patches."""
+        return 3 * (self.spec.merge_size * self._image_processor.patch_size) ** 2
+
     @cached_property
     def forbidden_ids(self) -> tuple[int, ...]:
         """Tokens that a response must not contain: vision tokens and special ones, save those that end it."""

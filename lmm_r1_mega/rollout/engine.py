@@ -154,9 +154,7 @@ def _check_prompt(prompt: Prompt, limits: PromptLimits) -> None:
         )
     num_images = 0 if prompt.vision is None else len(prompt.vision.grid_thw)
     if num_images > limits.max_images:
-        raise ValueError(
-            f"prompt {prompt.id} has {num_images} images, the engine was started for {limits.max_images}: raise max_images"
-        )
+        raise ValueError(f"prompt {prompt.id} has {num_images} images, the engine was started for {limits.max_images}: raise max_images")
 
 
 def _check_expansion(prompt: Prompt, group: list[Completion]) -> None:

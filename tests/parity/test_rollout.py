@@ -244,7 +244,9 @@ def test_a_prompt_that_is_too_long_is_named(fresh, prompts):
 
 def test_a_prompt_with_too_many_images_is_named(fresh, prompts):
     with pytest.raises(ValueError, match="file:many has 3 images"):
-        fresh.generate([replace(prompts[1], id="file:many", vision=join_visions([prompts[1].vision] * 3))], samples=1, sampling=SAMPLING, seed=0)
+        fresh.generate(
+            [replace(prompts[1], id="file:many", vision=join_visions([prompts[1].vision] * 3))], samples=1, sampling=SAMPLING, seed=0
+        )
 
 
 def test_a_prompt_that_the_trainer_expands_otherwise_is_named(fresh, prompts):
