@@ -12,6 +12,7 @@ from ray.actor import ActorHandle
 from torch import Tensor
 
 from lmm_r1_mega.cluster.environment import trainer_environment
+from lmm_r1_mega.cluster.pictures import share
 from lmm_r1_mega.cluster.placement import Placement
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.cluster.workers import Coordinates, PolicyView, Role, TrainWorker
@@ -120,6 +121,8 @@ class Trainers:
         return [reported[rank] for rank in range(self._config.layout.data)]
 
     def _assign(self, sequences: list[Sequence]) -> Assignment:
+        """Also shares the sequences' pictures, since they are about to be sent."""
+        share(sequence.vision for sequence in sequences)
         lengths = [num_places(sequence) for sequence in sequences]
         costs = [self._cost(sequence) for sequence in sequences]
         return Assignment(assign_rows(lengths, costs, budget=self._config.layout.row_tokens, num_ranks=self._config.layout.data))
