@@ -26,7 +26,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[..., list[tuple[Any, ...]]]
 """`socket.getaddrinfo` or what answers like it."""
 
-_HOST = r"(?P<host>[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::(?P<port>[1-9][0-9]{0,4}))?"
+_HOST = r"(?P<host>[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f.]*:[0-9a-f:.]*\])(?::(?P<port>[1-9][0-9]{0,4}))?"
 _URL = re.compile(rf"(?P<scheme>https?)://{_HOST}(?P<target>/[!$-\[\]_a-z|~]*)?", re.IGNORECASE | re.ASCII)  # no user, \, blank or #
 _PORTS = {"https": 443, "http": 80}
 _CHUNK_BYTES = 2**16

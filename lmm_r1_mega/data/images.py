@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from lmm_r1_mega.data.fetch import FetchRefused, allowed_origin, fetch
 
@@ -273,12 +274,25 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     image.load()
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I;16"):
-        samples = np.asarray(upright).astype(np.uint32)
-        upright = Image.fromarray(((samples + 128) // 257).astype(np.uint8))
+        upright = _eight_bits(upright, clear=image.info.get("transparency"), inverted=_zero_is_white(image))
     if upright.has_transparency_data:
         layers = upright.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert("RGB")
     return upright.convert("RGB")
+
+
+def _eight_bits(image: Image.Image, *, clear: int | None, inverted: bool) -> Image.Image:
+    """16-bit grey scaled to 8, its transparent value white; Pillow 13 does neither, nor does it turn an inverted scale around."""
+    samples = np.asarray(image).astype(np.uint32)
+    if inverted:
+        samples = 65535 - samples
+    if clear is not None:
+        samples[samples == clear] = 65535
+    return Image.fromarray(((samples + 128) // 257).astype(np.uint8))
+
+
+def _zero_is_white(image: Image.Image) -> bool:
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0
 
 
 def _too_many_bytes(name: str, num_bytes: int, limits: ImageLimits) -> str:

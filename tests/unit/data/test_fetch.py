@@ -202,7 +202,7 @@ class TestAnswers:
     def test_an_answer_as_long_as_allowed_and_one_byte_more(self, server):
         path = "/" + "x" * 91
         assert len(self.ask(server, path, max_bytes=100)) == 100
-        with pytest.raises(FetchRefused, match="more bytes than data.max_image_bytes 99"):
+        with pytest.raises(FetchRefused, match=r"more bytes than data.max_image_bytes 99"):
             self.ask(server, path, max_bytes=99)
 
     @pytest.mark.parametrize("path", ["/slow", "/slow-header"])

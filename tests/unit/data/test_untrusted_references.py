@@ -23,6 +23,7 @@ plan = json.loads(sys.stdin.read())
 os.chdir(plan["folder"])
 limits = ImageLimits(Path(plan["folder"]), (Path(plan["root"]),), 2**20, 2**20, tuple(plan["hosts"]))
 Image.init()
+"host".encode("idna")  # imports what name look-ups need
 opened, asked, connected, started = [], [], [], []
 
 
@@ -88,7 +89,9 @@ def places(tmp_path) -> dict[str, Path]:
     return places
 
 
-def watched(places: dict[str, Path], references: list[str], *, hosts: tuple[str, ...] = (), named: str = "", addresses: tuple[str, ...] = ()):
+def watched(
+    places: dict[str, Path], references: list[str], *, hosts: tuple[str, ...] = (), named: str = "", addresses: tuple[str, ...] = ()
+):
     plan = {"folder": str(places["data"]), "root": str(places["root"]), "references": references, "hosts": hosts}
     plan |= {"named": named, "addresses": addresses}
     done = subprocess.run([sys.executable, "-c", WATCHED], input=json.dumps(plan), capture_output=True, text=True, timeout=60, check=False)
