@@ -19,11 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-import ray
 import torch
 from PIL import Image
 
-from lmm_r1_mega.cluster.pictures import share
+from lmm_r1_mega.cluster.pictures import ray, share  # Ray is imported after what it reads is settled
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.config import ClusterSettings, DataSettings
 from lmm_r1_mega.data.balance import assign_rows

@@ -6,10 +6,11 @@ second as two processes, start at once instead of in the seconds that importing 
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -28,7 +29,7 @@ class Threads:
     def __init__(self, count: int) -> None:
         self._jobs: _Jobs = SimpleQueue()
         for _ in range(count):
-            Thread(target=_work, args=(self._jobs,), daemon=True, name="images").start()
+            Thread(target=_work, args=(self._jobs,), daemon=True).start()
         weakref.finalize(self, _end, self._jobs, count)
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
@@ -54,7 +55,8 @@ def _keep(promise: Future[T], call: Callable[[], T]) -> None:
 
 
 def _end(jobs: _Jobs, count: int) -> None:
-    while not jobs.empty():
-        jobs.get()
+    with contextlib.suppress(Empty):
+        while waiting := jobs.get_nowait():
+            waiting[1].cancel()
     for _ in range(count):
         jobs.put(None)
