@@ -103,7 +103,7 @@ def write_prompts(folder: Path, count: int, *, side: int) -> Path:
 
 
 def step(stream: PromptStream, processor: Processor, *, prompts: int, samples: int, ranks: int, calls: int) -> dict[str, int]:
-    """Takes prompts, sends them to an engine, and their samples to the ranks as many times as a step of PPO does."""
+    """Takes prompts, sends them to an engine, and their samples to the ranks."""
     engine, workers = Engine.remote(), [Rank.remote() for _ in range(ranks)]
     taken = stream.take(prompts)
     share(prompt.vision for prompt in taken)
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--side", type=int, default=1008, help="pixels of a picture's side, a multiple of 28")
     parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--calls", type=int, default=3, help="times that the samples are sent: log-probabilities, reference, update")
+    parser.add_argument("--calls", type=int, default=1, help="times that the samples are sent")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -30,6 +30,11 @@ def share(visions: Iterable[Vision | None]) -> None:
             _stored[vision] = ray.put(_arrays(vision))
 
 
+def forget() -> None:
+    """Let go of all references: the store that they are to is about to end."""
+    _stored.clear()
+
+
 def _reference(vision: Vision) -> ray.ObjectRef | _Arrays:
     """What stands for a picture in a message; one that nobody has shared goes along itself."""
     return _stored.get(vision) or _arrays(vision)

@@ -26,6 +26,8 @@ Item = TypeVar("Item")
 
 AHEAD_BYTES = 256 * 2**20
 """Pictures of rows that are built and not yet taken."""
+ROW_LIMIT_S = 300.0
+"""Time that one row may take to be built once its turn has come."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +60,14 @@ class _RowStream(Generic[Item]):
     """
 
     def __init__(
-        self,
-        loaded: list[Loaded],
-        settings: DataSettings,
-        builder: Builder,
-        build: Callable[[Entry], Item],
-        *,
-        seed: int,
-        limit_s: float = 300,
+        self, loaded: list[Loaded], settings: DataSettings, builder: Builder, build: Callable[[Entry], Item], *, seed: int
     ) -> None:
-        """`build` is a method of `builder`; one row may take `limit_s`."""
+        """`build` is a method of `builder`."""
         self.bad_rows = [bad for file in loaded for bad in file.bad_rows]
         """Rows that were left out, those found while training at the end."""
         refuse_bad_rows(self.bad_rows, settings)
         self._settings = settings
-        self._builder, self._build, self._limit_s = builder, build, limit_s
+        self._builder, self._build = builder, build
         self._threads = Threads(settings.image_workers)
         self._begun: deque[_Begun[Item]] = deque()
         self._pools = _pools([file.entries for file in loaded], settings)
@@ -142,9 +137,9 @@ class _RowStream(Generic[Item]):
             num_bytes += begun.num_bytes
 
     def _built(self, begun: _Begun[Item]) -> Item:
-        if wait([begun.item], timeout=self._limit_s).not_done:
+        if wait([begun.item], timeout=ROW_LIMIT_S).not_done:
             raise ProcessLost(
-                f"row {begun.entry.row.id} was not built within {self._limit_s:.0f} s: look whether the disk of its images answers"
+                f"row {begun.entry.row.id} was not built within {ROW_LIMIT_S:.0f} s: look whether the disk of its images answers"
             )
         return begun.item.result()
 

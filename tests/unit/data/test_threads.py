@@ -82,11 +82,12 @@ def test_memory_bounds_what_is_built_ahead(processor, picture, write_rows, monke
     assert len(stream._begun) == 2
 
 
-def test_a_row_that_hangs_is_an_error_that_names_it(processor, picture, write_rows):
+def test_a_row_that_hangs_is_an_error_that_names_it(processor, picture, write_rows, monkeypatch):
     path = rows_of(picture, write_rows, 1)
     stream = PromptStream(DataSettings(train=(path,)), processor, seed=0)
     never = threading.Event()
-    stream._limit_s, stream._build = 0.05, lambda entry: never.wait(10)
+    monkeypatch.setattr(streams, "ROW_LIMIT_S", 0.05)
+    stream._build = lambda entry: never.wait(10)
     with pytest.raises(ProcessLost, match=r"row rows:0 was not built within 0 s: look whether the disk of its images answers"):
         stream.take(1)
     never.set()
