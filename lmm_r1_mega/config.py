@@ -18,6 +18,9 @@ Amount = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 
+HostName = Annotated[str, Field(pattern=r"^(https?://)?([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?$")]
+"""A host in lower case, the scheme before it and the port behind it where they are not the usual ones."""
+
 
 def _server_address(text: str) -> str:
     """An http address without a secret in it."""
@@ -106,6 +109,10 @@ class DataSettings(Section):
     """Column with the gold answer."""
     image_roots: tuple[Path, ...] = ()
     """Folders that image paths may point into; the folder of a data file always counts."""
+    url_hosts: tuple[HostName, ...] = ()
+    """Hosts that images may be fetched from, as `host`, `host:port` or `http://host:port`; https unless it says http, never redirected."""
+    image_workers: Count = 2
+    """Threads that decode the images of the next step while this one generates and trains."""
     min_pixels: Count | None = None
     """Smallest image area after resizing; the processor's own value when left out."""
     max_pixels: Count | None = None

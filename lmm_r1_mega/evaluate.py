@@ -88,7 +88,7 @@ def evaluate(
 
 
 def _without_pictures(one: Scored) -> Scored:
-    return replace(one, sample=replace(one.sample, prompt=replace(one.sample.prompt, images=(), vision=None)))
+    return replace(one, sample=replace(one.sample, prompt=replace(one.sample.prompt, vision=None)))
 
 
 def summarize(sampled: list[Scored], greedy: list[Scored], *, samples: int, measure: str) -> SetAccuracy:

@@ -13,25 +13,28 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # reward workers read these types without the seconds that importing torch takes
-    from jaxtyping import Bool, Float, Int
-    from PIL.Image import Image
+    from jaxtyping import Bool, Float, Int, UInt8
     from torch import Tensor
 
 FinishReason = Literal["stop", "length"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Vision:
-    """All images of one prompt, as the vision tower reads them."""
+    """All images of one prompt, resized: the one form in which pictures are kept and sent. `data.patches` has the others.
 
-    pixel_values: Float[Tensor, "patches features"]
+    A picture of a million pixels takes 3 MB, an eighth of the vision tower's numbers. One `Vision` is equal to itself only.
+    """
+
+    patches: UInt8[Tensor, "patches bytes"]
+    """Red, then green, then blue of every pixel of a patch; patches in the vision tower's order."""
     grid_thw: Int[Tensor, "images 3"]
     """Patches of each image along time, height and width, before merging."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One question, tokenized and with its images decoded once."""
+    """One question, tokenized and with its images decoded once. Samples of a prompt share `vision`."""
 
     id: str
     """Unique over all data files: `<file stem>:<row id or index>`."""
@@ -43,10 +46,8 @@ class Prompt:
     """Unexpanded: one image token an image. What vLLM takes."""
     expanded_ids: tuple[int, ...]
     """Every image token repeated once per merged patch. What the trainer sees."""
-    images: tuple[Image, ...]
-    """RGB, orientation applied. vLLM's own processor resizes them."""
     vision: Vision | None
-    """The same images for the trainer; None without images."""
+    """Its images, for engine and trainer alike; None without."""
     answer: str | int | float | None
     """Gold answer as the row has it."""
 
@@ -93,7 +94,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Sequence:
-    """Tokens for the trainer: an expanded prompt, then a response. Sequences of one prompt share `vision` (pickled once a message)."""
+    """Tokens for the trainer: an expanded prompt, then a response. Sequences of one prompt share `vision`."""
 
     token_ids: Int[Tensor, "tokens"]
     prompt_length: int

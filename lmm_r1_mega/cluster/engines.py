@@ -13,6 +13,7 @@ import ray
 from ray.actor import ActorHandle
 
 from lmm_r1_mega.cluster.environment import engine_environment
+from lmm_r1_mega.cluster.pictures import share
 from lmm_r1_mega.cluster.placement import Placement, Slot
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
@@ -59,7 +60,8 @@ class Engines:
     def start(self, prompts: list[Prompt], *, samples: int, sampling: Sampling, seed: int) -> Generation:
         """Begin to generate and return at once. An engine does one thing at a time: what is asked of it later waits."""
         ids = own_ids([prompt.id for prompt in prompts])
-        sent = [replace(prompt, id=own, vision=None) for prompt, own in zip(prompts, ids, strict=True)]  # engines make pixels themselves
+        sent = [replace(prompt, id=own) for prompt, own in zip(prompts, ids, strict=True)]
+        share(prompt.vision for prompt in prompts)
         count = len(self.actors)
         calls = {
             f"rollout engine {i}": engine.generate.remote(sent[i::count], samples=samples, sampling=sampling, seed=seed)

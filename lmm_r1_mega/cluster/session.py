@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import ray
 
+from lmm_r1_mega.cluster.pictures import forget
 from lmm_r1_mega.config import ClusterSettings
 
 LOOPBACK = "127.0.0.1"
@@ -27,6 +28,7 @@ def ray_session(settings: ClusterSettings, *, num_processes: int) -> Iterator[No
         try:
             yield
         finally:
+            forget()
             ray.shutdown()
         return
     folder = tempfile.mkdtemp(prefix="lmm_r1_ray_")
@@ -42,5 +44,6 @@ def ray_session(settings: ClusterSettings, *, num_processes: int) -> Iterator[No
         )
         yield
     finally:
+        forget()
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)

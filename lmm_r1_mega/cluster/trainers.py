@@ -14,6 +14,7 @@ from ray.actor import ActorHandle
 from torch import Tensor
 
 from lmm_r1_mega.cluster.environment import trainer_environment
+from lmm_r1_mega.cluster.pictures import share
 from lmm_r1_mega.cluster.placement import Placement
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.cluster.workers import Coordinates, PolicyView, Role, TrainWorker
@@ -130,7 +131,11 @@ class Trainers:
         return [reported[rank] for rank in range(self._config.layout.data)]
 
     def _assign(self, sequences: list[Sequence]) -> Assignment:
-        """Samples of a prompt stay together, so that their row computes the prompt once."""
+        """Samples of a prompt stay together, so that their row computes the prompt once.
+
+        Their pictures are shared too, since they are about to be sent.
+        """
+        share(sequence.vision for sequence in sequences)
         layout = self._config.layout
         bundles = bundle(sequences, budget=layout.row_tokens, num_ranks=layout.data)
         members = [[sequences[i] for i in indices] for indices in bundles]
@@ -139,7 +144,7 @@ class Trainers:
         return Assignment([[[i for at in row for i in bundles[at]] for row in rows] for rows in ranks], sum(costs))
 
     def _cost(self, together: list[Sequence]) -> float:
-        patches = [0 if sequence.vision is None else len(sequence.vision.pixel_values) for sequence in together[:1]]
+        patches = [0 if sequence.vision is None else len(sequence.vision.patches) for sequence in together[:1]]
         places = zip_longest(own_places(together), patches, fillvalue=0)
         return sum(sequence_flops(self._shape, tokens=tokens, patches=count) for tokens, count in places)
 

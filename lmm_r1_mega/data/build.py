@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
+from concurrent.futures import Future
 from dataclasses import dataclass
-
-from PIL.Image import Image
+from threading import Lock
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.images import ImageLimits, ImageRefused, ImageSource, load_image
+from lmm_r1_mega.data.images import ImageLimits, ImageRefused, ImageSource, decode_image, read_image
 from lmm_r1_mega.data.packing import join_visions
 from lmm_r1_mega.data.prepare import Entry, image_limits
 from lmm_r1_mega.data.processor import Processor
@@ -24,41 +25,54 @@ class Demonstration:
     """Ends with the end-of-turn token."""
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A decoded image and its patches."""
-
-    image: Image
-    vision: Vision
-
-    @property
-    def num_bytes(self) -> int:
-        return self.vision.pixel_values.nbytes + 3 * self.image.width * self.image.height
-
-
 class Pictures:
-    """Decoded images, each made once while it stays among those used last."""
+    """Patches of images by the content of their files: each content is decoded once while it stays among those used last.
 
-    def __init__(self, processor: Processor, *, capacity_bytes: int = 512 * 2**20) -> None:
+    Safe to use from several threads: one that asks for what another decodes waits for it.
+    """
+
+    def __init__(self, processor: Processor, *, capacity_bytes: int = 256 * 2**20) -> None:
         self._processor = processor
         self._free_bytes = capacity_bytes
-        self._kept: OrderedDict[ImageSource, Picture] = OrderedDict()
+        self._kept: OrderedDict[bytes, Future[Vision]] = OrderedDict()
+        self._lock = Lock()
 
-    def get(self, source: ImageSource, limits: ImageLimits) -> Picture:
-        """Decode an image, or find it.
+    def get(self, source: ImageSource, limits: ImageLimits) -> Vision:
+        """Read an image, and decode it where its content is new.
 
         Raises: ImageRefused where it cannot be decoded.
         """
-        if source in self._kept:
-            self._kept.move_to_end(source)
-            return self._kept[source]
-        image = load_image(source, limits)
-        picture = Picture(image, self._processor.vision(image))
-        self._kept[source] = picture
-        self._free_bytes -= picture.num_bytes
-        while self._free_bytes < 0 and len(self._kept) > 1:
-            self._free_bytes += self._kept.popitem(last=False)[1].num_bytes
-        return picture
+        content = read_image(source, limits)
+        key = hashlib.blake2b(content, digest_size=16).digest()
+        with self._lock:
+            known = self._kept.get(key)
+            promise = self._kept.setdefault(key, Future())
+            self._kept.move_to_end(key)
+        if known is None:
+            self._decode(content, source, limits, key=key)
+        return promise.result()
+
+    def _decode(self, content: bytes, source: ImageSource, limits: ImageLimits, *, key: bytes) -> None:
+        """Keep the promise of a content; one that cannot be decoded is forgotten, for its limits may be others next time."""
+        promise = self._kept[key]
+        try:
+            vision = self._processor.vision(decode_image(content, source, limits))
+        except BaseException as error:
+            with self._lock:
+                del self._kept[key]
+            promise.set_exception(error)
+            return
+        promise.set_result(vision)
+        with self._lock:
+            self._free_bytes -= vision.patches.nbytes
+            self._forget()
+
+    def _forget(self) -> None:
+        """Let those go that were used longest ago until the rest fits; who has them keeps them."""
+        for key in [key for key, promise in self._kept.items() if promise.done()][:-1]:
+            if self._free_bytes >= 0:
+                return
+            self._free_bytes += self._kept.pop(key).result().patches.nbytes
 
 
 class Builder:
@@ -69,6 +83,10 @@ class Builder:
         self._settings = settings
         self._pictures = Pictures(processor)
 
+    def num_bytes(self, entry: Entry) -> int:
+        """Memory that the pictures of an entry will take."""
+        return sum(entry.image_tokens) * self._processor.token_bytes
+
     def prompt(self, entry: Entry) -> Prompt:
         """The prompt of an entry.
 
@@ -76,7 +94,7 @@ class Builder:
         """
         limits = image_limits(entry.row.file, self._settings)
         found = [self._pictures.get(source, limits) for source in entry.sources]
-        counts = tuple(count for picture in found for count in self._processor.spec.num_tokens(picture.vision.grid_thw))
+        counts = tuple(count for vision in found for count in self._processor.spec.num_tokens(vision.grid_thw))
         if counts != entry.image_tokens:
             raise ImageRefused(f"the images take {counts} tokens and took {entry.image_tokens} at start: a file was changed")
         token_ids = entry.token_ids.tolist()
@@ -86,8 +104,7 @@ class Builder:
             text=entry.text,
             token_ids=tuple(token_ids),
             expanded_ids=self._processor.expand(token_ids, counts),
-            images=tuple(picture.image for picture in found),
-            vision=join_visions([picture.vision for picture in found]),
+            vision=join_visions(found),
             answer=entry.row.answer,
         )
 

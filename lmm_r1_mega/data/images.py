@@ -1,4 +1,4 @@
-"""The only place that opens an image: references in rows to RGB pictures, within declared folders and limits."""
+"""The only place that opens an image: references in rows to RGB pictures, within declared folders, hosts and limits."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
+
+from lmm_r1_mega.data.fetch import FetchRefused, allowed_origin, fetch
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _END_MARKS = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
@@ -51,6 +54,8 @@ class ImageLimits:
     """Further folders whose images may be read."""
     max_bytes: int
     max_pixels: int
+    url_hosts: tuple[str, ...] = ()
+    """Hosts that images may be fetched from, as `data.fetch` reads them."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +73,20 @@ class ImageBytes:
     """The whole `data:` URI."""
 
 
-ImageSource = ImageFile | ImageBytes
+@dataclass(frozen=True)
+class ImageUrl:
+    """An image on a host that is listed."""
+
+    url: str
+
+
+ImageSource = ImageFile | ImageBytes | ImageUrl
 
 
 def locate_image(reference: str, limits: ImageLimits) -> ImageSource:
     """Find what a path, `file://` or `data:` reference means, without opening it.
 
-    Raises: ImageRefused for URLs, paths that leave every root (links followed) and malformed references.
+    Raises: ImageRefused for URLs of hosts that are not listed, paths that leave every root (links followed) and malformed references.
     """
     if not reference or "\0" in reference or not is_encodable(reference):
         raise ImageRefused("the image reference is empty or has letters that no path has: give a path, file:// or data: URI")
@@ -84,8 +96,8 @@ def locate_image(reference: str, limits: ImageLimits) -> ImageSource:
         return ImageBytes(reference)
     if lowered == "file:":
         return ImageFile(_inside_roots(_file_uri_path(reference), limits))
-    if "://" in reference:
-        raise ImageRefused(f"image {_short(reference)}: images are not fetched from URLs: download it and give its path")
+    if "://" in reference or lowered == "http:" or reference[:6].lower() == "https:":
+        return _listed_url(reference, limits)
     return ImageFile(_inside_roots(reference, limits))
 
 
@@ -107,9 +119,26 @@ def load_image(source: ImageSource, limits: ImageLimits) -> Image.Image:
 
     Raises: ImageRefused where the file cannot be read as one still image within the limits.
     """
-    with _opened(source, limits) as file, _decoder_errors(source):
-        picture = _to_rgb(_open_header(file, source, limits))
-    picture.info = {}  # colour profiles and EXIF would travel with every prompt
+    return decode_image(read_image(source, limits), source, limits)
+
+
+def read_image(source: ImageSource, limits: ImageLimits) -> bytes:
+    """The whole file, not yet looked into.
+
+    Raises: ImageRefused where it cannot be read, or has too many bytes.
+    """
+    with _opened(source, limits) as file:
+        content = file.read(limits.max_bytes + 1)
+    if len(content) > limits.max_bytes:  # it has grown since its size was asked for
+        raise ImageRefused(_too_many_bytes(_name(source), len(content), limits))
+    return content
+
+
+def decode_image(content: bytes, source: ImageSource, limits: ImageLimits) -> Image.Image:
+    """What `load_image` gives for the `content` that `read_image` has read."""
+    with _decoder_errors(source):
+        picture = _to_rgb(_open_header(BytesIO(content), source, limits))
+    picture.info = {}  # colour profiles and EXIF are nobody's business any more
     return picture
 
 
@@ -128,6 +157,16 @@ def _check_data_uri(reference: str, limits: ImageLimits) -> None:
         raise ImageRefused(f"image {_short(reference)}: a data: URI must read data:image/TYPE;base64,...")
     if len(encoded) * 3 // 4 > limits.max_bytes + 3:
         raise ImageRefused(_too_many_bytes("a data: URI", len(encoded) * 3 // 4, limits))
+
+
+def _listed_url(reference: str, limits: ImageLimits) -> ImageUrl:
+    if not limits.url_hosts:
+        raise ImageRefused(f"image {_short(reference)}: images are not fetched from URLs: download it, or list its host in data.url_hosts")
+    try:
+        allowed_origin(reference, limits.url_hosts)
+    except FetchRefused as refusal:
+        raise ImageRefused(f"image {_short(reference)}: {refusal}") from refusal
+    return ImageUrl(reference)
 
 
 def _file_uri_path(reference: str) -> str:
@@ -157,6 +196,9 @@ def _opened(source: ImageSource, limits: ImageLimits) -> Iterator[BinaryIO]:
     if isinstance(source, ImageBytes):
         yield BytesIO(_decoded(source))
         return
+    if isinstance(source, ImageUrl):
+        yield BytesIO(_fetched(source, limits))
+        return
     with _open_regular(source) as file:
         num_bytes = os.fstat(file.fileno()).st_size
         if num_bytes > limits.max_bytes:
@@ -169,6 +211,13 @@ def _decoded(source: ImageBytes) -> bytes:
         return base64.b64decode("".join(source.uri.partition(",")[2].split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise ImageRefused(f"{_name(source)} is not valid base64 ({error}): encode it again") from error
+
+
+def _fetched(source: ImageUrl, limits: ImageLimits) -> bytes:
+    try:
+        return fetch(source.url, limits.url_hosts, max_bytes=limits.max_bytes)
+    except FetchRefused as refusal:
+        raise ImageRefused(f"{_name(source)}: {refusal}") from refusal
 
 
 def _open_regular(source: ImageFile) -> BinaryIO:
@@ -225,12 +274,25 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     image.load()
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I;16"):
-        samples = np.asarray(upright).astype(np.uint32)
-        upright = Image.fromarray(((samples + 128) // 257).astype(np.uint8))
+        upright = _eight_bits(upright, clear=image.info.get("transparency"), inverted=_zero_is_white(image))
     if upright.has_transparency_data:
         layers = upright.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert("RGB")
     return upright.convert("RGB")
+
+
+def _eight_bits(image: Image.Image, *, clear: int | None, inverted: bool) -> Image.Image:
+    """16-bit grey scaled to 8, its transparent value white; Pillow 13 does neither, nor does it turn an inverted scale around."""
+    samples = np.asarray(image).astype(np.uint32)
+    if inverted:
+        samples = 65535 - samples
+    if clear is not None:
+        samples[samples == clear] = 65535
+    return Image.fromarray(((samples + 128) // 257).astype(np.uint8))
+
+
+def _zero_is_white(image: Image.Image) -> bool:
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0
 
 
 def _too_many_bytes(name: str, num_bytes: int, limits: ImageLimits) -> str:
@@ -238,7 +300,9 @@ def _too_many_bytes(name: str, num_bytes: int, limits: ImageLimits) -> str:
 
 
 def _name(source: ImageSource) -> str:
-    return f"image {source.path}" if isinstance(source, ImageFile) else f"image {source.uri[:40]}..."
+    if isinstance(source, ImageBytes):
+        return f"image {source.uri[:40]}..."
+    return f"image {source.path}" if isinstance(source, ImageFile) else f"image {_short(source.url)}"
 
 
 def _short(reference: str) -> str:

@@ -78,7 +78,7 @@ def join_visions(visions: list[Vision]) -> Vision | None:
     if len(visions) < 2:
         return visions[0] if visions else None
     return Vision(
-        pixel_values=torch.cat([vision.pixel_values for vision in visions]),
+        patches=torch.cat([vision.patches for vision in visions]),
         grid_thw=torch.cat([vision.grid_thw for vision in visions]),
     )
 

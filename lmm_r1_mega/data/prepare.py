@@ -168,4 +168,5 @@ def image_limits(file: Path, settings: DataSettings) -> ImageLimits:
         roots=settings.image_roots,
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,
+        url_hosts=settings.url_hosts,
     )

@@ -19,6 +19,7 @@ from jinja2 import TemplateError
 from PIL.Image import Image
 
 from lmm_r1_mega.data.chat import Turn
+from lmm_r1_mega.data.patches import PixelScale
 from lmm_r1_mega.data.rope import VisionSpec
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Vision
@@ -78,6 +79,16 @@ class Processor:
         return {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
 
     @cached_property
+    def pixel_scale(self) -> PixelScale:
+        """How the vision tower's numbers come from the patches of `vision`."""
+        return _pixel_scale(self._image_processor)
+
+    @property
+    def token_bytes(self) -> int:
+        """Memory of one image token's patches."""
+        return 3 * (self.spec.merge_size * self._image_processor.patch_size) ** 2
+
+    @cached_property
     def forbidden_ids(self) -> tuple[int, ...]:
         """Tokens that a response must not contain: vision tokens and special ones, save those that end it."""
         spec = self.spec
@@ -128,9 +139,10 @@ class Processor:
         return self._image_processor.get_number_of_image_patches(height, width, {}) // self.spec.merge_size**2
 
     def vision(self, image: Image) -> Vision:
-        """Patches of one RGB image."""
-        features = self._image_processor(images=[image], return_tensors="pt")
-        return Vision(pixel_values=features["pixel_values"], grid_thw=features["image_grid_thw"])
+        """Patches of one RGB image, resized within the bounds."""
+        features = self._image_processor(images=[image], do_rescale=False, do_normalize=False, return_tensors="pt")
+        frames = features["pixel_values"].unflatten(1, (3, self.pixel_scale.frames, -1))  # all the same
+        return Vision(patches=frames[:, :, 0].flatten(1).contiguous(), grid_thw=features["image_grid_thw"])
 
     def expand(self, token_ids: Items[int], counts: Items[int]) -> tuple[int, ...]:
         """Repeat the i-th image token `counts[i]` times.
@@ -162,6 +174,23 @@ class Processor:
         low, high = self.image_settings["min_pixels"], self.image_settings["max_pixels"]
         if low > high:
             raise ValueError(f"data.min_pixels {low} is above data.max_pixels {high}: lower the first, or raise the second")
+
+
+def load_pixel_scale(model_path: Path | str) -> PixelScale:
+    """`Processor.pixel_scale` of a Hugging Face folder, for whoever needs nothing else of its processor."""
+    make_torchvision_importable()
+    from transformers import AutoImageProcessor
+
+    return _pixel_scale(AutoImageProcessor.from_pretrained(model_path, local_files_only=True, trust_remote_code=False))
+
+
+def _pixel_scale(image_processor: Any) -> PixelScale:
+    return PixelScale(
+        mean=tuple(image_processor.image_mean),
+        std=tuple(image_processor.image_std),
+        factor=image_processor.rescale_factor,
+        frames=image_processor.temporal_patch_size,
+    )
 
 
 def _content(turn: Turn) -> str | list[dict[str, str]]:

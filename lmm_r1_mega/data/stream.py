@@ -1,10 +1,13 @@
-"""Endless prompts and demonstrations out of data files, from any position on."""
+"""Endless prompts and demonstrations out of data files, from any position on; the next ones are built while these are used."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from lmm_r1_mega.config import DataSettings
@@ -15,10 +18,16 @@ from lmm_r1_mega.data.order import Order
 from lmm_r1_mega.data.prepare import Entry
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.prompts import check_names
-from lmm_r1_mega.errors import BadData
+from lmm_r1_mega.data.threads import Threads
+from lmm_r1_mega.errors import BadData, ProcessLost
 from lmm_r1_mega.schema import Prompt
 
 Item = TypeVar("Item")
+
+AHEAD_BYTES = 256 * 2**20
+"""Pictures of rows that are built and not yet taken."""
+ROW_LIMIT_S = 300.0
+"""Time that one row may take to be built once its turn has come."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +45,33 @@ class StreamPosition:
     """How the order depends on the settings: another mixing has other rows at the same place."""
 
 
-class _RowStream(Generic[Item]):
-    """Rows of `data.train` in the order of the seed, each built when it is taken."""
+@dataclass(frozen=True)
+class _Begun(Generic[Item]):
+    """A row that a thread builds or has built."""
 
-    def __init__(self, loaded: list[Loaded], settings: DataSettings, build: Callable[[Entry], Item], *, seed: int) -> None:
+    entry: Entry
+    num_bytes: int
+    item: Future[Item]
+
+
+class _RowStream(Generic[Item]):
+    """Rows of `data.train` in the order of the seed.
+
+    Threads build ahead of what is taken, by as many rows as were taken last and some `AHEAD_BYTES` of pictures. Nobody sees it: a
+    row that cannot be built is noted, and the position moves, when its turn comes.
+    """
+
+    def __init__(
+        self, loaded: list[Loaded], settings: DataSettings, builder: Builder, build: Callable[[Entry], Item], *, seed: int
+    ) -> None:
+        """`build` is a method of `builder`."""
         self.bad_rows = [bad for file in loaded for bad in file.bad_rows]
         """Rows that were left out, those found while training at the end."""
         refuse_bad_rows(self.bad_rows, settings)
         self._settings = settings
-        self._build = build
+        self._builder, self._build = builder, build
+        self._threads = Threads(settings.image_workers)
+        self._begun: deque[_Begun[Item]] = deque()
         self._pools = _pools([file.entries for file in loaded], settings)
         self._digest = _rows_digest(self._pools)
         self._mixing = _describe_mixing(settings)
@@ -67,21 +94,22 @@ class _RowStream(Generic[Item]):
     def take(self, count: int) -> list[Item]:
         """The next rows. One whose image turns out to be unreadable is left out and joins `bad_rows`.
 
-        Raises: BadData where no row can be built any more.
+        Raises: BadData where no row can be built any more, ProcessLost where one is not built in time.
         """
         items: list[Item] = []
         failures = 0
         while len(items) < count:
-            pool, index = self._order.visit(self._visited)
+            self._begin(count - len(items))
+            begun = self._begun.popleft()
             self._visited += 1
-            entry = self._pools[pool][index]
             try:
-                items.append(self._build(entry))
+                items.append(self._built(begun))
             except ImageRefused as refusal:
-                note_unreadable(entry, refusal, self.bad_rows)
+                note_unreadable(begun.entry, refusal, self.bad_rows)
                 failures += 1
                 if failures > 2 * len(self):
                     raise BadData(f"no image of data.train can be read any more, the last: {refusal}") from refusal
+        self._begin(count)
         return items
 
     def position(self) -> StreamPosition:
@@ -106,7 +134,27 @@ class _RowStream(Generic[Item]):
             )
         self._restart(position.seed, visited=position.epoch * len(self) + position.index)
 
+    def _begin(self, count: int) -> None:
+        """Have the next `count` rows built, or as many as there is memory for."""
+        num_bytes = sum(begun.num_bytes for begun in self._begun)
+        while len(self._begun) < count and (num_bytes < AHEAD_BYTES or not self._begun):
+            pool, index = self._order.visit(self._visited + len(self._begun))
+            entry = self._pools[pool][index]
+            begun = _Begun(entry, self._builder.num_bytes(entry), self._threads.submit(partial(self._build, entry)))
+            self._begun.append(begun)
+            num_bytes += begun.num_bytes
+
+    def _built(self, begun: _Begun[Item]) -> Item:
+        if wait([begun.item], timeout=ROW_LIMIT_S).not_done:
+            raise ProcessLost(
+                f"row {begun.entry.row.id} was not built within {ROW_LIMIT_S:.0f} s: look whether the disk of its images answers"
+            )
+        return begun.item.result()
+
     def _restart(self, seed: int, *, visited: int) -> None:
+        for begun in self._begun:
+            begun.item.cancel()
+        self._begun.clear()
         sizes = tuple(len(pool) for pool in self._pools)
         self._order = Order(sizes, weights=self._settings.probabilities or (1.0,), seed=seed, shuffle=self._settings.shuffle)
         self._seed = seed
@@ -120,7 +168,8 @@ class PromptStream(_RowStream[Prompt]):
         """Raises: ValueError where a file cannot be read, has no usable row, or a bad row is refused."""
         _check_files(settings)
         loaded = [load_entries(path, settings, processor, purpose="prompts") for path in settings.train]
-        super().__init__(loaded, settings, Builder(processor, settings).prompt, seed=seed)
+        builder = Builder(processor, settings)
+        super().__init__(loaded, settings, builder, builder.prompt, seed=seed)
 
 
 class DemonstrationStream(_RowStream[Demonstration]):
@@ -130,7 +179,8 @@ class DemonstrationStream(_RowStream[Demonstration]):
         """Raises: ValueError where a file cannot be read, has no usable row, or a bad row is refused."""
         _check_files(settings)
         loaded = [load_entries(path, settings, processor, purpose="demonstrations", max_tokens=max_tokens) for path in settings.train]
-        super().__init__(loaded, settings, Builder(processor, settings).demonstration, seed=seed)
+        builder = Builder(processor, settings)
+        super().__init__(loaded, settings, builder, builder.demonstration, seed=seed)
 
 
 def _check_files(settings: DataSettings) -> None:

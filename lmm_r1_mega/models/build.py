@@ -9,6 +9,7 @@ from lmm_r1_mega.config import LayoutSettings, ModelSettings
 from lmm_r1_mega.convert.hf_folder import HFReader
 from lmm_r1_mega.convert.qwen2_5_vl import OUTPUT
 from lmm_r1_mega.convert.shape import read_shape
+from lmm_r1_mega.data.processor import load_pixel_scale
 from lmm_r1_mega.models.device import training_device
 from lmm_r1_mega.models.freeze import freeze
 from lmm_r1_mega.models.load import load_hf_weights, plan_of
@@ -30,7 +31,7 @@ def build_model(hf_path: Path, *, model: ModelSettings, layout: LayoutSettings, 
     config = transformer_config(shape, model=model, layout=layout)
     stage = Qwen2_5_VL(config, shape, padded_vocab=padded_vocab, tied=shape.tied and role == "policy")
     if stage.pre_process:
-        stage.attach_tower(build_tower(hf_path, dtype=config.params_dtype))
+        stage.attach_tower(build_tower(hf_path, dtype=config.params_dtype), load_pixel_scale(hf_path))
     if role == "critic" and stage.post_process:
         stage.output_layer = ValueHead(config)
     stage.to(training_device())

@@ -11,6 +11,7 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor
 
 from lmm_r1_mega.convert.shape import ModelShape
+from lmm_r1_mega.data.patches import PixelScale
 from lmm_r1_mega.models.attention import describe_row
 from lmm_r1_mega.models.device import training_device
 from lmm_r1_mega.models.specs import decoder_spec
@@ -35,15 +36,15 @@ class Qwen2_5_VL(GPTModel):
         )
         self.shape = shape
 
-    def attach_tower(self, tower: torch.nn.Module) -> None:
-        """Give the first stage its vision tower.
+    def attach_tower(self, tower: torch.nn.Module, pixel_scale: PixelScale) -> None:
+        """Give the first stage its vision tower and what makes the tower's numbers out of a picture's bytes.
 
         Every tensor rank works out the same gradients for it; their mean keeps the copies equal where kernels do not repeat
         bit for bit.
         """
         for parameter in tower.parameters():
             parameter.average_gradients_across_tp_domain = True
-        self.visual = tower
+        self.visual, self._pixel_scale = tower, pixel_scale
 
     def forward(self, row: Row) -> Tensor:
         """Hidden states [tokens / tp, 1, hidden] for the next stage; from the last one logits [tokens, padded_vocab / tp],
@@ -81,7 +82,7 @@ class Qwen2_5_VL(GPTModel):
         """The chosen features of the row's images at its image tokens; the tower sees each distinct image once."""
         if len(places) != len(chosen):
             raise ValueError(f"a row has {len(places)} image tokens for {len(chosen)} image features: its ids and grids disagree")
-        pixels = vision.pixel_values.to(device=embedded.device, dtype=self.config.params_dtype)
+        pixels = self._pixel_scale.pixel_values(vision.patches.to(embedded.device)).to(self.config.params_dtype)
         features = self.visual(pixels, grid_thw=vision.grid_thw.to(embedded.device)).pooler_output
         return embedded.index_copy(0, places, features.index_select(0, chosen).to(embedded.dtype))
 

@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lmm_r1_mega.convert.hf_folder import HFReader
+from lmm_r1_mega.data.patches import pictures
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.models.device import resolve_precision
 from lmm_r1_mega.schema import Sample, Vision
@@ -136,27 +137,33 @@ class _Vision:
         self.max_tokens: int = text.max_position_embeddings
 
     def encode(self, sample: Sample) -> list[int]:
-        images = sample.prompt.images
         [end, *_] = self._processor.eos_ids
         [ids] = self._processor.encode([_text(sample, "")])
         if sample.completion.finish_reason == "stop":
             ids = [*ids, end]
-        return list(self._processor.expand(ids, [self._processor.num_image_tokens(*image.size) for image in images]))
+        return list(
+            self._processor.expand(ids, [count for one in self._visions(sample) for count in self._processor.spec.num_tokens(one.grid_thw)])
+        )
 
     def forward(self, rows: list[list[int]], samples: list[Sample], device: torch.device) -> Float[Tensor, "samples"]:
         ids, mask = _padded(rows, self._processor.eos_ids[0], device)
-        seen = [self._processor.vision(image) for sample in samples for image in sample.prompt.images]
+        seen = [one for sample in samples for one in self._visions(sample)]
         kinds = (ids == self._processor.spec.image_token_id).int()
-        hidden = self.module(input_ids=ids, attention_mask=mask, mm_token_type_ids=kinds, use_cache=False, **_pictures(seen, device))
+        hidden = self.module(input_ids=ids, attention_mask=mask, mm_token_type_ids=kinds, use_cache=False, **self._pictures(seen, device))
         last = hidden.last_hidden_state[torch.arange(len(rows), device=device), mask.sum(dim=1) - 1]
         return torch.nn.functional.linear(last.float(), self.module.value_head)[:, 0]
 
+    def _visions(self, sample: Sample) -> list[Vision]:
+        """The sample's images as this model's own processor resizes them."""
+        vision = sample.prompt.vision
+        images = pictures(vision, merge_size=self._processor.spec.merge_size) if vision is not None else []
+        return [self._processor.vision(image) for image in images]
 
-def _pictures(seen: list[Vision], device: torch.device) -> dict[str, Tensor]:
-    if not seen:
-        return {}
-    pixels, grids = torch.cat([one.pixel_values for one in seen]), torch.cat([one.grid_thw for one in seen])
-    return {"pixel_values": pixels.to(device), "image_grid_thw": grids.to(device)}
+    def _pictures(self, seen: list[Vision], device: torch.device) -> dict[str, Tensor]:
+        if not seen:
+            return {}
+        patches, grids = torch.cat([one.patches for one in seen]), torch.cat([one.grid_thw for one in seen])
+        return {"pixel_values": self._processor.pixel_scale.pixel_values(patches.to(device)), "image_grid_thw": grids.to(device)}
 
 
 def _text(sample: Sample, end: str | None) -> str:

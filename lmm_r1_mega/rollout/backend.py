@@ -15,6 +15,7 @@ from vllm.logprobs import FlatLogprobs
 from vllm.sampling_params import RequestOutputKind
 
 from lmm_r1_mega.config import RolloutSettings
+from lmm_r1_mega.data.patches import pictures
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.rollout.environment import has_gpu
 from lmm_r1_mega.rollout.plugin import register
@@ -62,10 +63,12 @@ def _host_arguments(settings: RolloutSettings, max_model_len: int) -> dict[str, 
     }
 
 
-def request(prompt: Prompt) -> dict[str, Any]:
+def request(prompt: Prompt, *, merge_size: int) -> dict[str, Any]:
     """A prompt as vLLM takes it: unexpanded ids and images."""
-    images = {"multi_modal_data": {"image": list(prompt.images)}} if prompt.images else {}
-    return {"prompt_token_ids": list(prompt.token_ids), **images}
+    ids = {"prompt_token_ids": list(prompt.token_ids)}
+    if prompt.vision is None:
+        return ids
+    return ids | {"multi_modal_data": {"image": pictures(prompt.vision, merge_size=merge_size)}}
 
 
 def sampling_params(sampling: Sampling, *, samples: int, seed: int, processor: Processor) -> SamplingParams:

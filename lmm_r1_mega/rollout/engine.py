@@ -19,7 +19,7 @@ __all__ = ["PromptLimits", "RolloutEngine", "Sampling"]
 
 @dataclass(frozen=True)
 class PromptLimits:
-    """What an engine reserves memory for, and how it resizes images; the data side keeps the same."""
+    """What an engine reserves memory for; the data side keeps the same."""
 
     max_tokens: int
     """Longest prompt, image tokens included."""
@@ -55,7 +55,7 @@ class RolloutEngine:
             dtype=vllm_dtype(precision),
             max_model_len=limits.max_tokens + settings.max_response_tokens,
             limit_mm_per_prompt={"image": max(limits.max_images, 1), "video": 0},
-            mm_processor_kwargs={"size": _image_size(self._processor)},
+            mm_processor_kwargs=image_arguments(self._processor),
             enable_sleep_mode=self._sleeps,
         )
         self._version = 0
@@ -85,7 +85,8 @@ class RolloutEngine:
             self._backend.sampling_params(sampling, samples=samples, seed=request_seed(seed, prompt.id), processor=self._processor)
             for prompt in prompts
         ]
-        outputs = self._backend.generate(self._llm, [self._backend.request(prompt) for prompt in prompts], params)
+        requests = [self._backend.request(prompt, merge_size=self._processor.spec.merge_size) for prompt in prompts]
+        outputs = self._backend.generate(self._llm, requests, params)
         groups = [self._backend.completions(output, processor=self._processor, weight_version=self._version) for output in outputs]
         for prompt, group in zip(prompts, groups, strict=True):
             _check_expansion(prompt, group)
@@ -139,10 +140,10 @@ class RolloutEngine:
             )
 
 
-def _image_size(processor: Processor) -> dict[str, int]:
-    """Bounds of an image's area by the names of transformers' `size`."""
+def image_arguments(processor: Processor) -> dict[str, Any]:
+    """What vLLM's image processor is told: images come resized, and their area has these bounds, for which it reserves memory."""
     bounds = processor.image_settings
-    return {"shortest_edge": bounds["min_pixels"], "longest_edge": bounds["max_pixels"]}
+    return {"do_resize": False, "size": {"shortest_edge": bounds["min_pixels"], "longest_edge": bounds["max_pixels"]}}
 
 
 def _check_prompt(prompt: Prompt, limits: PromptLimits) -> None:
@@ -151,10 +152,9 @@ def _check_prompt(prompt: Prompt, limits: PromptLimits) -> None:
             f"prompt {prompt.id} has {len(prompt.expanded_ids)} tokens, data.max_prompt_tokens is {limits.max_tokens}: "
             f"raise it or leave the prompt out"
         )
-    if len(prompt.images) > limits.max_images:
-        raise ValueError(
-            f"prompt {prompt.id} has {len(prompt.images)} images, the engine was started for {limits.max_images}: raise max_images"
-        )
+    num_images = 0 if prompt.vision is None else len(prompt.vision.grid_thw)
+    if num_images > limits.max_images:
+        raise ValueError(f"prompt {prompt.id} has {num_images} images, the engine was started for {limits.max_images}: raise max_images")
 
 
 def _check_expansion(prompt: Prompt, group: list[Completion]) -> None:
@@ -162,6 +162,5 @@ def _check_expansion(prompt: Prompt, group: list[Completion]) -> None:
     if found != prompt.expanded_ids:
         raise RuntimeError(
             f"vLLM reads prompt {prompt.id} as {len(found)} tokens, the trainer as {len(prompt.expanded_ids)}, or as other ones: "
-            f"both must resize images alike, so data.min_pixels and data.max_pixels must reach the engine, and the model's "
-            f"preprocessor_config.json must be the same"
+            f"the model folder of both must be the same, its preprocessor_config.json too"
         )

@@ -60,7 +60,7 @@ def on_device(row: Row, device: torch.device, *, with_images: bool) -> Row:
     """The row where the model is; only the stage with the vision tower needs the images."""
     vision, image_features = (row.vision, row.image_features) if with_images else (None, None)
     if vision is not None and image_features is not None:
-        vision = Vision(pixel_values=vision.pixel_values.to(device), grid_thw=vision.grid_thw.to(device))
+        vision = Vision(patches=vision.patches.to(device), grid_thw=vision.grid_thw.to(device))
         image_features = image_features.to(device)
     names = ("input_ids", "labels", "position_ids", "loss_mask", "sequence_starts", "borrowed")
     moved = {name: tensor.to(device) for name, tensor in vars(row).items() if name in names}

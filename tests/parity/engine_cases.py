@@ -58,7 +58,7 @@ def _sequence(tokens: int, prompt: int, num_images: int, spec: VisionSpec, gener
         for piece in (torch.tensor([spec.vision_start_token_id]), image, torch.tensor([spec.vision_end_token_id]))
     ]
     images = torch.cat(pieces)
-    patches = torch.randn(int(grids.prod(dim=1).sum()), 3 * 2 * 14 * 14, generator=generator)
+    patches = torch.randint(256, (int(grids.prod(dim=1).sum()), 3 * 14 * 14), generator=generator, dtype=torch.uint8)
     return Sequence(torch.cat([ids[:1], images, ids[1:]]), prompt + len(images), Vision(patches, grids))
 
 

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lmm_r1_mega.convert.hf_shapes import short_name
+from lmm_r1_mega.data.patches import pictures
 from lmm_r1_mega.data.rope import VisionSpec
 from lmm_r1_mega.data.sharing import own_places
 from lmm_r1_mega.schema import Sequence, Vision
@@ -35,7 +36,7 @@ def sequence(spec: VisionSpec, seed: int, *, text: int, grids: list[tuple[int, i
     for (t, h, w), piece in zip(grids, pieces[1:], strict=True):
         ids += [spec.vision_start_token_id, *[spec.image_token_id] * (t * h * w // 4), spec.vision_end_token_id, *piece]
     patches = sum(t * h * w for t, h, w in grids)
-    vision = Vision(torch.randn(patches, 3 * 2 * 14 * 14, generator=noise), torch.tensor(grids)) if grids else None
+    vision = Vision(torch.randint(256, (patches, 3 * 14 * 14), generator=noise, dtype=torch.uint8), torch.tensor(grids)) if grids else None
     return Sequence(torch.tensor(ids), len(ids) // 2, vision)
 
 
@@ -77,13 +78,14 @@ class Oracle:
 
 
 def oracle(path: Path, batches: list[list[Sequence]]) -> Oracle:
-    from transformers import Qwen2_5_VLForConditionalGeneration
+    from transformers import AutoImageProcessor, Qwen2_5_VLForConditionalGeneration
 
+    image_processor = AutoImageProcessor.from_pretrained(path)
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
     noise = torch.Generator().manual_seed(0)
     logprobs, hidden, logit_gradients = [], [], []
     for batch in batches:
-        outputs = [_run(model, item) for item in batch]
+        outputs = [_run(model, image_processor, item) for item in batch]
         places = own_places(batch)
         labels = torch.cat([item.token_ids[-count:] for item, count in zip(batch, places, strict=True)])
         logits = torch.cat([output.logits[0, -count:] for output, count in zip(outputs, places, strict=True)])
@@ -97,8 +99,8 @@ def oracle(path: Path, batches: list[list[Sequence]]) -> Oracle:
     return Oracle(logprobs, hidden, logit_gradients, gradients)
 
 
-def _run(model, item: Sequence):
+def _run(model, image_processor, item: Sequence):
     ids = item.token_ids[None, :-1]
-    images = {} if item.vision is None else {"pixel_values": item.vision.pixel_values, "image_grid_thw": item.vision.grid_thw}
+    images = {} if item.vision is None else image_processor(pictures(item.vision, merge_size=2), do_resize=False, return_tensors="pt")
     kinds = (ids == model.config.image_token_id).int()
     return model(input_ids=ids, attention_mask=torch.ones_like(ids), mm_token_type_ids=kinds, output_hidden_states=True, **images)

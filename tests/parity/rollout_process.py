@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lmm_r1_mega.config import RolloutSettings
+from lmm_r1_mega.data.patches import pictures
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.schema import Completion, Prompt
 
@@ -22,7 +23,7 @@ def text_prompt(processor: Processor) -> Prompt:
     """A prompt without images."""
     text = "<|im_start|>user\nWhat is 7 + 2 + 8 ?<|im_end|>\n<|im_start|>assistant\n"
     ids = tuple(processor.encode([text])[0])
-    return Prompt(id="test:text", source="test", text=text, token_ids=ids, expanded_ids=ids, images=(), vision=None, answer=None)
+    return Prompt(id="test:text", source="test", text=text, token_ids=ids, expanded_ids=ids, vision=None, answer=None)
 
 
 class EngineProcess:
@@ -82,8 +83,9 @@ class Transformers:
     """Log-probabilities of completions by transformers."""
 
     def __init__(self, model: Path, processor: Processor) -> None:
-        from transformers import Qwen2_5_VLForConditionalGeneration
+        from transformers import AutoImageProcessor, Qwen2_5_VLForConditionalGeneration
 
+        self._image_processor = AutoImageProcessor.from_pretrained(model)
         self.model = Qwen2_5_VLForConditionalGeneration.from_pretrained(model, dtype=torch.float32).eval()
         self._forbidden = list(processor.forbidden_ids)
 
@@ -91,7 +93,8 @@ class Transformers:
     def logits(self, prompt: Prompt, completion: Completion) -> Tensor:
         """[response, vocabulary], of every response token's place."""
         ids = torch.tensor([prompt.expanded_ids + completion.response_ids])
-        images = {} if prompt.vision is None else {"pixel_values": prompt.vision.pixel_values, "image_grid_thw": prompt.vision.grid_thw}
+        seen = [] if prompt.vision is None else pictures(prompt.vision, merge_size=2)
+        images = self._image_processor(seen, do_resize=False, return_tensors="pt") if seen else {}
         kinds = (ids == self.model.config.image_token_id).int()
         return self.model(input_ids=ids, mm_token_type_ids=kinds, **images).logits[0, len(prompt.expanded_ids) - 1 : -1]
 

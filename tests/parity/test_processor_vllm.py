@@ -10,14 +10,15 @@ from PIL import Image
 
 from lmm_r1_mega.data.chat import Turn
 from lmm_r1_mega.data.packing import join_visions
+from lmm_r1_mega.data.patches import pictures
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 
 SIZES = [(56, 56), (131, 90), (40, 300), (29, 30)]
-BOUNDS = [{}, {"min_pixels": 84 * 84, "max_pixels": 112 * 84}]
+BOUNDS = [{}, {"min_pixels": 84 * 84, "max_pixels": 112 * 84}, {"min_pixels": 90 * 90, "max_pixels": 90 * 90}]
 
 
-def pictures() -> list[Image.Image]:
+def drawings() -> list[Image.Image]:
     noise = np.random.default_rng(0)
     return [Image.fromarray(noise.integers(0, 256, (height, width, 3), dtype=np.uint8)) for width, height in SIZES]
 
@@ -32,13 +33,15 @@ def vllm_inputs(model: Path, token_ids: list[int], bounds: dict[str, int]) -> tu
     from vllm.multimodal.processing import ProcessorInputs
     from vllm.multimodal.processing.context import TimingContext
 
+    from lmm_r1_mega.rollout.engine import image_arguments
     from lmm_r1_mega.rollout.plugin import register
 
     register()
-    size = {"shortest_edge": bounds["min_pixels"], "longest_edge": bounds["max_pixels"]}
-    config = ModelConfig(str(model), dtype="float32", mm_device_do_normalize=False, mm_processor_kwargs={"size": size})
+    data_side = Processor.load(model, **bounds)
+    vision = join_visions([data_side.vision(drawing) for drawing in drawings()])
+    config = ModelConfig(str(model), dtype="float32", mm_device_do_normalize=False, mm_processor_kwargs=image_arguments(data_side))
     processor = MULTIMODAL_REGISTRY.create_processor(config)
-    items = processor.info.parse_mm_data({"image": pictures()})
+    items = processor.info.parse_mm_data({"image": pictures(vision, merge_size=data_side.spec.merge_size)})
     result = processor.apply(
         ProcessorInputs(prompt=token_ids, mm_data_items=items, hf_processor_mm_kwargs={}), TimingContext(enabled=False)
     )
@@ -55,5 +58,5 @@ def test_vllm_sees_what_the_trainer_sees(tmp_path):
             expanded, patches = child.submit(vllm_inputs, tmp_path, token_ids, processor.image_settings).result(timeout=100)
             counts = [processor.num_image_tokens(*size) for size in SIZES]
             assert tuple(expanded) == processor.expand(token_ids, counts)
-            vision = join_visions([processor.vision(picture) for picture in pictures()])
-            assert torch.equal(vision.pixel_values, torch.from_numpy(patches))
+            vision = join_visions([processor.vision(drawing) for drawing in drawings()])
+            assert torch.equal(processor.pixel_scale.pixel_values(vision.patches), torch.from_numpy(patches))

@@ -1,16 +1,16 @@
 """Reward models against transformers' own forward pass, a sample at a time."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from lmm_r1_mega.data.packing import join_visions
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.models.reward_model import RewardModel, kind_of, token_batches
-from lmm_r1_mega.schema import Completion, Prompt, Sample
+from lmm_r1_mega.schema import Completion, Prompt, Sample, Vision
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model, sum_corpus, train_tokenizer
 from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 
@@ -18,18 +18,15 @@ TURN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
 
 
-def sample(question: str, response: str, *, sizes=(), is_cut=False) -> Sample:
-    images = tuple(Image.effect_noise(size, 90).convert("RGB") for size in sizes)
-    prompt = Prompt(question, "file", TURN.format(PICTURE * len(images) + question), (), (), images, None, None)
+def sample(question: str, response: str, *, num_images: int = 0, vision: Vision | None = None, is_cut=False) -> Sample:
+    prompt = Prompt(question, "file", TURN.format(PICTURE * num_images + question), (), (), vision, None)
     return Sample(prompt, Completion((), (1,), torch.zeros(1), response, "length" if is_cut else "stop", 0))
 
 
 TEXTS = [sample(f"How many? {i} + {i * i}", "so " * (i * 7 % 23) + str(i), is_cut=i % 3 == 0) for i in range(12)]
-PICTURES = [
-    sample("What is it?", "a circle", sizes=[(56, 84)]),
-    sample("And these?", "two " * 9, sizes=[(84, 56), (140, 112)], is_cut=True),
-    *TEXTS[:4],
-    sample("Is it?", "yes", sizes=[(112, 112)]),
+SIZES = [[(56, 84)], [(84, 56), (140, 112)], [(112, 112)]]
+IMAGES = [tuple(Image.effect_noise(size, 90).convert("RGB") for size in sizes) for sizes in SIZES]
+    tuple(Image.effect_noise(size, 90).convert("RGB") for size in sizes) for sizes in ([(56, 84)], [(84, 56), (140, 112)], [(112, 112)])
 ]
 
 
@@ -113,39 +110,52 @@ def test_a_sample_that_is_too_long_has_no_score(classifier):
     assert [one is None for one in found] == [False, True, False]
 
 
+def shown(processor: Processor, images: tuple[Image.Image, ...], question: str, response: str, **more) -> Sample:
+    vision = join_visions([processor.vision(image) for image in images])
+    return sample(question, response, num_images=len(images), vision=vision, **more)
+
+
 @pytest.fixture(scope="module")
-def vision_scores(vision_model) -> list[float]:
-    from transformers import Qwen2_5_VLForConditionalGeneration
+def asked(vision_model) -> list[tuple[tuple[Image.Image, ...], Sample]]:
+    """Samples beside their images."""
+    processor = Processor.load(vision_model)
+    samples = [
+        shown(processor, IMAGES[0], "What is it?", "a circle"),
+        shown(processor, IMAGES[1], "And these?", "two " * 9, is_cut=True),
+        shown(processor, IMAGES[2], "Is it?", "yes"),
+    ]
+    return [*zip(IMAGES, samples, strict=True), *(((), text) for text in TEXTS[:4])]
+
+
+@pytest.fixture(scope="module")
+def vision_scores(vision_model, asked) -> list[float]:
+    from transformers import AutoImageProcessor, Qwen2_5_VLForConditionalGeneration
 
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(vision_model, dtype=torch.float32).eval()
     head = load_file(vision_model / "model.safetensors")["score.weight"]
-    processor, found = Processor.load(vision_model), []
-    for one in PICTURES:
+    image_processor, processor, found = AutoImageProcessor.from_pretrained(vision_model), Processor.load(vision_model), []
+    for images, one in asked:
         text = one.prompt.text + one.completion.text + ("" if one.completion.finish_reason == "length" else "<|im_end|>")
-        seen = [processor.vision(image) for image in one.prompt.images]
+        seen = dict(image_processor(list(images), return_tensors="pt")) if images else {}
         [ids] = processor.encode([text])
-        ids = torch.tensor([processor.expand(ids, [int(v.grid_thw.prod()) // 4 for v in seen])])
-        images = (
-            {"pixel_values": torch.cat([v.pixel_values for v in seen]), "image_grid_thw": torch.cat([v.grid_thw for v in seen])}
-            if seen
-            else {}
-        )
+        counts = [int(grid.prod()) // 4 for grid in seen.get("image_grid_thw", [])]
+        ids = torch.tensor([processor.expand(ids, counts)])
         kinds = (ids == model.config.image_token_id).int()
         with torch.no_grad():
-            hidden = model(input_ids=ids, mm_token_type_ids=kinds, output_hidden_states=True, **images).hidden_states[-1]
+            hidden = model(input_ids=ids, mm_token_type_ids=kinds, output_hidden_states=True, **seen).hidden_states[-1]
         found.append((hidden[0, -1] @ head[0]).item())
     return found
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 100_000])
-def test_a_vision_model_with_a_value_head_sees_the_pictures(vision_model, vision_scores, batch_tokens):
-    close(RewardModel(vision_model, precision="fp32", batch_tokens=batch_tokens).scores(PICTURES), vision_scores)
+def test_a_vision_model_with_a_value_head_sees_the_pictures(vision_model, asked, vision_scores, batch_tokens):
+    close(RewardModel(vision_model, precision="fp32", batch_tokens=batch_tokens).scores([one for _, one in asked]), vision_scores)
 
 
 def test_another_picture_gets_another_score(vision_model):
-    model = RewardModel(vision_model, precision="fp32", batch_tokens=1000)
-    white = replace(PICTURES[0], prompt=replace(PICTURES[0].prompt, images=(Image.new("RGB", (56, 84), "white"),)))
-    [first, second] = model.scores([PICTURES[0], white])
+    model, processor = RewardModel(vision_model, precision="fp32", batch_tokens=1000), Processor.load(vision_model)
+    white = Image.new("RGB", IMAGES[0][0].size, "white")
+    [first, second] = model.scores([shown(processor, images, "What is it?", "a circle") for images in (IMAGES[0], (white,))])
     assert abs(first - second) > 1e-3
 
 

@@ -71,7 +71,7 @@ def prompts(processor) -> list[Prompt]:
 
 def _prompt(processor: Processor, name: str, text: str, sizes: list[tuple[int, int]]) -> Prompt:
     noise = np.random.default_rng(len(sizes))
-    images = tuple(Image.fromarray(noise.integers(0, 255, (height, width, 3), dtype=np.uint8)) for width, height in sizes)
+    images = [Image.fromarray(noise.integers(0, 255, (height, width, 3), dtype=np.uint8)) for width, height in sizes]
     rendered = f"<|im_start|>user\n{'<|vision_start|><|image_pad|><|vision_end|>' * len(images)}{text}<|im_end|>\n<|im_start|>assistant\n"
     ids = processor.encode([rendered])[0]
     return Prompt(
@@ -80,7 +80,6 @@ def _prompt(processor: Processor, name: str, text: str, sizes: list[tuple[int, i
         text=rendered,
         token_ids=tuple(ids),
         expanded_ids=processor.expand(ids, [processor.num_image_tokens(*size) for size in sizes]),
-        images=images,
         vision=join_visions([processor.vision(image) for image in images]) if images else None,
         answer=None,
     )
@@ -245,7 +244,9 @@ def test_a_prompt_that_is_too_long_is_named(fresh, prompts):
 
 def test_a_prompt_with_too_many_images_is_named(fresh, prompts):
     with pytest.raises(ValueError, match="file:many has 3 images"):
-        fresh.generate([replace(prompts[1], id="file:many", images=prompts[1].images * 3)], samples=1, sampling=SAMPLING, seed=0)
+        fresh.generate(
+            [replace(prompts[1], id="file:many", vision=join_visions([prompts[1].vision] * 3))], samples=1, sampling=SAMPLING, seed=0
+        )
 
 
 def test_a_prompt_that_the_trainer_expands_otherwise_is_named(fresh, prompts):

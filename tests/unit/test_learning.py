@@ -24,7 +24,7 @@ from lmm_r1_mega.learning import (
 from lmm_r1_mega.schema import Completion, PolicyUpdate, Prompt, Sample, Score, Scored, UpdateReport
 from lmm_r1_mega.settings import parse_tree
 
-PROMPT = Prompt("p:0", "p", "text", (1, 2), (1, 2), (), None, "3")
+PROMPT = Prompt("p:0", "p", "text", (1, 2), (1, 2), None, "3")
 
 
 def scored(length, reward, *, invalid=None, finish="stop"):

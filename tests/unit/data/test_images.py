@@ -89,7 +89,7 @@ class TestLocate:
     @pytest.mark.parametrize(
         ("reference", "message"),
         [
-            ("https://example.org/x.png", "not fetched from URLs: download it"),
+            ("https://example.org/x.png", "not fetched from URLs: download it, or list its host in data.url_hosts"),
             ("http://localhost/x.png", "not fetched from URLs"),
             ("s3://bucket/x.png", "not fetched from URLs"),
             ("file://host/x.png", "must read file:///absolute/path"),

@@ -17,7 +17,7 @@ def text(ids: list[int], prompt_length: int) -> Sequence:
 
 def with_image(before: list[int], grid: list[int], after: list[int], prompt_length: int) -> Sequence:
     patches = grid[0] * grid[1] * grid[2]
-    vision = Vision(pixel_values=torch.arange(patches * 3.0).reshape(patches, 3), grid_thw=torch.tensor([grid]))
+    vision = Vision(patches=torch.arange(patches * 3, dtype=torch.uint8).reshape(patches, 3), grid_thw=torch.tensor([grid]))
     ids = [*before, START, *[IMAGE] * (patches // 4), END, *after]
     return Sequence(token_ids=torch.tensor(ids), prompt_length=prompt_length, vision=vision)
 
@@ -45,7 +45,7 @@ def test_an_image_between_texts_worked_by_hand():
         [0, 0, 1, 2, 3, 2, 3, 4, 5],
     ]
     assert row.sequence_starts.tolist() == [0, 1, 9]
-    assert torch.equal(row.vision.pixel_values, picture.vision.pixel_values)
+    assert torch.equal(row.vision.patches, picture.vision.patches)
     assert row.vision.grid_thw.tolist() == [[1, 4, 4]]
 
 
@@ -53,7 +53,7 @@ def test_images_of_all_sequences_in_the_order_of_their_tokens():
     first, second = with_image([1], [1, 2, 4], [8, 9], 6), with_image([], [1, 4, 2], [7, 6], 5)
     row = pack([first, text([1, 2], 1), second], spec=SPEC)
     assert row.vision.grid_thw.tolist() == [[1, 2, 4], [1, 4, 2]]
-    assert torch.equal(row.vision.pixel_values, torch.cat([first.vision.pixel_values, second.vision.pixel_values]))
+    assert torch.equal(row.vision.patches, torch.cat([first.vision.patches, second.vision.patches]))
 
 
 def test_sequences_that_share_a_picture_share_its_features():

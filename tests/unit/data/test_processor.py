@@ -8,7 +8,8 @@ from PIL import Image
 
 from lmm_r1_mega.data.chat import Turn
 from lmm_r1_mega.data.packing import join_visions
-from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.patches import pictures
+from lmm_r1_mega.data.processor import Processor, load_pixel_scale
 
 SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
 
@@ -56,7 +57,7 @@ def test_ids_and_patches_equal_those_of_transformers(processor, transformers_pro
     counts = [processor.num_image_tokens(*size) for size in sizes]
     assert list(processor.expand(processor.encode([text])[0], counts)) == expected["input_ids"][0].tolist()
     if images:
-        assert torch.equal(vision.pixel_values, expected["pixel_values"])
+        assert torch.equal(processor.pixel_scale.pixel_values(vision.patches), expected["pixel_values"])
         assert torch.equal(vision.grid_thw, expected["image_grid_thw"])
         assert processor.spec.num_tokens(vision.grid_thw) == counts
 
@@ -71,6 +72,23 @@ def test_texts_are_encoded_whole_whatever_the_folder_says(processor, model_folde
     assert Processor.load(tmp_path / "model").encode(texts) == processor.encode(texts)
     assert [len(ids) for ids in processor.encode(texts)] == [9, 0, 3]
     assert processor.encode([]) == []
+
+
+def test_every_byte_becomes_the_number_that_transformers_makes_of_it(processor, transformers_processor):
+    """All 256 bytes of each colour, the colours unlike one another."""
+    ramp = np.arange(56 * 56 * 3).reshape(56, 56, 3) * 85 % 256
+    image = Image.fromarray(ramp.astype(np.uint8))
+    assert all(len(np.unique(ramp[..., colour])) == 256 for colour in range(3))
+    expected = transformers_processor.image_processor([image], return_tensors="pt")["pixel_values"]
+    assert torch.equal(processor.pixel_scale.pixel_values(processor.vision(image).patches), expected)
+
+
+def test_pictures_come_back_out_of_their_patches(processor):
+    """Sizes that nothing resizes."""
+    drawn = [noise(112, 56, seed=1), noise(28, 140, seed=2)]
+    vision = join_visions([processor.vision(image) for image in drawn])
+    back = pictures(vision, merge_size=processor.spec.merge_size)
+    assert [np.asarray(image).tolist() for image in back] == [np.asarray(image).tolist() for image in drawn]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (4000, 30), (56, 56), (111, 113), (640, 480)])
@@ -143,7 +161,8 @@ def test_a_folder_as_save_pretrained_of_a_whole_processor_writes_it(transformers
     again = Processor.load(tmp_path)
     assert not (tmp_path / "preprocessor_config.json").exists()
     assert again.image_settings == processor.image_settings
-    assert torch.equal(again.vision(noise(70, 90)).pixel_values, processor.vision(noise(70, 90)).pixel_values)
+    assert torch.equal(again.vision(noise(70, 90)).patches, processor.vision(noise(70, 90)).patches)
+    assert again.pixel_scale == processor.pixel_scale == load_pixel_scale(tmp_path)
 
 
 def test_the_template_that_transformers_4_wrote_for_the_processor_goes_first(model_folder, tmp_path):

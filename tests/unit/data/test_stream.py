@@ -1,8 +1,8 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.build import Pictures
@@ -44,20 +44,24 @@ class TestPrompts:
         assert prompt.token_ids.count(image_token) == 2
         assert prompt.expanded_ids == processor.expand(prompt.token_ids, [6, 4])
         assert prompt.vision.grid_thw.tolist() == [[1, 6, 4], [1, 4, 4]]
-        expected = [processor.vision(image).pixel_values for image in prompt.images]
-        assert torch.equal(prompt.vision.pixel_values, torch.cat(expected))
-        assert [image.size for image in prompt.images] == [(56, 84), (56, 56)]
+        expected = [processor.vision(Image.open(path)).patches for path in paths]
+        assert torch.equal(prompt.vision.patches, torch.cat(expected))
 
     def test_text_has_no_vision_and_is_not_expanded(self, processor, numbers):
         [prompt] = PromptStream(DataSettings(train=(numbers,), shuffle=False), processor, seed=0).take(1)
-        assert (prompt.vision, prompt.images, prompt.answer) == (None, (), 0)
+        assert (prompt.vision, prompt.answer) == (None, 0)
         assert prompt.expanded_ids == prompt.token_ids
 
-    def test_prompts_of_one_picture_share_its_patches(self, processor, picture, write_rows):
-        picture("a.png")
-        path = write_rows(asked("1 ?", image="a.png"), asked("2 ?", image="./a.png"))
-        first, second = PromptStream(DataSettings(train=(path,)), processor, seed=0).take(2)
-        assert first.vision is second.vision
+    def test_prompts_of_one_picture_share_its_patches_whatever_its_name(self, processor, picture, write_rows):
+        picture("copy.png").write_bytes(picture("a.png").read_bytes())
+        picture("other.png", seed=1)
+        names = ["a.png", "./a.png", "copy.png", "other.png"]
+        stream = PromptStream(
+            DataSettings(train=(write_rows(*(asked("?", image=name) for name in names)),), shuffle=False), processor, seed=0
+        )
+        first, *same, other = [prompt.vision for prompt in stream.take(4)]
+        assert all(vision is first for vision in same)
+        assert not torch.equal(first.patches, other.patches)
 
     def test_the_system_prompt_of_the_settings(self, processor, numbers):
         settings = DataSettings(train=(numbers,), system_prompt="Think.")
@@ -269,10 +273,8 @@ def test_many_pictures_do_not_stay_in_memory(processor, picture):
     paths = [picture(f"{number}.png", seed=number) for number in range(6)]
     limits = ImageLimits(paths[0].parent, (), 2**20, 2**20)
     sources = [locate_image(path.name, limits) for path in paths]
-    one = Pictures(processor).get(sources[0], limits).num_bytes
-    assert one == 16 * 1176 * 4 + 56 * 56 * 3
-    pictures = Pictures(processor, capacity_bytes=3 * one)
+    pictures = Pictures(processor, capacity_bytes=3 * 56 * 56 * 3)
     kept = [pictures.get(source, limits) for source in sources]
     pairs = list(zip(sources, kept, strict=True))
     assert [pictures.get(source, limits) is before for source, before in reversed(pairs)] == [True] * 3 + [False] * 3
-    assert all(np.array_equal(pictures.get(source, limits).image, before.image) for source, before in pairs)
+    assert all(torch.equal(pictures.get(source, limits).patches, before.patches) for source, before in pairs)

@@ -1,0 +1,150 @@
+"""Memory of the way of pictures, from their files to packed rows: `python benchmarks/data_memory.py`.
+
+Prompts with a picture of a million pixels each are taken from a stream and sent to a process that stands for a rollout engine; then
+all their samples are sent, as `Trainers` sends them, to processes that stand for trainer ranks, which pack every row and make the
+vision tower's numbers of it. Everything is the run's own but for the model. The next step's prompts are being built meanwhile.
+
+One line of JSON: the largest sum of the proportional set sizes of this process and all below it (Ray's daemons among them), and what
+they had before the first picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from PIL import Image
+
+from lmm_r1_mega.cluster.pictures import ray, share  # Ray is imported after what it reads is settled
+from lmm_r1_mega.cluster.session import ray_session
+from lmm_r1_mega.config import ClusterSettings, DataSettings
+from lmm_r1_mega.data.balance import assign_rows
+from lmm_r1_mega.data.packing import num_places, pack
+from lmm_r1_mega.data.patches import PixelScale, pictures
+from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.rope import VisionSpec
+from lmm_r1_mega.data.stream import PromptStream
+from lmm_r1_mega.schema import Prompt, Sequence
+from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+
+RESPONSE_TOKENS, ROW_TOKENS = 256, 8192
+
+
+class Peak:
+    """Watches the memory of this process and all below it."""
+
+    def __init__(self) -> None:
+        self.largest = 0
+        self._ended = threading.Event()
+        self._watch = threading.Thread(target=self._look, daemon=True)
+        self._watch.start()
+
+    def end(self) -> int:
+        """Bytes at the worst moment that was looked at."""
+        self._ended.set()
+        self._watch.join()
+        return self.largest
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.2):
+            self.largest = max(self.largest, memory())
+
+
+def memory() -> int:
+    """Bytes, shared ones divided among those that share them."""
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return sum(_pss(process) for process in processes)
+
+
+def _pss(process: psutil.Process) -> int:
+    try:
+        return process.memory_full_info().pss
+    except psutil.Error:  # it has ended
+        return 0
+
+
+@ray.remote(num_cpus=0.01)
+class Engine:
+    """Makes of the prompts what vLLM is given, one after the other."""
+
+    def generate(self, prompts: list[Prompt], *, merge_size: int) -> int:
+        return sum(image.width * image.height for prompt in prompts for image in pictures(prompt.vision, merge_size=merge_size))
+
+
+@ray.remote(num_cpus=0.01)
+class Rank:
+    """Packs its rows and makes the vision tower's numbers, one row after the other."""
+
+    def pack(self, rows: list[list[Sequence]], *, spec: VisionSpec, scale: PixelScale) -> tuple[int, int]:
+        packed = (pack(sequences, spec=spec) for sequences in rows)
+        sizes = [(len(row.input_ids), len(scale.pixel_values(row.vision.patches))) for row in packed if row.vision is not None]
+        return sum(places for places, _ in sizes), sum(patches for _, patches in sizes)
+
+
+def write_prompts(folder: Path, count: int, *, side: int) -> Path:
+    """Rows with a JPEG of `side` x `side` pixels each, no two alike."""
+    noise = np.random.default_rng(0)
+    rows = []
+    for index in range(count):
+        coarse = Image.fromarray(noise.integers(0, 256, (24, 24, 3), dtype=np.uint8))
+        coarse.resize((side, side)).save(folder / f"{index}.jpg", quality=90)
+        question = [{"type": "image", "image": f"{index}.jpg"}, {"type": "text", "text": "What is this ?"}]
+        rows.append(json.dumps({"message": [{"role": "user", "content": question}], "answer": "1"}) + "\n")
+    path = folder / "prompts.jsonl"
+    path.write_text("".join(rows), encoding="utf-8")
+    return path
+
+
+def step(stream: PromptStream, processor: Processor, *, prompts: int, samples: int, ranks: int, calls: int) -> dict[str, int]:
+    """Takes prompts, sends them to an engine, and their samples to the ranks."""
+    engine, workers = Engine.remote(), [Rank.remote() for _ in range(ranks)]
+    taken = stream.take(prompts)
+    share(prompt.vision for prompt in taken)
+    pixels = ray.get(engine.generate.remote(taken, merge_size=processor.spec.merge_size))
+    response = torch.zeros(RESPONSE_TOKENS, dtype=torch.long)
+    sequences = [
+        Sequence(torch.cat([torch.tensor(prompt.expanded_ids), response]), len(prompt.expanded_ids), prompt.vision)
+        for prompt in taken
+        for _ in range(samples)
+    ]
+    places = [num_places(sequence) for sequence in sequences]
+    assigned = assign_rows(places, places, budget=ROW_TOKENS, num_ranks=ranks)
+    for _ in range(calls):
+        stored = [ray.put([[sequences[index] for index in row] for row in rank]) for rank in assigned]
+        sent = zip(workers, stored, strict=True)
+        found = ray.get([worker.pack.remote(rows, spec=processor.spec, scale=processor.pixel_scale) for worker, rows in sent])
+    return {"pixels": pixels, "places": sum(one for one, _ in found), "tower_patches": sum(other for _, other in found)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--prompts", type=int, default=256)
+    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--side", type=int, default=1008, help="pixels of a picture's side, a multiple of 28")
+    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--calls", type=int, default=1, help="times that the samples are sent")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_tiny_model(folder / "model", TinyShape(hidden=64, layers=1, vision_depth=1))
+        processor = Processor.load(folder / "model", max_pixels=asked.side**2)
+        data = write_prompts(folder, asked.prompts, side=asked.side)
+        stream = PromptStream(DataSettings(train=(data,)), processor, seed=0)
+        with ray_session(ClusterSettings(), num_processes=asked.ranks + 1):
+            before, start = memory(), time.perf_counter()
+            peak = Peak()
+            done = step(stream, processor, prompts=asked.prompts, samples=asked.samples, ranks=asked.ranks, calls=asked.calls)
+            seconds = time.perf_counter() - start
+            figures = {"peak_gib": round(peak.end() / 2**30, 2), "before_gib": round(before / 2**30, 2), "seconds": round(seconds, 1)}
+        print(json.dumps(vars(asked) | done | figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Pictures by reference: in Ray's object store once, whichever messages to whichever processes name them.
+
+A prompt's picture goes to an engine, and with its samples to several ranks, several times a step. Its bytes are copied once, into
+the store; messages carry the reference, and a process that gets one reads the store's memory as it is, read-only. It stays there
+until the driver drops the prompt.
+"""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Iterable
+
+import numpy as np
+import ray
+import torch
+
+from lmm_r1_mega.schema import Vision
+
+_Arrays = tuple[np.ndarray, np.ndarray]
+
+_stored: weakref.WeakKeyDictionary[Vision, ray.ObjectRef] = weakref.WeakKeyDictionary()
+
+
+def share(visions: Iterable[Vision | None]) -> None:
+    """Put pictures into the store that are not in it yet; messages sent after this hold references to them."""
+    ray.util.register_serializer(Vision, serializer=_reference, deserializer=_picture)
+    for vision in visions:
+        if vision is not None and vision not in _stored:
+            _stored[vision] = ray.put(_arrays(vision))
+
+
+def forget() -> None:
+    """Let go of all references: the store that they are to is about to end."""
+    _stored.clear()
+
+
+def _reference(vision: Vision) -> ray.ObjectRef | _Arrays:
+    """What stands for a picture in a message; one that nobody has shared goes along itself."""
+    return _stored.get(vision) or _arrays(vision)
+
+
+def _picture(found: ray.ObjectRef | _Arrays) -> Vision:
+    patches, grid_thw = ray.get(found) if isinstance(found, ray.ObjectRef) else found
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nobody writes into a picture
+        return Vision(torch.from_numpy(patches), torch.from_numpy(grid_thw))
+
+
+def _arrays(vision: Vision) -> _Arrays:
+    return vision.patches.numpy(), vision.grid_thw.numpy()
