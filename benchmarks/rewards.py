@@ -5,7 +5,8 @@
 Prints one JSON line. `answers_per_s_core`: prompts with eight responses each, about half right, gold answers and dresses as in
 `ordinary`, over the processor time of the workers and of the parent; `answers_per_s`: by the clock. `algebra_per_s_core`: the same
 without plain numbers, words and letters. `bombs_s`: what the clock says more where bombs replace 5 % of the responses, `bound_s` what
-it may on a machine with a core a worker: bombs x limit / workers + 10 %. `bombs_core_s`: their processor time. `changed`: other responses whose score is not what it was without bombs.
+it may on a machine with a core a worker: bombs x limit / workers + 10 %. `bombs_core_s`: their processor time. `changed`: other
+responses whose score is not what it was without bombs.
 """
 
 from __future__ import annotations
