@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from lmm_r1_mega.rewards import user_function
 from lmm_r1_mega.rewards.equality import is_correct
-from lmm_r1_mega.rewards.messages import Begun, Job, Plan, Ready, RewardInput, Terms, Verdict
+from lmm_r1_mega.rewards.messages import Begun, Job, Plan, Ready, RewardInput, Verdict
 from lmm_r1_mega.rewards.rules import gold_verdict, judge
 
 PR_SET_PDEATHSIG = 1
@@ -66,9 +66,7 @@ def _work(plan: Plan, descriptor: int, *, follows_timeout: bool) -> NoReturn:
                 connection.send(user_function.call(function, [given for _, given in job.items], path))
                 continue
             for _, given in job.items:
-                with _processor_limit(plan.timeout_s):
-                    verdict = _verdict(job, given, plan.terms)
-                connection.send(verdict)
+                connection.send(_verdict(job, given, plan))
     except ValueError as problem:
         connection.send(Ready(os.getpid(), str(problem)))
     except (EOFError, ConnectionError):
@@ -76,8 +74,9 @@ def _work(plan: Plan, descriptor: int, *, follows_timeout: bool) -> NoReturn:
     os._exit(0)
 
 
-def _verdict(job: Job, given: RewardInput, terms: Terms) -> Verdict:
-    return gold_verdict(given, terms) if job.kind == "gold" else judge(given, terms)
+def _verdict(job: Job, given: RewardInput, plan: Plan) -> Verdict:
+    with _processor_limit(plan.timeout_s):
+        return gold_verdict(given, plan.terms) if job.kind == "gold" else judge(given, plan.terms)
 
 
 @contextmanager
@@ -87,8 +86,10 @@ def _processor_limit(seconds: float) -> Iterator[None]:
     Processor time, so that a verdict does not depend on what else the machine does.
     """
     signal.setitimer(signal.ITIMER_PROF, seconds)
-    yield
-    signal.setitimer(signal.ITIMER_PROF, 0.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
 
 
 def _die_with(parent: int) -> None:
