@@ -69,7 +69,9 @@ class Run:
         )
         row |= advantages.metrics  # kl among them is of before the updates: exactly 0 in the first step
         row |= {"kl_coefficient": self.kl.coefficient, "epoch": self.prompts.position().epoch}
-        self.book.samples(rollout_rows(step + 1, annotated.scored[: self.config.run.record_samples]))
+        recorded = annotated.scored[: self.config.run.record_samples]
+        images = self.book.images(one.sample.prompt for one in recorded)
+        self.book.samples(rollout_rows(step + 1, recorded, images=images))
         self.book.step(step + 1, row, num_tokens=int(annotated.lengths.sum()))
 
     def save_if_due(self, done: int) -> None:

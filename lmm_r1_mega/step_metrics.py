@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import Any
 
@@ -55,14 +55,15 @@ def _means(pairs: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
     return [(name, fmean(values)) for name, values in groups.items()]
 
 
-def rollout_rows(step: int, scored: list[Scored]) -> list[dict[str, Any]]:
-    """Samples as rows of rollouts.jsonl."""
+def rollout_rows(step: int, scored: list[Scored], *, images: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+    """Samples as rows of rollouts.jsonl; `images` are files of the run's folder by prompt id."""
     return [
         {
             "step": step,
             "prompt_id": one.sample.prompt.id,
             "source": one.sample.prompt.source,
             "prompt": one.sample.prompt.text,
+            "images": images[one.sample.prompt.id],
             "answer": one.sample.prompt.answer,
             "response": one.sample.completion.text,
             "finish_reason": one.sample.completion.finish_reason,

@@ -73,6 +73,16 @@ VERBS = {
             "score rows of `response` and `answer`",
             ("FILE  JSON Lines with `response`, `answer` and optionally `prompt`", "--json  print one JSON object a row"),
         ),
+        Verb(
+            "report",
+            "RUN [--against RUN2] [--out FILE.html]",
+            "one HTML page of a run: curves and samples, or two runs side by side",
+            (
+                "RUN  folder of a run, in progress or finished",
+                "--against RUN2  a second run, its curves and samples beside those of the first",
+                "--out FILE.html  where to write it; report.html in RUN otherwise",
+            ),
+        ),
         Verb("doctor", "", "versions, devices, what is missing and the command that mends it"),
     )
 }
