@@ -76,17 +76,17 @@ class Samples:
 
     def _add(self, run: int, row: Row) -> None:
         prompt = {name: _cut(row.get(name)) for name in ("prompt", "answer", "source")} | {"images": list(row.get("images", ()))}
-        key = json.dumps(prompt)
+        key = json.dumps([prompt, None if "images" in row else row.get("prompt_id")])  # without its images only the id tells prompts apart
         if key not in self.prompts:
             self.prompts[key] = prompt | {"number": len(self.prompts)}
-            self._free -= len(embedded(prompt))
+            self._free -= _num_bytes(prompt)
             for name in prompt["images"]:
                 self._add_image(run, name)
         parts = row.get("parts") or {}
         sample = {name: _cut(row.get(name)) for name in ("step", "response", "finish_reason", "num_tokens", "reward", "invalid")}
         shown_parts = {name: _cut(value) for name, value in parts.items()}
         sample |= {"run": run, "prompt": self.prompts[key]["number"], "parts": shown_parts, "right": _is_right(parts)}
-        self._free -= len(embedded(sample))
+        self._free -= _num_bytes(sample)
         self.samples.append(sample)
 
     def _add_image(self, run: int, name: str) -> None:
@@ -158,6 +158,10 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", str(value)
+
+
+def _num_bytes(value: Any) -> int:
+    return len(embedded(value).encode(errors="backslashreplace"))
 
 
 def _cut(value: Any) -> Any:

@@ -1,9 +1,13 @@
 "use strict";
 // Draws the report. Whatever comes from a run reaches the page through text nodes, never as markup.
 
-const report = JSON.parse(document.getElementById("content").textContent);
+// Names come from runs too: without a prototype, "constructor" is a name like any other.
+const isTable = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+const bare = (_, value) => isTable(value) ? Object.assign(Object.create(null), value) : value;
+const report = JSON.parse(document.getElementById("content").textContent, bare);
 const SVG = "http://www.w3.org/2000/svg";
 const GROUPS_AT_ONCE = 20;
+const SAMPLES_AT_ONCE = 8; // of one prompt and run
 const SMOOTH_FROM = 25; // points
 const MAIN_METRICS = [
   /^eval\/.*\/accuracy$/, /^reward$/, /^rewards\/.*\/mean$/, /^completions\/(mean_length|clipped_ratio)$/, /^entropy$/, /^kl$/,
@@ -39,20 +43,25 @@ function spokenPrompt(text) {
   });
 }
 
+const plain = (value) => make("span", {}, ...spoken(value)).textContent;
+
 function figure(value) {
-  if (typeof value !== "number") return String(value ?? "–");
+  if (typeof value !== "number") return plain(value ?? "–");
   if (value === 0 || Number.isInteger(value)) return String(value);
   const size = Math.abs(value);
   return size >= 1e5 || size < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
 }
 
+// Short: the labels of an axis.
+const tickLabel = (value) => value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential(1).replace(".0", "") : figure(value);
+
 const runName = (run) => make("span", { class: `run run${run}` }, ...spoken(report.runs[run].name));
 const choice = (label, control) => make("label", {}, make("span", {}, label), control);
 
-function menu(options, chosen, onChoice) {
-  const select = make("select", {}, ...options.map(([value, label]) => make("option", { value }, label)));
-  select.value = chosen;
-  select.addEventListener("change", () => onChoice(select.value));
+// A menu of [value, label]; its first option is chosen.
+function menu(options, onChoice) {
+  const select = make("select", {}, ...options.map(([, label]) => make("option", {}, plain(label))));
+  select.addEventListener("change", () => onChoice(options[select.selectedIndex][0]));
   return select;
 }
 
@@ -79,12 +88,12 @@ function overview() {
   const accuracies = allMetrics().filter((name) => /^eval\/.*\/accuracy$/.test(name));
   const rows = [
     ...accuracies.map((name) => [`${name.split("/").slice(1, -1).join("/")}, held-out accuracy`, (run) => course(run, name, 1)]),
-    ["reward (mean of five steps)", (run) => course(run, "reward", 5)],
-    ["response tokens (mean of five steps)", (run) => course(run, "completions/mean_length", 5)],
-    ["seconds a step (mean of five steps)", (run) => course(run, "time/step", 5)],
+    ["reward", (run) => course(run, "reward", 5)],
+    ["response tokens", (run) => course(run, "completions/mean_length", 5)],
+    ["seconds a step", (run) => course(run, "time/step", 5)],
   ];
   return make("table", { class: "overview" },
-    make("thead", {}, make("tr", {}, make("th", {}, "first → last"), ...report.runs.map((_, run) => make("th", {}, runName(run))))),
+    make("thead", {}, make("tr", {}, make("th", {}, "first → last (means of five steps)"), ...report.runs.map((_, run) => make("th", {}, runName(run))))),
     make("tbody", {}, ...rows.map(([label, value]) => make("tr", {}, make("th", {}, ...spoken(label)),
       ...report.runs.map((run) => make("td", {}, value(run)))))));
 }
@@ -141,9 +150,9 @@ function axes(scale) {
   const { x, y } = scale;
   const whole = ticks(scale.first, scale.last, 5).filter(Number.isInteger);
   return [
-    ...ticks(scale.low, scale.high, 4).flatMap((value) => [
+    ...ticks(scale.low, scale.high, 5).flatMap((value) => [
       draw("line", { class: "grid", x1: BOX.left, x2: BOX.width - BOX.right, y1: y(value), y2: y(value) }),
-      draw("text", { class: "tick", x: BOX.left - 6, y: y(value) + 3.5, "text-anchor": "end" }, figure(value)),
+      draw("text", { class: "tick", x: BOX.left - 6, y: y(value) + 3.5, "text-anchor": "end" }, tickLabel(value)),
     ]),
     ...whole.map((step) => draw("text", { class: "tick", x: x(step), y: BOX.height - 6, "text-anchor": "middle" }, figure(step))),
   ];
@@ -218,7 +227,7 @@ function curvesSection() {
   let weight = 0.6;
   const [metrics, retitle] = picker(names, chosen, () => redraw());
   const redraw = () => { retitle(); grid.replaceChildren(...[...chosen].map((name) => chart(name, weight))); };
-  const smoothing = menu([["0", "none"], ["0.6", "some"], ["0.9", "much"]], "0.6", (value) => { weight = Number(value); redraw(); });
+  const smoothing = menu([[0.6, "some"], [0.9, "much"], [0, "none"]], (value) => { weight = value; redraw(); });
   redraw();
   return make("section", {}, make("div", { class: "bar" }, make("h2", {}, "Curves"), choice("smoothing", smoothing)), metrics, grid);
 }
@@ -253,7 +262,14 @@ function column(samples, run) {
   const empty = samples.length ? null : make("p", { class: "quiet" }, "no sample of this prompt");
   return make("div", { class: "column" },
     make("p", { class: "columnhead" }, report.runs.length > 1 ? runName(run) : null, make("span", { class: "quiet" }, score)),
-    empty, ...samples.map(sampleCard));
+    empty, ...samples.slice(0, SAMPLES_AT_ONCE).map(sampleCard), rest(samples.slice(SAMPLES_AT_ONCE)));
+}
+
+function rest(samples) {
+  if (!samples.length) return null;
+  const button = make("button", { type: "button" }, `${samples.length} more samples of this prompt`);
+  button.addEventListener("click", () => button.replaceWith(...samples.map(sampleCard)));
+  return button;
 }
 
 function picture(name) {
@@ -273,8 +289,8 @@ function group(prompt, samples) {
 
 function matches(sample, wanted) {
   const prompt = report.prompts[sample.prompt];
-  return (wanted.step === "" || sample.step === Number(wanted.step))
-    && (wanted.source === "" || String(prompt.source) === wanted.source)
+  return (wanted.step === "" || sample.step === wanted.step)
+    && (wanted.source === "" || prompt.source === wanted.source)
     && (wanted.verdict === "" || verdict(sample) === wanted.verdict)
     && (wanted.end === "" || sample.finish_reason === wanted.end)
     && (wanted.text === "" || `${prompt.prompt}\n${sample.response}`.toLowerCase().includes(wanted.text.toLowerCase()));
@@ -288,16 +304,16 @@ function groupsOf(wanted) {
 
 function filters(wanted, redraw) {
   const set = (name) => (value) => { wanted[name] = value; redraw(); };
-  const options = (values) => [["", "all"], ...[...new Set(values)].map((value) => [String(value), String(value)])];
+  const options = (values) => [["", "all"], ...[...new Set(values)].map((value) => [value, value])];
   const text = make("input", { type: "search", placeholder: "in prompt or response" });
   text.addEventListener("input", () => set("text")(text.value));
   const both = make("input", { type: "checkbox" });
   both.addEventListener("change", () => set("both")(both.checked));
   return [
-    choice("step", menu(options(report.samples.map((sample) => sample.step)), "", set("step"))),
-    choice("source", menu(options(report.prompts.map((prompt) => prompt.source)), "", set("source"))),
-    choice("answer", menu(VERDICTS, "", set("verdict"))),
-    choice("end", menu(ENDS, "", set("end"))),
+    choice("step", menu(options(report.samples.map((sample) => sample.step)), set("step"))),
+    choice("source", menu(options(report.prompts.map((prompt) => prompt.source)), set("source"))),
+    choice("answer", menu(VERDICTS, set("verdict"))),
+    choice("end", menu(ENDS, set("end"))),
     choice("text", text),
     report.runs.length > 1 ? choice("prompts of both runs only", both) : null,
   ];
