@@ -57,6 +57,8 @@ class Run:
     controllers: Controllers
     forbidden_ids: tuple[int, ...]
     """Tokens that are never sampled."""
+    merge_size: int
+    """Patches along one side of the square that becomes an image token."""
     first_step: int = 0
 
     def record(self, step: int, samples: StepSamples, annotated: Annotated, advantages: Advantages, updates: Updates) -> None:
@@ -68,7 +70,9 @@ class Run:
         )
         row |= advantages.metrics  # kl among them is of before the updates: exactly 0 in the first step
         row |= samples.metrics | self.controllers.metrics()
-        self.book.samples(rollout_rows(step + 1, samples.scored[: self.config.run.record_samples]))
+        recorded = samples.scored[: self.config.run.record_samples]
+        images = self.book.images((one.sample.prompt for one in recorded), merge_size=self.merge_size)
+        self.book.samples(rollout_rows(step + 1, recorded, images=images))
         self.book.step(step + 1, row, num_tokens=int(annotated.lengths.sum()))
 
     def save_if_due(self, done: int) -> None:
@@ -133,7 +137,8 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
             models = RewardModels(config, placement).scores if config.reward.models else None
             rewards = rewards_of(config.reward, pool, models=models, seed=config.run.seed)
             rollouts = Rollouts(config, prompts, engines, rewards, phase=book.phase)
-            run = Run(config, book, rollouts, held_out, rewards, trainers, engines, make_controllers(config), processor.forbidden_ids)
+            controllers, merge_size = make_controllers(config), processor.spec.merge_size
+            run = Run(config, book, rollouts, held_out, rewards, trainers, engines, controllers, processor.forbidden_ids, merge_size)
             if resume and resume.step:
                 restore(run, resume)
             engines.wait_until_ready()

@@ -27,7 +27,7 @@ def read_config(arguments: list[str]) -> Config:
     files = list(_leading_files(arguments))
     tree: dict[str, Any] = {}
     for name in files:
-        tree = merge(tree, _read_yaml(Path(name)))
+        tree = merge(tree, read_tree(Path(name)))
     options = list(_options(arguments[len(files) :]))
     for name, value in options:
         tree = _replaced(tree, name.split("."), value)
@@ -89,7 +89,8 @@ def _leading_files(arguments: list[str]) -> Iterator[str]:
         yield argument
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_tree(path: Path) -> dict[str, Any]:
+    """A YAML file as it is, its settings not checked. Errors: ValueError where it is none, or no mapping."""
     if not path.is_file():
         raise ValueError(f"no configuration file {path}: give a YAML file, or an option as --section.field value")
     try:

@@ -114,14 +114,15 @@ def _by_name(pairs: Iterable[tuple[str, float]]) -> dict[str, list[float]]:
     return groups
 
 
-def rollout_rows(step: int, scored: list[Scored]) -> list[dict[str, Any]]:
-    """Samples as rows of rollouts.jsonl."""
+def rollout_rows(step: int, scored: list[Scored], *, images: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+    """Samples as rows of rollouts.jsonl; `images` are files of the run's folder by prompt id."""
     return [
         {
             "step": step,
             "prompt_id": one.sample.prompt.id,
             "source": one.sample.prompt.source,
             "prompt": one.sample.prompt.text,
+            "images": images[one.sample.prompt.id],
             "answer": one.sample.prompt.answer,
             "response": one.sample.completion.text,
             "finish_reason": one.sample.completion.finish_reason,

@@ -1,4 +1,4 @@
-"""Write docs/configuration.md, the page of all settings, from the docstrings of config.py.
+"""Write docs/configuration.md, the page of all settings, from the docstrings of `config/`.
 
 python tools/write_configuration_page.py
 """
@@ -19,7 +19,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
 OPENING = """\
 # Settings
 
-Written by `tools/write_configuration_page.py` from the docstrings of `lmm_r1_mega/config.py`; change them there and run it again.
+Written by `tools/write_configuration_page.py` from the docstrings of `lmm_r1_mega/config`; change them there and run it again.
 
 A configuration is a YAML file with these sections, an option is the dotted name of a setting. Files come first, options after
 them, and what comes later wins:
@@ -35,7 +35,7 @@ NAMES = {"integer": "whole number", "number": "number", "string": "text", "boole
 
 
 def render() -> str:
-    """The whole page: a table for each section, in the order of config.py."""
+    """The whole page: a table for each section, in the order of `config/`."""
     return "\n\n".join([OPENING, *_sections(Config, "")]) + "\n"
 
 

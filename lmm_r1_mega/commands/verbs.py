@@ -98,6 +98,16 @@ VERBS = {
                 "--response-after TEXT  what opens the response in a query that does not begin with its prompt (default: Qwen's turn)",
             ),
         ),
+        Verb(
+            "report",
+            "RUN [--against RUN2] [--out FILE.html]",
+            "one HTML page of a run: curves and samples, or two runs side by side",
+            (
+                "RUN  folder of a run, in progress or finished",
+                "--against RUN2  a second run, its curves and samples beside those of the first",
+                "--out FILE.html  where to write it; report.html in RUN otherwise",
+            ),
+        ),
         Verb("doctor", "", "versions, devices, what is missing and the command that mends it"),
     )
 }

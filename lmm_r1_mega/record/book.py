@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.data.views import model_views
 from lmm_r1_mega.record.console import Console, open_console
 from lmm_r1_mega.record.folder import RunFolder, Verb
 from lmm_r1_mega.record.timing import PhaseTimer, shares
 from lmm_r1_mega.record.trackers import Trackers
+from lmm_r1_mega.schema import Prompt
 
 Figures = Mapping[str, Mapping[str, float]]
 """Figures of each held-out file by name."""
@@ -39,6 +41,12 @@ class Book:
         self.folder.append_metrics(done, full)
         self.trackers.log(done, full)
         self.console.step(done, full)
+
+    def images(self, prompts: Iterable[Prompt], *, merge_size: int) -> dict[str, list[str]]:
+        """Keeps the images of prompts in the run's folder, and says in which files, by prompt id."""
+        distinct = {prompt.id: prompt.vision for prompt in prompts}
+        views = {name: [] if vision is None else model_views(vision, merge_size=merge_size) for name, vision in distinct.items()}
+        return {name: [self.folder.keep_image(view) for view in of_prompt] for name, of_prompt in views.items()}
 
     def samples(self, rows: list[dict[str, Any]]) -> None:
         """Samples of a step, for rollouts.jsonl."""

@@ -1,11 +1,12 @@
 """The folder of a run: settings, metrics, samples, checkpoints, model and summary, each safe against a crash at any moment.
 
-config.yaml  run.json  metrics.jsonl  rollouts.jsonl  checkpoints/step_000040/  hf/  summary.json
+config.yaml  run.json  metrics.jsonl  rollouts.jsonl  images/  checkpoints/step_000040/  hf/  summary.json
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import uuid
 from collections.abc import Iterable, Mapping
@@ -23,7 +24,7 @@ __all__ = ["Checkpoint", "RunFolder", "Verb"]
 Verb = Literal["train", "sft"]
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
-WRITTEN = ("config.yaml", "metrics.jsonl", "rollouts.jsonl", SUMMARY_FILE, "checkpoints", "hf", "tensorboard", "wandb", RUN_FILE)
+IMAGES = "images"
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,14 @@ class RunFolder:
     def append_rollouts(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Adds samples; each row has a `step`."""
         append_rows(self.rollouts_file, rows)
+
+    def keep_image(self, png: bytes) -> str:
+        """Writes an image once, under the name of its content; its path within the folder."""
+        name = f"{IMAGES}/{hashlib.sha256(png).hexdigest()[:16]}.png"
+        if not (self.path / name).exists():
+            (self.path / IMAGES).mkdir(exist_ok=True)
+            write_whole(self.path / name, png)
+        return name
 
     def metrics(self) -> list[dict[str, float]]:
         """All rows so far."""

@@ -86,6 +86,7 @@ class Processes:
                 self.engines,
                 make_controllers(config),
                 self.processor.forbidden_ids,
+                self.processor.spec.merge_size,
             )
             if resume:
                 restore(run, resume)

@@ -35,7 +35,7 @@ OWNERS = {
     "tyro": (),
     "yaml": ("settings",),
     "pyarrow": ("data",),
-    "http.client": ("rewards.posting",),
+    "http.client": ("rewards.posting", "data.fetch"),
     "http.server": ("rewards.serving",),
     "reasoning_gym": ("data",),
     "datasets": ("data",),

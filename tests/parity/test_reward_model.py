@@ -26,8 +26,6 @@ def sample(question: str, response: str, *, num_images: int = 0, vision: Vision 
 TEXTS = [sample(f"How many? {i} + {i * i}", "so " * (i * 7 % 23) + str(i), is_cut=i % 3 == 0) for i in range(12)]
 SIZES = [[(56, 84)], [(84, 56), (140, 112)], [(112, 112)]]
 IMAGES = [tuple(Image.effect_noise(size, 90).convert("RGB") for size in sizes) for sizes in SIZES]
-    tuple(Image.effect_noise(size, 90).convert("RGB") for size in sizes) for sizes in ([(56, 84)], [(84, 56), (140, 112)], [(112, 112)])
-]
 
 
 @pytest.fixture(scope="module")

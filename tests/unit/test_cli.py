@@ -52,7 +52,7 @@ def test_no_verb_prints_the_help_and_is_wrong_usage(capsys):
     ("words", "message"),
     [
         (["tarin"], "unknown verb tarin: did you mean train?"),
-        (["xyz"], "unknown verb xyz: verbs are train, sft, resume, eval, plan, convert, migrate, data, reward, doctor"),
+        (["xyz"], "unknown verb xyz: verbs are train, sft, resume, eval, plan, convert, migrate, data, reward, report, doctor"),
         (["resume"], "usage: lmm-r1-mega resume RUN"),
         (["data", "look", "a.jsonl"], "usage: lmm-r1-mega data check FILE"),
         (["reward", "try", "--json"], "usage: lmm-r1-mega reward try FILE"),

@@ -105,5 +105,6 @@ def test_updates_are_averaged_and_the_critics_named():
 
 
 def test_rows_of_the_sample_file_are_json_and_keep_what_was_said():
-    row = rollout_rows(3, SAMPLED[3:])[0]
+    row = rollout_rows(3, SAMPLED[3:], images={"two": ["images/a.png"]})[0]
     assert (row["step"], row["response"], row["reward"], row["invalid"]) == (3, "text", None, "timeout")
+    assert row["images"] == ["images/a.png"]

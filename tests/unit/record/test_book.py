@@ -3,10 +3,13 @@
 import json
 
 import pytest
+import torch
+from PIL import Image
 
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.record.book import open_book
 from lmm_r1_mega.record.folder import RunFolder
+from lmm_r1_mega.schema import Prompt, Vision
 
 
 def opened(folder, config_yaml="", *, verb="train", resume_after=None):
@@ -55,6 +58,18 @@ def test_broken_off_and_resumed_is_as_never_broken_off(tmp_path):
     assert steady(tmp_path / "broken") == steady(tmp_path / "whole")
     assert (tmp_path / "broken" / "rollouts.jsonl").read_bytes() == (tmp_path / "whole" / "rollouts.jsonl").read_bytes()
     assert (tmp_path / "broken" / "config.yaml").read_text() == "a: 2\n"
+
+
+def test_an_image_is_kept_once_by_its_content(tmp_path):
+    red = torch.tensor([255] * 196 + [0] * 392, dtype=torch.uint8)  # of each pixel of a patch, then green and blue
+    vision = Vision(red.expand(4, -1), torch.tensor([[1, 2, 2]]))
+    prompts = [Prompt(name, "a", "q", (1,), (1,), vision, None) for name in ("a", "a", "b")]
+    prompts.append(Prompt("c", "a", "q", (1,), (1,), None, None))
+    with opened(tmp_path / "run") as book:
+        files = book.images(prompts, merge_size=2)
+    [kept] = (tmp_path / "run" / "images").iterdir()
+    assert files == {"a": [f"images/{kept.name}"], "b": [f"images/{kept.name}"], "c": []}
+    assert Image.open(kept).getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_a_taken_folder_stops_the_run_before_it_starts(tmp_path):
