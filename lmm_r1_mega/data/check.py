@@ -22,7 +22,7 @@ from lmm_r1_mega.data.rows import FIXES, BadRow
 if TYPE_CHECKING:  # a file can be checked without a model, and then without torch
     from lmm_r1_mega.data.processor import Processor
 
-_BATCH = 4096  # rows whose answers are judged together
+_BATCH = 256  # rows whose answers are judged together; with more, Python looks for cycles among them again and again
 _BAR = 40  # letters of a histogram's longest bar
 _SHOWN = 20  # rows of a kind that can be used and are worth a look
 
