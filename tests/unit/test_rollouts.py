@@ -8,7 +8,7 @@ from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored
 
 
 def of_version(*versions):
-    prompt = Prompt("p", "s", "q", (1,), (1,), (), None, "3")
+    prompt = Prompt("p", "s", "q", (1,), (1,), None, "3")
     return [Scored(Sample(prompt, Completion((1,), (5,), torch.zeros(1), "", "stop", version)), Score(1.0, {})) for version in versions]
 
 
