@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from lmm_r1_mega.data.packing import join_visions
+from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.views import MAX_SIDE, model_views
 
 
@@ -26,6 +27,6 @@ def test_others_have_the_size_that_is_read(processor):
     assert view.size == (56, 84) and view.getpixel((5, 5)) == (255, 0, 0)
 
 
-def test_a_large_one_is_shown_smaller_in_its_shape(processor):
-    [view] = views(processor, Image.new("RGB", (MAX_SIDE + 48, 28)))
+def test_a_large_one_is_shown_smaller_in_its_shape(model_folder):
+    [view] = views(Processor.load(model_folder, max_pixels=28 * 28 * 100), Image.new("RGB", (MAX_SIDE + 48, 28)))
     assert view.size[0] == MAX_SIDE and view.size[1] < 28
