@@ -49,6 +49,9 @@ bench: setup  ## a training step, a GRPO step and a weight update of an 8 M mode
 	@$(BIN)/python benchmarks/rl_step.py $(BENCH_MODEL)
 	@$(BIN)/python benchmarks/weight_sync.py $(BENCH_MODEL)
 	@$(BIN)/python benchmarks/conversion.py $(BENCH_MODEL)
+	@$(BIN)/python benchmarks/data_check.py
+	@$(BIN)/python benchmarks/rewards.py
+	@$(BIN)/python benchmarks/one_step_off.py
 
 gpu: setup
 	@$(BIN)/python -m pytest -m gpu tests

@@ -6,4 +6,4 @@ set -euo pipefail
 # shellcheck source=examples/recipe.sh
 source "$(dirname "$0")/recipe.sh"
 
-recipe sokoban "${MODEL:-models/Qwen2.5-VL-3B-Instruct}" "${DATA:-data/sokoban.jsonl}" "${RUN:-runs/sokoban}" "$@"
+recipe sokoban "${MODEL:-models/Qwen2.5-VL-3B-Instruct}" "${DATA:-data/sokoban/levels.jsonl}" "${RUN:-runs/sokoban}" "$@"

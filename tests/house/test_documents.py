@@ -6,7 +6,18 @@ import re
 import pytest
 from house_rules import PACKAGE, ROOT
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/tour.md", "docs/gpu.md", "docs/recipes.md", "docs/migration.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/tour.md",
+    "docs/gpu.md",
+    "docs/recipes.md",
+    "docs/migration.md",
+    "docs/generation.md",
+    "docs/rewards.md",
+    "docs/rewards_elsewhere.md",
+    "docs/data.md",
+)
 FOLDERS = ("benchmarks", "docs", "examples", "slurm", "tests", "tools", PACKAGE)
 PLACE = re.compile(rf"[`(]((?:{'|'.join(FOLDERS)})/[\w./-]*\w)")
 STOP = re.compile(r"^\| `(?P<file>[\w/]+\.py)` \| (?P<names>`[^|]+`) \|", re.MULTILINE)
