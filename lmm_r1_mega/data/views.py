@@ -31,5 +31,5 @@ def _png(image: Image.Image, size: tuple[int, int]) -> bytes:
     seen = image.resize(size, Image.Resampling.BICUBIC)
     seen.thumbnail((MAX_SIDE, MAX_SIDE))
     file = BytesIO()
-    seen.save(file, "PNG", optimize=True)
+    seen.save(file, "PNG")
     return file.getvalue()
