@@ -99,6 +99,9 @@ def test_three_steps(processes, tmp_path, name):
         assert row["samples/dispatched"] == 20 == row["samples/trained"] + row["samples/invalid"]
         assert row["mismatch/abs_max"] < 1e-4, rows
         assert math.isfinite(row["loss"]) and row["grad_norm"] > 0
+    samples = [json.loads(line) for line in (tmp_path / "run" / "rollouts.jsonl").read_text().splitlines()]
+    assert all((tmp_path / "run" / image).is_file() for sample in samples for image in sample["images"])
+    assert all(len(sample["images"]) == sample["prompt"].count("<|image_pad|>") for sample in samples)
     assert rows[0]["kl"] == 0, "the reference is the policy before the first step"
     assert ("critic/loss" in rows[0]) == (name == "ppo")
     if name == "dr_grpo":  # one update a step: its own forward pass gives the old log-probabilities

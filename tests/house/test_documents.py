@@ -6,7 +6,7 @@ import re
 import pytest
 from house_rules import PACKAGE, ROOT
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/tour.md", "docs/gpu.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/tour.md", "docs/gpu.md", "docs/report.md")
 FOLDERS = ("benchmarks", "docs", "examples", "slurm", "tests", "tools", PACKAGE)
 PLACE = re.compile(rf"[`(]((?:{'|'.join(FOLDERS)})/[\w./-]*\w)")
 STOP = re.compile(r"^\| `(?P<file>[\w/]+\.py)` \| (?P<names>`[^|]+`) \|", re.MULTILINE)
