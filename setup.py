@@ -27,7 +27,7 @@ EXTRAS = {
     "gpu": ["vllm==0.32.*", "transformer-engine[pytorch]>=2.5", "flash-attn>=2.7", "nvidia-modelopt>=0.33"],
     "reasoning": ["reasoning-gym==0.1.25"],
     "hub": ["datasets>=4,<6"],
-    "track": ["tensorboard>=2.18", "wandb>=0.19"],
+    "track": ["tensorboard>=2.18", "trackio>=0.43", "wandb>=0.19"],
     "dev": [
         "beartype>=0.20",
         "hypothesis>=6",

@@ -139,7 +139,7 @@ class RunSettings(Section):
     """Steps between evaluations on `data.eval`; 0 never."""
     eval_samples: Count = 4
     """Responses for each held-out prompt."""
-    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    trackers: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ()
     """Where metrics go beside `metrics.jsonl`."""
     record_samples: Amount = 16
     """Samples a step written to `rollouts.jsonl`."""

@@ -21,5 +21,5 @@ def model_views(vision: Vision, *, merge_size: int) -> list[bytes]:
 def _png(image: Image.Image) -> bytes:
     image.thumbnail((MAX_SIDE, MAX_SIDE))
     file = BytesIO()
-    image.save(file, "PNG", optimize=True)
+    image.save(file, "PNG")
     return file.getvalue()

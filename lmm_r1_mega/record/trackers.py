@@ -1,4 +1,4 @@
-"""Where metrics go beside `metrics.jsonl`: TensorBoard and Weights & Biases, by name. Keys come from the environment only."""
+"""Where metrics go beside `metrics.jsonl`: TensorBoard, Weights & Biases and Trackio, by name. Keys come from the environment only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any, Protocol, Self
 
 from lmm_r1_mega.record.folder import RunFolder
 
-WANDB_PROJECT = "lmm-r1-mega"
+PROJECT = "lmm-r1-mega"
+"""Where the environment (`WANDB_PROJECT`, `TRACKIO_PROJECT`) names no other."""
 
 
 class Tracker(Protocol):
@@ -55,9 +56,9 @@ class WandB:
             raise ValueError(_missing("wandb")) from None
         if not os.environ.get("WANDB_API_KEY") and os.environ.get("WANDB_MODE") not in ("offline", "disabled"):
             raise ValueError("run.trackers has wandb, which needs a key: set WANDB_API_KEY in the environment, or WANDB_MODE=offline")
-        del first_step  # its server keeps the later of two points of one step
+        del first_step  # it takes steps in rising order: a resumed run adds nothing until it is past the steps that are there
         self._run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", WANDB_PROJECT),
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=folder.path.name,
             id=folder.id,
             resume="allow",
@@ -67,14 +68,47 @@ class WandB:
 
     def log(self, step: int, row: Mapping[str, float]) -> None:
         """Adds a point to every curve; values that are not finite are left out."""
-        self._run.log({name: value for name, value in row.items() if math.isfinite(value)}, step=step)
+        self._run.log(_finite(row), step=step)
 
     def close(self) -> None:
         """Waits until everything is handed over."""
         self._run.finish()
 
 
-TRACKERS: dict[str, Callable[..., Tracker]] = {"tensorboard": TensorBoard, "wandb": WandB}
+class Trackio:
+    """A Trackio run that a resumed run goes on with; steps done again then have two points.
+
+    A database below `TRACKIO_DIR` (else Trackio's own folder), which needs no key; or where `TRACKIO_SPACE_ID` or `TRACKIO_SERVER_URL` is
+    set, there, with `HF_TOKEN` or `TRACKIO_WRITE_TOKEN`.
+    """
+
+    def __init__(self, folder: RunFolder, settings: Mapping[str, Any], *, first_step: int) -> None:
+        try:
+            import trackio
+        except ImportError:
+            raise ValueError(_missing("trackio")) from None
+        del first_step  # its database only grows
+        self._trackio = trackio
+        self._run = trackio.init(
+            project=os.environ.get("TRACKIO_PROJECT", PROJECT),
+            name=f"{folder.path.name}-{folder.id}",  # Trackio knows runs by name
+            resume="allow",
+            config=dict(settings),
+            embed=False,
+            auto_log_gpu=False,
+            auto_log_cpu=False,
+        )
+
+    def log(self, step: int, row: Mapping[str, float]) -> None:
+        """Adds a point to every curve; values that are not finite are left out."""
+        self._run.log(_finite(row), step=step)
+
+    def close(self) -> None:
+        """Waits until everything is handed over."""
+        self._trackio.finish()
+
+
+TRACKERS: dict[str, Callable[..., Tracker]] = {"tensorboard": TensorBoard, "wandb": WandB, "trackio": Trackio}
 
 
 class Trackers:
@@ -106,6 +140,10 @@ class Trackers:
         """Hands a row to every tracker."""
         for tracker in self._trackers:
             tracker.log(step, row)
+
+
+def _finite(row: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in row.items() if math.isfinite(value)}
 
 
 def _missing(package: str) -> str:

@@ -123,6 +123,9 @@ def test_three_steps(processes, tmp_path, name):
         assert math.isfinite(row["loss"]) and row["grad_norm"] > 0
         assert row["ratio/min"] <= row["ratio/mean"] <= row["ratio/max"] and 0 < row["ratio/ess"] <= 1
         assert row["perf/update_tflops_per_rank"] > 0 and 0 < row["perf/utilisation/update"] < 1
+    samples = [json.loads(line) for line in (tmp_path / "run" / "rollouts.jsonl").read_text().splitlines()]
+    assert all((tmp_path / "run" / image).is_file() for sample in samples for image in sample["images"])
+    assert all(len(sample["images"]) == sample["prompt"].count("<|image_pad|>") for sample in samples)
     assert rows[0]["kl"] == 0, "the reference is the policy before the first step"
     assert ("critic/loss" in rows[0]) == (name == "ppo")
     if name == "dr_grpo":  # one update a step: its own forward pass gives the old log-probabilities

@@ -17,6 +17,7 @@ DOCUMENTS = (
     "docs/rewards.md",
     "docs/rewards_elsewhere.md",
     "docs/data.md",
+    "docs/report.md",
 )
 FOLDERS = ("benchmarks", "docs", "examples", "slurm", "tests", "tools", PACKAGE)
 PLACE = re.compile(rf"[`(]((?:{'|'.join(FOLDERS)})/[\w./-]*\w)")

@@ -25,6 +25,7 @@ OWNERS = {
     "megatron": ("models", "training"),
     "megatron.training": (),
     "wandb": ("record",),
+    "trackio": ("record",),
     "tensorboard": ("record",),
     "torch.utils.tensorboard": ("record",),
     "transformer_engine": ("models",),

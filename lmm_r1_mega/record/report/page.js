@@ -71,7 +71,7 @@ const setting = (run, name) => run.settings[name] ?? "";
 
 function headline(run, number) {
   const words = [run.verb, run.verb === "train" ? setting(run, "algorithm.name") : "", setting(run, "model.path")];
-  words.push(`${setting(run, "run.steps")} steps`, run.finished ? "finished" : "not finished");
+  words.push(`${setting(run, "run.steps") || "?"} steps`, run.finished ? "finished" : "not finished");
   return make("p", {}, runName(number), make("span", { class: "quiet" }, ...spoken(words.filter(Boolean).join(" · "))));
 }
 
@@ -199,7 +199,7 @@ function chart(name, weight) {
 }
 
 function picker(names, chosen, redraw) {
-  const families = Map.groupBy(names, (name) => name.includes("/") ? name.split("/")[0] : "step");
+  const families = Map.groupBy(names, (name) => name.includes("/") ? name.split("/")[0] : "general");
   const boxes = names.map((name) => {
     const box = make("input", { type: "checkbox" });
     box.checked = chosen.has(name);
