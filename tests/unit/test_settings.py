@@ -113,7 +113,7 @@ def test_merging_by_hand():
 def test_yaml_is_read_back_to_an_equal_tree(tmp_path):
     changed = {
         "data": {"train": ["a.jsonl"], "eval": {"text": "t.jsonl"}, "system_prompt": "a: b # c"},
-        "algorithm": {"name": "ppo", "reward_clip": [-1, 1], "kl": {"target": 0.1}},
+        "algorithm": {"name": "ppo", "reward_clip": [-1, 1], "kl": {"coefficient": 0.1, "target": 0.1}},
         "optimizer": {"learning_rate": 1e-7},
         "run": {"trackers": ["tensorboard"]},
     }
