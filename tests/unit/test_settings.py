@@ -141,6 +141,8 @@ def test_help_has_every_setting_with_its_meaning():
             r"algorithm\.whitening group .* raise algorithm\.samples_per_prompt",
         ),
         ({"kl": {"coefficient": 0.1, "estimator": "k1"}}, r"set algorithm\.kl\.importance_weighted"),
+        ({"kl": {"target": 0.1}}, r"algorithm\.kl\.target 0\.1 needs a coefficient .* set algorithm\.kl\.coefficient"),
+        ({"entropy_target": 0.5}, r"algorithm\.entropy_target 0\.5 needs a weight .* set algorithm\.entropy_coefficient"),
     ],
 )
 def test_parts_of_an_algorithm_that_do_not_fit_are_refused(algorithm, message):
