@@ -14,9 +14,18 @@ RULES = {
     "sokoban_verifier": {"format": 0.5, "sokoban": 0.1, "solved": 0},
 }
 """LMM-R1's reward programs -> the rules that take their place; solved does not pay, it is what evaluation measures."""
+MEASURES = {"accuracy", "solved"}
 
 
 def rewards(values: Values, verifier: str | None, notes: list[str]) -> Iterator[tuple[str, Any]]:
+    """Settings of the rewards; held-out answers need a rule beside them, for evaluation asks neither servers nor models."""
+    found = dict(_payer(values, verifier, notes))
+    if values["eval_dataset"] is not None and not MEASURES & found["reward.weights"].keys():
+        notes.append("--eval_dataset: evaluation needs a rule that tells right from wrong: add accuracy with weight 0 to reward.weights")
+    yield from found.items()
+
+
+def _payer(values: Values, verifier: str | None, notes: list[str]) -> Iterator[tuple[str, Any]]:
     """There --remote_rm_url alone counts where it is given, and a file stands for all of it where it comes first."""
     sources, models = _listed(values["remote_rm_url"]), _listed(values["reward_pretrain"])
     if sources and models:

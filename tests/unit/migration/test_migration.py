@@ -231,11 +231,18 @@ def test_who_gives_the_rewards(words, verifier, expected):
         (f"--remote_rm_url {SERVER} --normalize_reward", None, "--normalize_reward: concerns reward models alone"),
         ("--reward_pretrain rm --normalize_reward", None, "there they stand in the reward model's config.json"),
         ("", None, "the command names no rewards"),
+        (f"--remote_rm_url {SERVER} --eval_dataset e", None, "add accuracy with weight 0 to reward.weights"),
+        ("--remote_rm_url a.py --eval_dataset e", "math_verifier", "add accuracy with weight 0 to reward.weights"),
     ],
 )
 def test_what_has_to_be_known_of_the_rewards_is_told(words, verifier, note):
     found = migrated([*shlex.split("--pretrain m --prompt_data d --rollout_batch_size 64"), *words.split()], verifier=verifier)
     assert sum(note in one for one in found.notes) == 1
+
+
+def test_a_rule_that_pays_measures_held_out_answers_too():
+    found = migrated(RICH, verifier="math_verifier")
+    assert found.settings["data.eval"] and not any("--eval_dataset" in note for note in found.notes)
 
 
 def test_a_target_without_a_coefficient_did_nothing_there():
