@@ -34,14 +34,18 @@ The steps of a run follow from the rows of its data there. Where the files are n
 
 Rows stay as they are: `message` as a list of turns or as JSON in a string, `answer`, and `datasource` where there is one. Pictures
 are read below the data file's folder and below `data.image_roots`, nowhere else. The reward server beside the training is not
-needed: its rules are built in (`reward.weights`), and a file with `reward_func(queries, prompts, labels)` is `reward.function`.
+needed: the rules of `math_verifier` and `sokoban_verifier` are built in (`reward.weights`), and stand in for the server where the
+script starts one of the two. Servers of your own are `reward.remote.urls`, a file with `reward_func(queries, prompts, labels)` is
+`reward.function`, reward models are `reward.models` (`model_1`, `model_2`, ...).
 `lmm-r1-mega data check rows.jsonl` and `lmm-r1-mega reward try rows.jsonl` look at both before a GPU is spent.
 
 ## What is meant to differ
 
-* `rloo` and `reinforce_baseline` come to the same there, for both are scaled over the batch; `reinforce` is scaled, too. They become
-  `reinforce_baseline` and `reinforce_pp`. With `--no_advantage_std_norm` they become `rloo`, `dr_grpo` and `reinforce`, without the
-  mean over the batch being taken off.
+* Advantages are scaled over the batch there for all estimators but `group_norm` and `dr_grpo`, `rloo` too: `algorithm.whitening`
+  says so. With `--no_advantage_std_norm` it is `none`; the mean over the batch, which is taken off there all the same, stays then.
+* KL inside the loss with `k1` is an error: it has no gradient towards the reference there. `algorithm.kl.importance_weighted` gives it
+  one, which is another run.
+* Reward models are normalised by the mean and deviation of the run so far, there by those in the model's `config.json`.
 * The loss is a mean over tokens there whatever the estimator, so `algorithm.aggregation` is `token`; the published GRPO and Dr. GRPO
   have others, see [settings](configuration.md).
 * `grpo` gives exactly 0 where all rewards of a group are equal.

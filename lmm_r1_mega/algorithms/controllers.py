@@ -150,10 +150,6 @@ def _of_kl(settings: AlgorithmSettings) -> FixedCoefficient | AdaptiveCoefficien
     kl = settings.kl
     if kl.target is None:
         return FixedCoefficient(kl.coefficient)
-    if kl.coefficient == 0:
-        raise ValueError(
-            f"algorithm.kl.target {kl.target} needs a coefficient to adapt, got 0: set algorithm.kl.coefficient, or leave the target out"
-        )
     return AdaptiveCoefficient(kl.coefficient, kl.target, kl.horizon)
 
 

@@ -45,6 +45,15 @@ class KLSettings(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _target_has_something_to_adapt(self) -> KLSettings:
+        if self.target is not None and not self.coefficient:
+            raise ValueError(
+                f"algorithm.kl.target {self.target} needs a coefficient to adapt, got 0: set algorithm.kl.coefficient, "
+                f"or leave the target out"
+            )
+        return self
+
 
 class DynamicSamplingSettings(Section):
     """Groups whose rewards are all equal teach nothing: DAPO replaces them."""

@@ -44,7 +44,7 @@ def _missed(kind: Kind, default: Any, reason: str) -> Flag:
 
 ESTIMATORS = ("gae", "reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo")
 _REFERENCE = "the reference is a copy of the policy's weights in host memory"
-_RULES = "rule rewards run in worker processes without GPUs"
+_REWARDS = "rules run in worker processes without GPUs, reward models in turn on the trainer's"
 _CRITIC = "the critic lies on the policy's ranks"
 _ROWS = "samples are packed into rows of layout.row_tokens"
 _CHECKPOINTS = "a checkpoint is always complete, and loads in any layout"
@@ -56,14 +56,14 @@ FLAGS: dict[str, Flag] = {
     # processes and engines
     "ref_num_nodes": _dropped("int", 1, _REFERENCE),
     "ref_num_gpus_per_node": _dropped("int", 8, _REFERENCE),
-    "reward_num_nodes": _dropped("int", 1, _RULES),
-    "reward_num_gpus_per_node": _dropped("int", 8, _RULES),
+    "reward_num_nodes": _dropped("int", 1, _REWARDS),
+    "reward_num_gpus_per_node": _dropped("int", 8, _REWARDS),
     "colocate_actor_ref": _dropped("switch", False, _REFERENCE),
     "actor_num_nodes": _to("int", 1, "layout.data", "cluster.nodes"),
     "actor_num_gpus_per_node": _to("int", 8, "layout.data", "cluster.nodes", "cluster.gpus_per_node"),
     "critic_num_nodes": _dropped("int", 1, _CRITIC),
     "critic_num_gpus_per_node": _dropped("int", 8, _CRITIC),
-    "colocate_critic_reward": _dropped("switch", False, _RULES),
+    "colocate_critic_reward": _dropped("switch", False, _REWARDS),
     "colocate_all_models": _to("switch", False, "cluster.placement", "cluster.nodes"),
     "vllm_num_engines": _to("int", None, "rollout.engines", "cluster.nodes"),
     "vllm_tensor_parallel_size": _to("int", 1, "rollout.tensor", "rollout.engines", "cluster.nodes"),
@@ -125,7 +125,7 @@ FLAGS: dict[str, Flag] = {
         "optimizer.warmup_steps",
     ),
     "micro_rollout_batch_size": _dropped("int", 8, _ROWS),
-    "store_extra_buffers": _missed("switch", False, "prompts beyond a step's are not kept for the next"),
+    "store_extra_buffers": _missed("switch", False, "samples beyond a step's are dropped, so that all are of the newest weights"),
     "max_epochs": _to("int", 1, "algorithm.epochs", "optimizer.warmup_steps"),
     "prompt_max_len": _to("int", 1024, "data.max_prompt_tokens", "layout.row_tokens"),
     "generate_max_len": _to("int", 1024, "rollout.max_response_tokens", "layout.row_tokens"),
@@ -140,7 +140,7 @@ FLAGS: dict[str, Flag] = {
     "gamma": _to("float", 1.0, "algorithm.gamma"),
     "micro_train_batch_size": _dropped("int", 4, _ROWS),
     "train_batch_size": _to("int", 128, "algorithm.optimizer_steps", "optimizer.warmup_steps"),
-    "normalize_reward": _dropped("switch", False, "concerns reward models; rule rewards are not normalised there either"),
+    "normalize_reward": _to("switch", False, "reward.normalize"),
     "top_p": _to("float", 1.0, "rollout.top_p"),
     "temperature": _to("float", 1.0, "rollout.temperature"),
     "seed": _to("int", 42, "run.seed"),
@@ -153,7 +153,7 @@ FLAGS: dict[str, Flag] = {
     "lr_warmup_ratio": _to("float", 0.03, "optimizer.warmup_steps"),
     "kl_target": _to("float", None, "algorithm.kl.target"),
     "kl_horizon": _to("int", 10000, "algorithm.kl.horizon"),
-    "init_kl_coef": _to("float", 0.01, "algorithm.kl.coefficient"),
+    "init_kl_coef": _to("float", 0.01, "algorithm.kl.coefficient", "algorithm.kl.target"),
     "kl_estimator": _to("text", "k1", "algorithm.kl.estimator", choices=("k1", "k2", "k3")),
     "aux_loss_coef": _missed("float", 0.0, "there are no mixtures of experts"),
     "entropy_loss_coef": _to("float", 0.0, "algorithm.entropy_coefficient"),
@@ -161,25 +161,25 @@ FLAGS: dict[str, Flag] = {
     "reward_clip_range": _to("float", [-10.0, 10.0], "algorithm.reward_clip", values="pair"),
     "freeze_prefix": _to("text", None, "model.freeze", values="many"),
     "processor_kwargs": _to("text", None, "data.min_pixels", "data.max_pixels"),
-    "advantage_estimator": _to("text", "gae", "algorithm.name", "critic.path", choices=ESTIMATORS),
+    "advantage_estimator": _to("text", "gae", "algorithm.name", "algorithm.whitening", "critic.path", choices=ESTIMATORS),
     "use_kl_loss": _to("switch", False, "algorithm.kl.place"),
-    "no_advantage_std_norm": _to("switch", False, "algorithm.name"),
+    "no_advantage_std_norm": _to("switch", False, "algorithm.whitening"),
     "ring_attn_size": _dropped("int", 1, "long rows are split over layout.tensor ranks; the result is the same"),
     "ring_head_stride": _dropped("int", 1, "goes with --ring_attn_size"),
     # models and rewards
     "pretrain": _to("text", None, "model.path"),
-    "reward_pretrain": _missed("text", None, "rewards are rules or a Python function (reward.function), not a model"),
-    "remote_rm_url": _to("text", None, "reward.weights", "reward.function"),
+    "reward_pretrain": _to("text", None, "reward.models", "reward.weights"),
+    "remote_rm_url": _to("text", None, "reward.weights", "reward.function", "reward.remote.urls"),
     "critic_pretrain": _to("text", None, "critic.path"),
     "value_head_prefix": _dropped("text", "score", "the critic's head is new and begins at zero"),
     "ref_reward_offload": _dropped("switch", False, _REFERENCE),
-    "custom_experience_filter": _missed("text", None, "samples are not filtered by a function"),
+    "custom_experience_filter": _missed("text", None, "no function filters; algorithm.dynamic_sampling replaces groups of equal rewards"),
     # data
     "prompt_data": _to("text", None, "data.train"),
     "prompt_data_probs": _to("text", None, "data.probabilities"),
-    "prompt_split": _dropped("text", "train", "data.train names the files of the split"),
+    "prompt_split": _dropped("text", "train", "data.train names the files of the split, or `hub:OWNER/NAME:SPLIT`"),
     "eval_dataset": _to("text", None, "data.eval", "run.eval_every"),
-    "eval_split": _dropped("text", "test", "data.eval names the files of the split"),
+    "eval_split": _dropped("text", "test", "data.eval names the files of the split, or `hub:OWNER/NAME:SPLIT`"),
     "eval_temperature": _dropped("float", 0.6, "held-out answers are sampled at rollout.temperature, and once greedily"),
     "eval_n_samples_per_prompt": _to("int", 4, "run.eval_samples"),
     "input_key": _to("text", "input", "data.input_key"),
@@ -194,5 +194,5 @@ FLAGS: dict[str, Flag] = {
     "wandb_run_name": _dropped("text", None, "a run is named as its folder"),
     "use_tensorboard": _to("text", None, "run.trackers"),
     "perf": _dropped("switch", False, "not read there; perf/* and time/* are always measured"),
-    "use_ms": _dropped("switch", False, "models and data are folders and files on disk"),
+    "use_ms": _dropped("switch", False, "models are folders on disk, data files or `hub:OWNER/NAME`"),
 }

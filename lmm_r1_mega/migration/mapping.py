@@ -13,19 +13,20 @@ from pathlib import PurePath
 from typing import Any
 
 from lmm_r1_mega.migration.flags import FLAGS
+from lmm_r1_mega.migration.rewards import rewards
 from lmm_r1_mega.migration.values import Values
 
 ALGORITHMS = {
     "gae": "ppo",
     "reinforce": "reinforce_pp",
-    "rloo": "reinforce_baseline",
+    "rloo": "rloo",
     "reinforce_baseline": "reinforce_baseline",
     "group_norm": "grpo",
     "dr_grpo": "dr_grpo",
 }
-"""Estimators there -> the row that computes the same: all but the last two are whitened over the batch there."""
-UNSCALED = ALGORITHMS | {"reinforce": "reinforce", "rloo": "rloo", "reinforce_baseline": "dr_grpo"}
-"""The same with --no_advantage_std_norm."""
+"""Estimators there -> the row that computes the same."""
+UNWHITENED = ("group_norm", "dr_grpo")
+"""All others are shifted and scaled over the batch there."""
 PATCH_AREA = 28 * 28
 ROW_TOKENS = 8192
 
@@ -72,7 +73,7 @@ def migrate(values: Values, *, num_rows: int | None, verifier: str | None = None
         _algorithm(values, notes),
         _kl(values),
         _critic(values),
-        _reward(values, verifier, notes),
+        rewards(values, verifier, notes),
         _optimizer(values, num_rows),
         _run(values, num_rows, notes),
     )
@@ -171,12 +172,11 @@ def _rollout(values: Values) -> Iterator[tuple[str, Any]]:
 
 def _algorithm(values: Values, notes: list[str]) -> Iterator[tuple[str, Any]]:
     estimator = values["advantage_estimator"]
-    table = UNSCALED if values["no_advantage_std_norm"] else ALGORITHMS
-    if values["no_advantage_std_norm"] and estimator == "gae":
-        notes.append("--no_advantage_std_norm: the advantages of ppo are always scaled to a deviation of 1")
-    if estimator == "rloo" and table is ALGORITHMS:
-        notes.append("rloo is scaled over the batch there, which makes it reinforce_baseline; algorithm.name rloo is the published one")
-    yield "algorithm.name", table[estimator]
+    is_scaled = estimator not in UNWHITENED and not values["no_advantage_std_norm"]
+    if estimator not in UNWHITENED and not is_scaled:
+        notes.append("--no_advantage_std_norm: the mean over the batch is taken off advantages there, here they stay as they are")
+    yield "algorithm.name", ALGORITHMS[estimator]
+    yield "algorithm.whitening", "batch" if is_scaled else "none"
     yield "algorithm.prompts_per_step", values["rollout_batch_size"]
     yield "algorithm.samples_per_prompt", values["n_samples_per_prompt"]
     yield "algorithm.optimizer_steps", optimizer_steps(values)
@@ -202,7 +202,7 @@ def _kl(values: Values) -> Iterator[tuple[str, Any]]:
     yield "algorithm.kl.coefficient", values["init_kl_coef"]
     yield "algorithm.kl.estimator", values["kl_estimator"]
     yield "algorithm.kl.place", "loss" if values["use_kl_loss"] else "reward"
-    yield "algorithm.kl.target", values["kl_target"]
+    yield "algorithm.kl.target", values["kl_target"] if values["init_kl_coef"] > 0 else None  # a coefficient of 0 stays 0 there
     yield "algorithm.kl.horizon", values["kl_horizon"]
 
 
@@ -212,21 +212,6 @@ def _critic(values: Values) -> Iterator[tuple[str, Any]]:
     yield "critic.learning_rate", values["critic_learning_rate"]
     yield "critic.value_clip", values["value_clip"]
     yield "critic.warmup_steps", max(values["freezing_actor_steps"], 0)
-
-
-def _reward(values: Values, verifier: str | None, notes: list[str]) -> Iterator[tuple[str, Any]]:
-    sources = (values["remote_rm_url"] or "").split(",")
-    functions = [source for source in sources if source.endswith(".py")]
-    if functions:
-        yield "reward.function", functions[0]
-        yield "reward.weights", {"function": 1.0}
-        return
-    yield "reward.weights", {"accuracy": 1.0} if verifier == "math_verifier without format" else {"format": 0.5, "accuracy": 1.0}
-    if verifier is None or not verifier.startswith("math_verifier"):
-        notes.append(
-            f"the rewards of {verifier or values['remote_rm_url'] or 'the command'} are not known here: format and accuracy are paid "
-            f"as LMM-R1's math_verifier does; give others as reward.function"
-        )
 
 
 def _optimizer(values: Values, num_rows: int | None) -> Iterator[tuple[str, Any]]:

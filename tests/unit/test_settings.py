@@ -113,7 +113,7 @@ def test_merging_by_hand():
 def test_yaml_is_read_back_to_an_equal_tree(tmp_path):
     changed = {
         "data": {"train": ["a.jsonl"], "eval": {"text": "t.jsonl"}, "system_prompt": "a: b # c"},
-        "algorithm": {"name": "ppo", "reward_clip": [-1, 1], "kl": {"target": 0.1}},
+        "algorithm": {"name": "ppo", "reward_clip": [-1, 1], "kl": {"coefficient": 0.1, "target": 0.1}},
         "optimizer": {"learning_rate": 1e-7},
         "run": {"trackers": ["tensorboard"]},
     }
@@ -141,6 +141,8 @@ def test_help_has_every_setting_with_its_meaning():
             r"algorithm\.whitening group .* raise algorithm\.samples_per_prompt",
         ),
         ({"kl": {"coefficient": 0.1, "estimator": "k1"}}, r"set algorithm\.kl\.importance_weighted"),
+        ({"kl": {"target": 0.1}}, r"algorithm\.kl\.target 0\.1 needs a coefficient .* set algorithm\.kl\.coefficient"),
+        ({"entropy_target": 0.5}, r"algorithm\.entropy_target 0\.5 needs a weight .* set algorithm\.entropy_coefficient"),
     ],
 )
 def test_parts_of_an_algorithm_that_do_not_fit_are_refused(algorithm, message):

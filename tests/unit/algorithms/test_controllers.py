@@ -47,15 +47,6 @@ def test_a_step_beyond_the_horizon_moves_by_the_whole_error_and_no_further():
     assert controller.coefficient == pytest.approx(0.08, rel=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "way_out"),
-    [({"kl": {"target": 0.1}}, r"set algorithm\.kl\.coefficient"), ({"entropy_target": 0.5}, r"set algorithm\.entropy_coefficient")],
-)
-def test_a_target_without_a_coefficient_is_refused(algorithm, way_out):
-    with pytest.raises(ValueError, match=way_out):
-        controllers(algorithm=algorithm)
-
-
 def test_the_scale_of_returns_by_hand():
     scale = ReturnScale(moving=True)
     scale.update(mean=1.0, std=0.0)

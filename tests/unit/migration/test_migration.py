@@ -1,13 +1,16 @@
 """Every flag of `train_ppo_ray` does what its row says, and shipped recipes become the settings that were worked out by hand."""
 
 import shlex
+from pathlib import Path
 
 import pytest
 
 from lmm_r1_mega import cli
+from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.migration.flags import FLAGS
 from lmm_r1_mega.migration.mapping import Migration, migrate
 from lmm_r1_mega.migration.source import from_flags, from_script
+from lmm_r1_mega.rewards.components import component_weights
 from lmm_r1_mega.settings import parse_tree, read_config, setting_names
 
 RICH = shlex.split(
@@ -43,7 +46,6 @@ OTHER_VALUES = {
     "train_batch_size": ["64"],
     "advantage_estimator": ["group_norm"],
     "kl_estimator": ["k2"],
-    "use_kl_loss": ["--kl_estimator", "k2"],
     "remote_rm_url": ["my/rewards.py"],
     "prompt_data_probs": ["0.25,0.75"],
     "processor_kwargs": ['{"min_pixels": 1024, "max_pixels": 4096}'],
@@ -53,23 +55,27 @@ OTHER_VALUES = {
 }
 """For the flags that take no value of the kind's own: another one than the default."""
 BY_KIND = {"int": ["5"], "float": ["0.5"], "text": ["other"]}
-WITH_PPO = {"critic_pretrain", "gamma"}
-"""Flags that only some estimators look at."""
+WITH_MODEL = [word for word in RICH if not word.startswith(("--remote_rm_url", "http"))] + ["--reward_pretrain", "m0"]
+BESIDE = {
+    "critic_pretrain": ["--advantage_estimator", "gae"],
+    "gamma": ["--advantage_estimator", "gae"],
+    "use_kl_loss": ["--kl_estimator", "k2"],
+}
+"""What has to be said beside a flag that counts in some runs only."""
 
 
-def migrated(words: list[str], num_rows: int | None = NUM_ROWS) -> Migration:
-    return migrate(from_flags(words).values, num_rows=num_rows)
+def migrated(words: list[str], num_rows: int | None = NUM_ROWS, verifier: str | None = None) -> Migration:
+    return migrate(from_flags(words).values, num_rows=num_rows, verifier=verifier)
 
 
 def with_flag(name: str) -> list[str]:
     flag = FLAGS[name]
     value = OTHER_VALUES.get(name, [] if flag.kind == "switch" else BY_KIND[flag.kind] * (2 if flag.values == "pair" else 1))
-    return [*RICH, *(["--advantage_estimator", "gae"] if name in WITH_PPO else []), f"--{name}", *value]
+    return [*plain(name), f"--{name}", *value]
 
 
 def plain(name: str) -> list[str]:
-    words = [*RICH, *(["--advantage_estimator", "gae"] if name in WITH_PPO else [])]
-    return [*words, "--kl_estimator", "k2"] if name == "use_kl_loss" else words
+    return [*(WITH_MODEL if name in ("reward_pretrain", "normalize_reward") else RICH), *BESIDE.get(name, [])]
 
 
 def test_all_126_flags_are_mapped_or_dropped_with_a_reason():
@@ -147,7 +153,9 @@ def test_ppo_at_70b_by_hand():
     assert config.optimizer.warmup_steps == 24, "3 % of 97 x 8"
     assert (config.algorithm.name, config.critic.learning_rate, config.algorithm.kl.coefficient) == ("ppo", 9e-6, 0.01)
     assert (config.rollout.gpu_memory, config.model.precision, config.run.save_every) == (0.95, "auto", 0)
-    assert "reward_pretrain" in found.missed and any("cut the data" in note for note in found.notes)
+    assert (config.reward.models, config.reward.weights) == ({"model_1": Path("judge")}, {"model/model_1": 1.0})
+    assert not found.missed and any("cut the data" in note for note in found.notes)
+    assert any("critic starts from the first reward model there" in note for note in found.notes)
 
 
 def test_grpo_on_one_machine_by_hand():
@@ -165,19 +173,82 @@ def test_grpo_on_one_machine_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("extra", "name"),
+    ("estimator", "name", "whitening"),
     [
-        ("--advantage_estimator gae", "ppo"),
-        ("--advantage_estimator reinforce", "reinforce_pp"),
-        ("--advantage_estimator rloo", "reinforce_baseline"),
-        ("--advantage_estimator dr_grpo", "dr_grpo"),
-        ("--advantage_estimator rloo --no_advantage_std_norm", "rloo"),
-        ("--advantage_estimator reinforce --no_advantage_std_norm", "reinforce"),
-        ("--advantage_estimator reinforce_baseline --no_advantage_std_norm", "dr_grpo"),
+        ("gae", "ppo", "batch"),
+        ("reinforce", "reinforce_pp", "batch"),
+        ("rloo", "rloo", "batch"),
+        ("reinforce_baseline", "reinforce_baseline", "batch"),
+        ("group_norm", "grpo", "none"),
+        ("dr_grpo", "dr_grpo", "none"),
     ],
 )
-def test_estimators_by_what_they_compute_there(extra, name):
-    assert migrated([*RICH, *extra.split()]).settings["algorithm.name"] == name
+def test_estimators_by_what_they_compute_there(estimator, name, whitening):
+    found = migrated([*RICH, "--advantage_estimator", estimator])
+    assert (found.settings["algorithm.name"], found.settings["algorithm.whitening"]) == (name, whitening)
+    unscaled = migrated([*RICH, "--advantage_estimator", estimator, "--no_advantage_std_norm"])
+    assert (unscaled.settings["algorithm.name"], unscaled.settings["algorithm.whitening"]) == (name, "none")
+    assert any("the mean over the batch" in note for note in unscaled.notes) == (whitening == "batch")
+
+
+SERVER, OTHER_SERVER = "http://127.0.0.1:5000/get_reward", "https://other/get_reward"
+
+
+@pytest.mark.parametrize(
+    ("words", "verifier", "expected"),
+    [
+        (f"--remote_rm_url {SERVER}", None, {"remote": {"urls": [SERVER]}, "weights": {"remote": 1}}),
+        (f"--remote_rm_url {SERVER},{OTHER_SERVER}", None, {"remote": {"urls": [SERVER, OTHER_SERVER]}, "weights": {"remote": 1}}),
+        (f"--remote_rm_url {SERVER}", "math_verifier", {"weights": {"format": 0.5, "accuracy": 1}}),
+        (f"--remote_rm_url {SERVER}", "math_verifier without format", {"weights": {"accuracy": 1}}),
+        (f"--remote_rm_url {SERVER}", "sokoban_verifier", {"weights": {"format": 0.5, "sokoban": 0.1, "solved": 0}}),
+        ("--remote_rm_url a.py,b.py", "math_verifier", {"function": "a.py", "weights": {"function": 1}}),
+        (f"--reward_pretrain rm --remote_rm_url {SERVER}", None, {"remote": {"urls": [SERVER]}, "weights": {"remote": 1}}),
+        ("--reward_pretrain rm --normalize_reward", "math_verifier", {
+            "models": {"model_1": "rm"}, "weights": {"model/model_1": 1}, "normalize": True,
+        }),
+        ("--reward_pretrain a,b", None, {
+            "models": {"model_1": "a", "model_2": "b"}, "weights": {"model/model_1": 1, "model/model_2": 1},
+        }),
+        ("", None, {"weights": {"format": 0.5, "accuracy": 1}}),
+    ],
+)  # fmt: skip
+def test_who_gives_the_rewards(words, verifier, expected):
+    found = migrated([*shlex.split("--pretrain m --prompt_data d --rollout_batch_size 64"), *words.split()], verifier=verifier)
+    reward = parse_tree(found.tree, source="the test").reward
+    assert reward == RewardSettings.model_validate(expected)
+    component_weights(reward)  # raises where a component is not set up
+    assert not {"reward_pretrain", "normalize_reward"} & (found.missed.keys() | found.dropped.keys())
+
+
+@pytest.mark.parametrize(
+    ("words", "verifier", "note"),
+    [
+        ("--remote_rm_url a.py,b.py,c.py", None, "the first file is used alone, here as there; b.py, c.py never paid"),
+        (f"--remote_rm_url {SERVER}", None, "where LMM-R1's math_verifier runs there, no server is needed"),
+        (f"--remote_rm_url {SERVER}", "sokoban_verifier", "tools/make_sokoban.py writes such rows"),
+        (f"--remote_rm_url {SERVER} --reward_pretrain rm", None, "no reward model scores where --remote_rm_url is given"),
+        (f"--remote_rm_url {SERVER} --normalize_reward", None, "--normalize_reward: concerns reward models alone"),
+        ("--reward_pretrain rm --normalize_reward", None, "there they stand in the reward model's config.json"),
+        ("", None, "the command names no rewards"),
+        (f"--remote_rm_url {SERVER} --eval_dataset e", None, "add accuracy with weight 0 to reward.weights"),
+        ("--remote_rm_url a.py --eval_dataset e", "math_verifier", "add accuracy with weight 0 to reward.weights"),
+    ],
+)
+def test_what_has_to_be_known_of_the_rewards_is_told(words, verifier, note):
+    found = migrated([*shlex.split("--pretrain m --prompt_data d --rollout_batch_size 64"), *words.split()], verifier=verifier)
+    assert sum(note in one for one in found.notes) == 1
+
+
+def test_a_rule_that_pays_measures_held_out_answers_too():
+    found = migrated(RICH, verifier="math_verifier")
+    assert found.settings["data.eval"] and not any("--eval_dataset" in note for note in found.notes)
+
+
+def test_a_target_without_a_coefficient_did_nothing_there():
+    target = ["--kl_target", "0.1"]
+    assert migrated([*RICH, *target]).settings["algorithm.kl.target"] == 0.1
+    assert migrated([*RICH, *target, "--init_kl_coef", "0"]).settings["algorithm.kl.target"] is None
 
 
 @pytest.mark.parametrize(
