@@ -317,7 +317,10 @@ BAD_ROWS: dict[str, tuple[object, str]] = {
         shown("large.png"),
         "has 400 x 400 pixels, more than data.max_image_pixels 100000: shrink it, or raise the setting",
     ),
-    "a web address": (shown("https://example.com/a.png"), "images are not fetched from URLs: download it and give its path"),
+    "a web address": (
+        shown("https://example.com/a.png"),
+        "images are not fetched from URLs: download it, or list its host in data.url_hosts",
+    ),
     "a picture from elsewhere": (shown("/etc/hostname"), "lies outside the folders that may be read"),
     "too long a prompt": (asked("1 + " * 400), "too_long: the prompt has"),
 }

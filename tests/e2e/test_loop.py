@@ -236,7 +236,7 @@ def untimed(file: Path) -> list[dict]:
 def test_reward_models_score_on_workers_what_they_score_here(processes, reward_model):
     config = parse_tree(merge(processes.base, {"reward": {"models": {"a": str(reward_model), "b": str(reward_model)}}}), source="test")
     prompts = PromptStream(config.data, processes.processor, seed=0).take(6)
-    assert {bool(prompt.images) for prompt in prompts} == {True, False}
+    assert {prompt.vision is not None for prompt in prompts} == {True, False}
     samples = [Sample(prompt, Completion((), (1,), torch.zeros(1), word, "stop", 0)) for prompt in prompts for word in ("yes", "no 3")]
     found = RewardModels(config, processes.placement).scores(samples)
     here = RewardModel(reward_model, precision="fp32", batch_tokens=config.layout.row_tokens).scores(samples)
