@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,12 @@ import ray
 from ray.actor import ActorHandle
 
 from lmm_r1_mega.cluster.environment import engine_environment
+from lmm_r1_mega.cluster.pictures import share
 from lmm_r1_mega.cluster.placement import Placement
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.models.reward_model import RewardModel
-from lmm_r1_mega.schema import Prompt, Sample
+from lmm_r1_mega.schema import Sample
 
 
 class RewardModels:
@@ -30,17 +30,12 @@ class RewardModels:
 
     def scores(self, samples: Sequence[Sample]) -> dict[str, list[float | None]]:
         """Name of a model -> its score of every sample, in order; None for one that is too long for it."""
-        sent = ray.put(_without_patches(samples))
+        share(sample.prompt.vision for sample in samples)
+        sent = ray.put(list(samples))
         calls = {name: actor.scores.remote(sent) for name, actor in self._actors.items()}
         named = {f"reward model {name}": call for name, call in calls.items()}
         found = wait_all(named, doing="scoring", timeout_s=self._timeout_s)
         return {name: found[f"reward model {name}"] for name in calls}
-
-
-def _without_patches(samples: Sequence[Sample]) -> list[Sample]:
-    """The policy's patches stay here: a reward model makes its own of the images. Samples of a prompt go on sharing it."""
-    prompts: dict[int, Prompt] = {id(sample.prompt): replace(sample.prompt, vision=None) for sample in samples}
-    return [Sample(prompts[id(sample.prompt)], sample.completion) for sample in samples]
 
 
 def _start(config: Config, placement: Placement, index: int, path: Path) -> ActorHandle:
