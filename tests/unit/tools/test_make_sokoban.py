@@ -14,6 +14,7 @@ def test_rows_are_good_and_their_pictures_show_the_answers_room(tmp_path):
     main(tmp_path / "a", Difficulty(boxes=2), count=5, seed=4)
     main(tmp_path / "b", Difficulty(boxes=2), count=5, seed=4)
     rows = list(read_rows(tmp_path / "a" / "levels.jsonl", DataSettings(), purpose="prompts"))
+    assert len(rows) == 5
     for row in rows:
         assert row.source == "sokoban" and len(row.images) == 1 and [turn.role for turn in row.turns] == ["system", "user"]
         with Image.open(tmp_path / "a" / row.images[0]) as picture:
