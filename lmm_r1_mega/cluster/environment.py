@@ -6,12 +6,12 @@ import os
 
 from lmm_r1_mega.cluster.placement import Placement, Slot
 
-# One thread a process: ranks and engines share the cores, and sums come out in the same order every time.
 # Memory that a step gives back is kept for the next, in huge pages: a virtual machine may have to get it from its host again.
 _KEPT_MEMORY = ":".join(
     f"glibc.malloc.{name}={value}"
     for name, value in {"hugetlb": 1, "mmap_threshold": 2**32, "trim_threshold": 2**33, "top_pad": 2**28}.items()
 )
+# One thread a process: ranks and engines share the cores, and sums come out in the same order every time.
 _HOST = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "GLOO_SOCKET_IFNAME": "lo", "GLIBC_TUNABLES": _KEPT_MEMORY}
 
 
