@@ -170,9 +170,13 @@ def _listed_url(reference: str, limits: ImageLimits) -> ImageUrl:
 
 
 def _file_uri_path(reference: str) -> str:
-    parts = urlsplit(reference)
+    malformed = ImageRefused(f"image {_short(reference)}: a file:// URI must read file:///absolute/path, special characters as %XX")
+    try:
+        parts = urlsplit(reference)
+    except ValueError as error:  # half of an IPv6 address, letters that look like a slash
+        raise malformed from error
     if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
-        raise ImageRefused(f"image {_short(reference)}: a file:// URI must read file:///absolute/path, special characters as %XX")
+        raise malformed
     path = unquote(parts.path)
     if not path.startswith("/") or "\0" in path:
         raise ImageRefused(f"image {_short(reference)}: a file:// URI needs an absolute path")
@@ -202,7 +206,7 @@ def _opened(source: ImageSource, limits: ImageLimits) -> Iterator[BinaryIO]:
     with _open_regular(source) as file:
         num_bytes = os.fstat(file.fileno()).st_size
         if num_bytes > limits.max_bytes:
-            raise ImageRefused(_too_many_bytes(f"image {source.path}", num_bytes, limits))
+            raise ImageRefused(_too_many_bytes(_name(source), num_bytes, limits))
         yield file
 
 
@@ -223,14 +227,14 @@ def _fetched(source: ImageUrl, limits: ImageLimits) -> bytes:
 def _open_regular(source: ImageFile) -> BinaryIO:
     """Open without following a link put there since the path was checked, and without waiting on a pipe or device."""
     if os.path.realpath(source.path) != source.path:
-        raise ImageRefused(f"image {source.path} has become a link: links may not change during a run")
+        raise ImageRefused(f"{_name(source)} has become a link: links may not change during a run")
     try:
         descriptor = os.open(source.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise ImageRefused(f"image {source.path} cannot be opened: {error.strerror}") from error
+        raise ImageRefused(f"{_name(source)} cannot be opened: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise ImageRefused(f"image {source.path} is not a regular file: give the path of a picture")
+        raise ImageRefused(f"{_name(source)} is not a regular file: give the path of a picture")
     return os.fdopen(descriptor, "rb")
 
 
@@ -255,7 +259,7 @@ def _open_header(file: BinaryIO, source: ImageSource, limits: ImageLimits) -> Im
     if width * height > limits.max_pixels:
         limit = f"data.max_image_pixels {limits.max_pixels}"
         raise ImageRefused(f"{_name(source)} has {width} x {height} pixels, more than {limit}: shrink it, or raise the setting")
-    if image.format not in ("JPEG", "MPO") and getattr(image, "n_frames", 1) > 1:  # an MPO is a photograph with its preview
+    if image.format not in ("JPEG", "MPO") and getattr(image, "is_animated", False):  # an MPO is a photograph with its preview
         raise ImageRefused(f"{_name(source)} is animated or has several pages: keep one")
     if image.mode in _DEEP_MODES:
         raise ImageRefused(f"{_name(source)} has 32-bit samples (mode {image.mode}), whose range is unknown: save it with 8 bits")
@@ -302,8 +306,8 @@ def _too_many_bytes(name: str, num_bytes: int, limits: ImageLimits) -> str:
 def _name(source: ImageSource) -> str:
     if isinstance(source, ImageBytes):
         return f"image {source.uri[:40]}..."
-    return f"image {source.path}" if isinstance(source, ImageFile) else f"image {_short(source.url)}"
+    return f"image {_short(source.path if isinstance(source, ImageFile) else source.url)}"
 
 
 def _short(reference: str) -> str:
-    return reference if len(reference) <= 120 else reference[:100] + "..."
+    return reference if len(reference) <= 240 else f"{reference[:100]}...{reference[-100:]}"

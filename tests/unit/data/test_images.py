@@ -1,7 +1,10 @@
 import base64
 import io
 import os
+import struct
+import time
 import zlib
+from dataclasses import replace
 from urllib.parse import quote
 
 import numpy as np
@@ -232,6 +235,20 @@ class TestBroken:
         source = saved(limits, frames[0], f"x.{form.lower()}", save_all=True, append_images=frames[1:])
         with pytest.raises(ImageRefused, match="animated or has several pages: keep one"):
             measure_image(source, limits)
+
+    def test_the_frames_of_an_animation_are_not_counted(self, limits):
+        """Counting these takes seconds."""
+        head = b"GIF89a" + struct.pack("<HHBBB", 2, 2, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
+        frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x00"
+        (limits.folder / "x.gif").write_bytes(head + 400_000 * frame + b";")
+        started = time.perf_counter()
+        with pytest.raises(ImageRefused, match="animated or has several pages: keep one"):
+            measure_image(locate_image("x.gif", limits), replace(limits, max_bytes=2**23))
+        assert time.perf_counter() - started < 1
+
+    def test_a_long_reference_is_shown_by_its_ends(self, limits):
+        with pytest.raises(ImageRefused, match=r"image /a{99}\.\.\.a{92}/end\.png lies outside"):
+            locate_image(f"/{'a' * 5000}/end.png", limits)
 
     def test_samples_of_unknown_range_are_refused(self, limits):
         source = saved(limits, Image.fromarray(np.array([[0.5, 7.0]], dtype=np.float32)), "x.tiff")
