@@ -1,7 +1,7 @@
 """Rows for training from public sets, out of files that you have, and from reasoning-gym's generators.
 
 python tools/prepare_data.py gsm8k train.parquet data/gsm8k.jsonl
-python tools/prepare_data.py mathv360k_geometry train_samples_all_tuning.json data/mathv360k_geometry.jsonl --images MathV360K
+python tools/prepare_data.py mathv360k_geometry train_samples_all_tuning.json data/mathv360k_geometry.jsonl --images data_images
 python tools/prepare_data.py reasoning_gym gcd,zebra_puzzles data/reasoning.jsonl --count 5000
 """
 
@@ -36,7 +36,7 @@ def main(
 
     Args:
         name: deepscaler, vermulti, mathv360k_geometry, gsm8k, geometry3k or reasoning_gym.
-        source: The published file (JSON Lines, JSON or Parquet); for reasoning_gym names of tasks with commas, or all.
+        source: The published file (JSON Lines, JSON, Parquet or a name `hub:...`); for reasoning_gym names of tasks with commas, or all.
         out: File of rows to write, .jsonl; pictures that lie inside the source are written beside it.
         images: Folder below which the published picture paths are looked for; the source's own where left out.
         count: Problems to generate with reasoning_gym.
@@ -45,29 +45,35 @@ def main(
     outcome = Outcome()
     pictures = Pictures(images or Path(source).parent, out.parent / f"{out.stem}_images")
     try:
+        if images is not None and not images.is_dir():
+            raise ValueError(f"--images {images} is no folder: give the one that holds the pictures")
         rows = _generated(source, count, seed, pictures) if name == REASONING else prepared_rows(name, Path(source), pictures, outcome)
         num_written = write_rows(rows, out)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"prepare_data: {error}", file=sys.stderr)
         return USAGE
-    print(f"{num_written} rows in {out}; {outcome.num_others} of another part of the set")
-    if images is not None:
-        print(f"to train on them: --data.image_roots {images.resolve()}")
+    print(f"{num_written} rows {f'in {out}' if num_written else 'and nothing written'}; {outcome.num_others} of another part of the set")
+    if num_written and pictures.found:
+        print(f"to train on them: --data.image_roots {pictures.root.resolve()}")
     if outcome.bad_rows:
         print(f"{len(outcome.bad_rows)} rows cannot be used:\n{describe_bad_rows(outcome.bad_rows)}", file=sys.stderr)
     return DONE if num_written else BAD_DATA
 
 
 def write_rows(rows: Iterable[dict[str, Any]], out: Path) -> int:
-    """Write rows one by one, and in place of an older file only when all are there."""
+    """Write rows one by one, and in place of an older file only when all are there, and at least one."""
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.with_name(out.name + ".part")
     num_written = 0
-    with unfinished.open("w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            num_written += 1
-    unfinished.replace(out)
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                num_written += 1
+        if num_written:
+            unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return num_written
 
 

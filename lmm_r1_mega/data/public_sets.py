@@ -34,6 +34,8 @@ class Problem:
     images: tuple[str | bytes, ...] = ()
     """Paths as they are published, or the files themselves."""
     source: str | None = None
+    named_parts: int = 1
+    """How many parts at the end of a picture's path tell it from all others."""
 
 
 @dataclass(frozen=True)
@@ -42,20 +44,26 @@ class Pictures:
 
     root: Path
     folder: Path
+    found: dict[str, str] = field(default_factory=dict)
+    """Files so far -> the published path that each was found for."""
 
-    def find(self, published: str) -> str:
-        """The file that a published path means: the longest of its ends that exists below the root.
+    def find(self, published: str, named_parts: int = 1) -> str:
+        """The file that a published path means: the longest of its ends, of `named_parts` at least, that exists below the root.
 
         Example: /home/someone/set/images/1.png with the root data -> data/images/1.png
 
-        Raises: RowRefused where there is none.
+        Raises: RowRefused where there is none, or it was found for another path.
         """
         parts = [part for part in Path(published.removeprefix("file://")).parts if part not in ("/", "..")]
-        ends = (self.root.joinpath(*parts[start:]) for start in range(len(parts)))
-        found = next((end for end in ends if end.is_file()), None)
-        if found is None:
-            raise RowRefused("image", f"no picture {published} below {self.root}: give its folder with --images")
-        return str(found.resolve())
+        ends = (self.root.joinpath(*parts[start:]) for start in range(len(parts) - named_parts + 1))
+        end = next((end for end in ends if end.is_file()), None)
+        if end is None:
+            raise RowRefused("image", f"no picture {published} below {self.root}: give the folder that it lies in with --images")
+        file = str(end.resolve())
+        other = self.found.setdefault(file, published)
+        if other != published:
+            raise RowRefused("image", f"{file} would be both {other} and {published}: give the folder that holds both with --images")
+        return file
 
     def write(self, content: bytes, name: str) -> str:
         """Write a picture under a name, its suffix by its content, and return the path relative to the rows' file."""
@@ -69,9 +77,8 @@ class Pictures:
 
 @dataclass
 class Outcome:
-    """What was made of a file, up to now."""
+    """What became no row of a file, up to now."""
 
-    num_written: int = 0
     num_others: int = 0
     """Rows that are of another part of the set."""
     bad_rows: list[BadRow] = field(default_factory=list)
@@ -98,7 +105,6 @@ def prepared_rows(name: str, source: Path, pictures: Pictures, outcome: Outcome)
             outcome.bad_rows.append(BadRow(source, raw.line, refusal.kind, str(refusal)))
             continue
         yield row
-        outcome.num_written += 1
 
 
 def as_row(problem: Problem, name: str, pictures: Pictures, *, source: str) -> dict[str, Any]:
@@ -112,7 +118,7 @@ def as_row(problem: Problem, name: str, pictures: Pictures, *, source: str) -> d
     if len(texts) != len(problem.images) + 1:
         raise RowRefused("image", f"the question has {len(texts) - 1} places for {len(problem.images)} pictures")
     paths = [
-        pictures.find(image) if isinstance(image, str) else pictures.write(image, f"{name}_{place}")
+        pictures.find(image, problem.named_parts) if isinstance(image, str) else pictures.write(image, f"{name}_{place}")
         for place, image in enumerate(problem.images)
     ]
     content: list[dict[str, str]] = []
@@ -138,35 +144,53 @@ def _gsm8k(row: Mapping[str, Any]) -> Problem:
     _, marker, answer = row["answer"].rpartition("####")
     if not marker:
         raise RowRefused("answer", "the solution has no line `#### ANSWER`")
-    return Problem(row["question"], answer.replace(",", ""))
+    return Problem(_question(row["question"]), answer.replace(",", ""))
 
 
 def _deepscaler(row: Mapping[str, Any]) -> Problem:
     """problem, answer (and solution) as first published; or LMM-R1's rows with message."""
-    return _from_message(row) if "message" in row else Problem(row["problem"], _text(row["answer"]))
+    return _from_message(row) if "message" in row else Problem(_question(row["problem"]), _text(row["answer"]))
 
 
 def _from_message(row: Mapping[str, Any]) -> Problem:
-    """LMM-R1's rows: message with system and user turns, answer. The system prompt is put in place of theirs."""
+    """LMM-R1's rows: message with a system and a user turn, answer. The system prompt is put in place of theirs."""
     chat = parse_chat(row["message"])
+    roles = [turn.role for turn in chat.turns if turn.role != "system"]
+    if roles != ["user"]:
+        raise RowRefused("message", f"a question is one turn of the user, and the turns are by {', '.join(roles) or 'the system alone'}")
     question = "".join(PLACEHOLDER if part is None else part for part in chat.turns[-1].parts)
     return Problem(question, _text(row["answer"]), chat.images, source=row.get("datasource"))
 
 
 def _mathv360k_geometry(row: Mapping[str, Any]) -> Problem | None:
     """image = folder of the original set/...; conversations = human's question with `<image>`, gpt's `The answer is ...`."""
-    image = row["image"]
-    source = next((part for part in Path(image).parts if part.lower() in GEOMETRY_FOLDERS), None)
-    if source is None:
+    parts = Path(row["image"]).parts
+    place = next((place for place, part in enumerate(parts) if part.lower() in GEOMETRY_FOLDERS), None)
+    if place is None:
         return None
     question, reply = (turn["value"] for turn in row["conversations"][:2])
     final = FINAL_ANSWER.search(reply)
-    return Problem(question, (final[1] if final else reply).strip().rstrip("."), (image,), source=source)
+    answer = (final[1] if final else reply).strip().rstrip(".")
+    # The sets number their pictures alike, so the set's folder has to be in the path.
+    return Problem(_question(question), answer, (row["image"],), source=parts[place], named_parts=len(parts) - place)
 
 
 def _geometry3k(row: Mapping[str, Any]) -> Problem:
-    """problem with `<image>`; images = list of files in bytes; answer in LaTeX."""
-    return Problem(row["problem"], _text(row["answer"]), tuple(image["bytes"] for image in row["images"]))
+    """problem with `<image>`; images = list of files in bytes, or of their paths; answer in LaTeX."""
+    return Problem(_question(row["problem"]), _text(row["answer"]), tuple(_picture(image) for image in row["images"]))
+
+
+def _question(text: Any) -> str:
+    if not isinstance(text, str) or not text.strip():
+        raise RowRefused("row", f"the question must be a text, got {text!r:.60}")
+    return text
+
+
+def _picture(image: Mapping[str, Any]) -> str | bytes:
+    found = image["bytes"] or image["path"]
+    if not isinstance(found, str | bytes):
+        raise RowRefused("image", "a picture has neither bytes nor path")
+    return found
 
 
 def _text(answer: Any) -> str:

@@ -11,6 +11,7 @@ from lmm_r1_mega.data.images import locate_image
 from lmm_r1_mega.data.prepare import image_limits
 from lmm_r1_mega.data.prompts import read_rows
 from lmm_r1_mega.data.public_sets import SYSTEM_PROMPT, Outcome, Pictures, prepared_rows
+from lmm_r1_mega.data.rows import RowRefused
 from lmm_r1_mega.rewards.equality import gold_problem
 from lmm_r1_mega.rewards.extract import format_reward
 from tools.prepare_data import main, write_rows
@@ -23,7 +24,9 @@ def written(name, rows, tmp_path, *, root=None):
     outcome = Outcome()
     out = tmp_path / f"{name}.jsonl"
     write_rows(prepared_rows(name, source, Pictures(root or tmp_path, tmp_path / f"{name}_images"), outcome), out)
-    return list(read_rows(out, DataSettings(), purpose="prompts")), outcome
+    rows_read = list(read_rows(out, DataSettings(), purpose="prompts")) if out.exists() else []
+    out.unlink(missing_ok=True)
+    return rows_read, outcome
 
 
 def user_parts(row):
@@ -99,6 +102,50 @@ def test_mathv360k_geometry_takes_the_geometry_and_the_final_answer(tmp_path, pi
     [row], outcome = written("mathv360k_geometry", rows, tmp_path, root=tmp_path / "data_images")
     assert (row.answer, row.source, outcome.num_others) == ("B", "GeoQA+", 1)
     assert user_parts(row) == (None, asked.removeprefix("<image>\n"))
+    rows[0]["image"] = "Geometry3K/images/12.png"
+    for root in (tmp_path / "data_images", tmp_path / "data_images" / "GeoQA+"):
+        found, outcome = written("mathv360k_geometry", rows, tmp_path, root=root)
+        assert found == [] and [bad.kind for bad in outcome.bad_rows] == ["image"], "the picture of the same number of another set"
+
+
+def test_two_published_pictures_are_not_one_file(tmp_path, picture):
+    (tmp_path / "images").mkdir()
+    picture("images/1.png")
+    pictures = Pictures(tmp_path, tmp_path)
+    assert pictures.find("/a/images/1.png") == pictures.find("/a/images/1.png") == str(tmp_path / "images" / "1.png")
+    with pytest.raises(RowRefused, match=r"would be both /a/images/1\.png and /b/images/1\.png: give the folder that holds both"):
+        pictures.find("/b/images/1.png")
+
+
+def test_rows_that_are_no_questions_are_bad_rows_and_no_end(tmp_path):
+    turn = {"role": "user", "content": "?"}
+    reply = {"role": "assistant", "content": "1"}
+    cases = {
+        "gsm8k": [{"question": None, "answer": "#### 1"}, {"question": " ", "answer": "#### 1"}],
+        "deepscaler": [{"problem": 3, "answer": "1"}, {"problem": "?", "answer": ""}, {"problem": "?", "answer": None}],
+        "vermulti": [{"message": [turn, reply], "answer": "1"}, {"message": [turn, reply, turn], "answer": "1"}],
+        "mathv360k_geometry": [{"image": "GEOS/1.png", "conversations": [{"value": None}, {"value": "1"}]}],
+        "geometry3k": [
+            {"problem": None, "answer": "1", "images": []},
+            {"problem": "<image>?", "answer": "1", "images": [{"bytes": None, "path": None}]},
+            {"problem": "<image>?", "answer": "1", "images": [None]},
+        ],
+    }
+    for name, rows in cases.items():
+        found, outcome = written(name, rows, tmp_path)
+        assert found == [] and [bad.line for bad in outcome.bad_rows] == list(range(1, len(rows) + 1))
+
+
+def test_the_folder_that_training_has_to_read_is_told(tmp_path, picture, capsys):
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    picture("set/images/7.png")
+    content = [{"type": "text", "text": "How many?"}, {"type": "image", "image": "data/images/7.png"}]
+    source = tmp_path / "set" / "rows.jsonl"
+    source.write_text(json.dumps({"message": [{"role": "user", "content": content}], "answer": "1"}) + "\n", encoding="utf-8")
+    assert main("vermulti", str(source), tmp_path / "out" / "rows.jsonl") == 0
+    assert f"--data.image_roots {tmp_path / 'set'}\n" in capsys.readouterr().out
+    assert main("vermulti", str(source), tmp_path / "out" / "rows.jsonl", images=tmp_path / "gone") == 2
+    assert main("vermulti", str(source), source / "rows.jsonl") == 2
 
 
 def test_geometry3k_out_of_parquet_writes_its_pictures(tmp_path, picture):
@@ -122,11 +169,11 @@ def test_rows_are_made_one_by_one(tmp_path):
     """The second row is not read before it is asked for, so a set need not fit into memory."""
     source = tmp_path / "many.jsonl"
     source.write_text('{"question": "?", "answer": "#### 1"}\n' * 3, encoding="utf-8")
-    outcome = Outcome()
-    stream = prepared_rows("gsm8k", source, Pictures(tmp_path, tmp_path), outcome)
+    stream = prepared_rows("gsm8k", source, Pictures(tmp_path, tmp_path), Outcome())
     next(stream)
-    assert outcome.num_written == 0, "a row counts when it has been taken"
-    assert len(list(stream)) == 2 and outcome.num_written == 3
+    with source.open("a", encoding="utf-8") as file:
+        file.write('{"question": "late?", "answer": "#### 1"}\n' * 100_000)
+    assert len(list(stream)) == 2 + 100_000
 
 
 def test_an_unfinished_file_does_not_replace_an_older_one(tmp_path):
@@ -140,6 +187,8 @@ def test_an_unfinished_file_does_not_replace_an_older_one(tmp_path):
     with pytest.raises(ValueError, match="no more"):
         write_rows(failing(), out)
     assert out.read_text(encoding="utf-8") == "old"
+    assert write_rows([], out) == 0
+    assert out.read_text(encoding="utf-8") == "old" and list(tmp_path.iterdir()) == [out]
 
 
 def test_wrong_names_and_files_are_messages(tmp_path, capsys):
