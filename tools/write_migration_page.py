@@ -29,6 +29,7 @@ is written down, given or not, because a default there need not be one here. The
 which flags were dropped and why, and which have no counterpart although they change the run; those are printed as errors, too.
 
 The steps of a run follow from the rows of its data there. Where the files are not on this machine, `--rows N` says how many they are.
+`OWNER/NAME` that is no folder here is a data set of the hub, `hub:OWNER/NAME:SPLIT`; `--pretrain` has to be a folder.
 
 ## The same data, the same rewards
 
@@ -52,6 +53,8 @@ script starts one of the two. Servers of your own are `reward.remote.urls`, a fi
 * Rewards are clipped before they are compared with the group, there after.
 * The mean is over all tokens of an optimizer step, there over micro-batches of unequal length.
 * A gold answer that cannot be read makes a sample invalid; there it earned 1.
+* `--freeze_prefix` holds for the critic too, there for the policy alone.
+* An adaptive KL coefficient moves by its whole error at most where a step has more samples than `--kl_horizon`, there by more.
 * Each data rank is one GPU in the migrated layout. `plan` says whether that fits and which layout does; `layout.tensor` and
   `layout.pipeline` change no result.
 

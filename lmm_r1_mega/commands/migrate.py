@@ -45,10 +45,10 @@ def _read_script(words: list[str]) -> Source:
 def _num_rows(given: str | None, source: Source) -> int | None:
     """Rows of the data: as said, else counted where the files are here."""
     if given is not None:
-        if not given.isdigit():
+        if not given.isdecimal():
             raise ValueError(f"--rows {given}: give the number of rows of the data")
         return int(given)
-    files = [Path(name) for name in data_files(source.values["prompt_data"] or "")]
+    files = [Path(name) for name in data_files(source.values["prompt_data"] or "", split=source.values["prompt_split"])]
     if not all(file.is_file() for file in files):
         return None
     from lmm_r1_mega.data.formats import format_of  # pyarrow takes a moment that flags with --rows need not

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path
 from typing import Any
 
 from lmm_r1_mega.migration.flags import FLAGS
@@ -29,6 +30,11 @@ UNWHITENED = ("group_norm", "dr_grpo")
 """All others are shifted and scaled over the batch there."""
 PATCH_AREA = 28 * 28
 ROW_TOKENS = 8192
+MACHINE_GPUS = 8
+"""Taken for a machine where flags only say how many of its GPUs a model has."""
+HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+DATA_SUFFIXES = frozenset({".json", ".jsonl", ".csv", ".parquet", ".arrow"})
+"""Of files that are read there as they are."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +72,13 @@ def migrate(values: Values, *, num_rows: int | None, verifier: str | None = None
     settings: dict[str, Any] = {}
     notes = [f"--{name} has no value (an empty variable) and counts as not given" for name in values.empty]
     parts: tuple[Iterator[tuple[str, Any]], ...] = (
-        _model(values),
+        _model(values, notes),
         _processes(values, notes),
         _data(values, notes),
         _rollout(values),
         _algorithm(values, notes),
         _kl(values),
-        _critic(values),
+        _critic(values, notes),
         rewards(values, verifier, notes),
         _optimizer(values, num_rows),
         _run(values, num_rows, notes),
@@ -88,7 +94,7 @@ def migrate(values: Values, *, num_rows: int | None, verifier: str | None = None
     )
 
 
-def _model(values: Values) -> Iterator[tuple[str, Any]]:
+def _model(values: Values, notes: list[str]) -> Iterator[tuple[str, Any]]:
     if values["pretrain"] is None:
         raise ValueError("--pretrain is missing: name the model's folder")
     yield "model.path", values["pretrain"]
@@ -96,24 +102,28 @@ def _model(values: Values) -> Iterator[tuple[str, Any]]:
     yield "model.recompute", "full" if values["gradient_checkpointing"] else "none"
     if values["freeze_prefix"]:
         yield "model.freeze", [f"{prefix}*" for prefix in values["freeze_prefix"]]
+        if values["advantage_estimator"] == "gae":
+            notes.append("--freeze_prefix: the critic is frozen with the policy here, there the policy alone")
 
 
 def _processes(values: Values, notes: list[str]) -> Iterator[tuple[str, Any]]:
     """One data rank a GPU of the actor; `plan` says where that is too little memory."""
-    per_node = values["actor_num_gpus_per_node"]
-    trainers = values["actor_num_nodes"] * per_node
+    trainers = values["actor_num_nodes"] * values["actor_num_gpus_per_node"]
     tensor = values["vllm_tensor_parallel_size"]
     engines = values["vllm_num_engines"] or max(trainers // tensor, 1)
     is_hybrid = values["colocate_all_models"] or not values["vllm_num_engines"]
     needed = trainers if is_hybrid else trainers + engines * tensor
+    machine = values["actor_num_gpus_per_node"] if is_hybrid else max(values["actor_num_gpus_per_node"], MACHINE_GPUS)
     if not values["vllm_num_engines"]:
         notes.append("without --vllm_num_engines the trainer generates there; here vLLM does, on the same GPUs")
+    if not is_hybrid:
+        notes.append(f"trainer and engines have GPUs of their own, {needed} in all, on machines of {machine}: see cluster.gpus_per_node")
     yield "layout.data", trainers
     yield "layout.distributed_optimizer", values["zero_stage"] > 0
     yield "layout.row_tokens", max(ROW_TOKENS, values["prompt_max_len"] + values["generate_max_len"])
     yield "cluster.placement", "hybrid" if is_hybrid else "disaggregated"
-    yield "cluster.gpus_per_node", per_node
-    yield "cluster.nodes", -(-needed // per_node)
+    yield "cluster.gpus_per_node", machine
+    yield "cluster.nodes", -(-needed // machine)
     yield "rollout.engines", engines
     yield "rollout.tensor", tensor
 
@@ -121,11 +131,12 @@ def _processes(values: Values, notes: list[str]) -> Iterator[tuple[str, Any]]:
 def _data(values: Values, notes: list[str]) -> Iterator[tuple[str, Any]]:
     if values["prompt_data"] is None:
         raise ValueError("--prompt_data is missing: name the data files")
-    yield "data.train", data_files(values["prompt_data"])
+    yield "data.train", data_files(values["prompt_data"], split=values["prompt_split"])
     if values["prompt_data_probs"] is not None:
         yield "data.probabilities", _probabilities(values["prompt_data_probs"])
+        notes.append("--prompt_data_probs: a pass there lasts until each file is through; run.steps counts every row once: say other steps")
     if values["eval_dataset"] is not None:
-        yield "data.eval", {PurePath(name).stem: name for name in data_files(values["eval_dataset"])}
+        yield "data.eval", _by_name(data_files(values["eval_dataset"], split=values["eval_split"]))
     yield "data.input_key", values["input_key"]
     if values["label_key"] is not None:
         yield "data.label_key", values["label_key"]
@@ -156,9 +167,25 @@ def _processor_options(text: str) -> dict[str, Any]:
     return options
 
 
-def data_files(names: str) -> list[str]:
-    """Example: "a.jsonl, b.parquet@part" -> ["a.jsonl", "b.parquet"]"""
-    return [name.split("@")[0].strip() for name in names.split(",")]
+def data_files(names: str, *, split: str) -> list[str]:
+    """Example: "a.jsonl, b.parquet@part, owner/set" and split test -> ["a.jsonl", "b.parquet", "hub:owner/set:test"]"""
+    found = [name.split("@")[0].strip() for name in names.split(",")]
+    return [f"hub:{name}:{split}" if _is_of_hub(name) else name for name in found]
+
+
+def _is_of_hub(name: str) -> bool:
+    """Whether a name is no file and no folder here, and could be one of the hub: so it is read there."""
+    return bool(HUB_NAME.fullmatch(name)) and Path(name).suffix not in DATA_SUFFIXES and not Path(name).exists()
+
+
+def _by_name(files: list[str]) -> dict[str, str]:
+    """Each file under its name without folder and suffix, a set of the hub under its name without owner and split."""
+    found: dict[str, str] = {}
+    for file in files:
+        other = found.setdefault(Path(file.split(":")[1]).name if file.startswith("hub:") else Path(file).stem, file)
+        if other != file:
+            raise ValueError(f"--eval_dataset {other} and {file} have the same name, under which results are told: rename one")
+    return found
 
 
 def _rollout(values: Values) -> Iterator[tuple[str, Any]]:
@@ -175,6 +202,12 @@ def _algorithm(values: Values, notes: list[str]) -> Iterator[tuple[str, Any]]:
     is_scaled = estimator not in UNWHITENED and not values["no_advantage_std_norm"]
     if estimator not in UNWHITENED and not is_scaled:
         notes.append("--no_advantage_std_norm: the mean over the batch is taken off advantages there, here they stay as they are")
+    samples = values["rollout_batch_size"] * values["n_samples_per_prompt"]
+    if samples % values["train_batch_size"]:
+        notes.append(
+            f"--train_batch_size {values['train_batch_size']} does not divide the {samples} samples of a rollout; what is left over waits "
+            f"for the next one there, and is shared among the optimizer steps of its own here"
+        )
     yield "algorithm.name", ALGORITHMS[estimator]
     yield "algorithm.whitening", "batch" if is_scaled else "none"
     yield "algorithm.prompts_per_step", values["rollout_batch_size"]
@@ -206,9 +239,11 @@ def _kl(values: Values) -> Iterator[tuple[str, Any]]:
     yield "algorithm.kl.horizon", values["kl_horizon"]
 
 
-def _critic(values: Values) -> Iterator[tuple[str, Any]]:
+def _critic(values: Values, notes: list[str]) -> Iterator[tuple[str, Any]]:
     if values["critic_pretrain"] is not None and values["advantage_estimator"] == "gae":
         yield "critic.path", values["critic_pretrain"]
+        if values["critic_pretrain"] != values["pretrain"]:
+            notes.append("--critic_pretrain: its value head is not read, the critic's begins at zero")
     yield "critic.learning_rate", values["critic_learning_rate"]
     yield "critic.value_clip", values["value_clip"]
     yield "critic.warmup_steps", max(values["freezing_actor_steps"], 0)
@@ -251,14 +286,14 @@ def num_steps(values: Values, num_rows: int | None) -> int:
     """
     if values["max_global_steps"] is not None:
         return values["max_global_steps"]
-    return _steps_per_pass(values, num_rows) * values["num_episodes"]
+    return _steps_per_pass(values, num_rows, wanted="run.steps", instead="the steps with --max_global_steps N") * values["num_episodes"]
 
 
-def _steps_per_pass(values: Values, num_rows: int | None) -> int:
+def _steps_per_pass(values: Values, num_rows: int | None, *, wanted: str, instead: str) -> int:
     if num_rows is None:
         raise ValueError(
-            f"run.steps follows from the rows of {values['prompt_data']}, which is no file here: say how many they are with --rows N, "
-            f"or the steps with --max_global_steps N"
+            f"{wanted} follows from the rows of {values['prompt_data']}, which is no file here: say how many they are with --rows N, "
+            f"or {instead}"
         )
     steps = int(min(num_rows, values["max_samples"])) // values["rollout_batch_size"]
     if not steps:
@@ -270,4 +305,6 @@ def _eval_every(values: Values, num_rows: int | None) -> int:
     """Steps between evaluations: there once a pass where --eval_steps is -1."""
     if values["eval_dataset"] is None:
         return 0
-    return values["eval_steps"] if values["eval_steps"] > 0 else _steps_per_pass(values, num_rows)
+    if values["eval_steps"] > 0:
+        return values["eval_steps"]
+    return _steps_per_pass(values, num_rows, wanted="run.eval_every", instead="the steps between evaluations with --eval_steps N")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,5 +40,6 @@ def from_script(script: str, environment: Mapping[str, str]) -> Source:
 
 
 def _verifier(script: str) -> str | None:
-    found = next((name for name in VERIFIERS if name in script), None)
-    return f"{found} without format" if found == "math_verifier" and "--disable-format-reward" in script else found
+    run = "\n".join(line for line in script.splitlines() if not line.lstrip().startswith("#"))
+    found = next((name for name in VERIFIERS if re.search(rf"\b{name}\b", run)), None)
+    return f"{found} without format" if found == "math_verifier" and "--disable-format-reward" in run else found

@@ -64,7 +64,8 @@ def _value(name: str, flag: Flag, texts: list[str]) -> Any:
     fits = {"one": len(texts) == (flag.kind != "switch"), "pair": len(texts) == 2, "many": True}
     if not fits[flag.values]:
         takes = "no value" if flag.kind == "switch" else {"one": "one value", "pair": "two values"}[flag.values]
-        raise ValueError(f"--{name} takes {takes}, got {' '.join(texts) or 'none'}")
+        hint = ": put quotes around a value with blanks" if flag.kind == "text" else ""
+        raise ValueError(f"--{name} takes {takes}, got {' '.join(texts) or 'none'}{hint}")
     values = [_number(name, flag, text) for text in texts]
     if flag.kind == "switch":
         return True
@@ -85,4 +86,4 @@ def _number(name: str, flag: Flag, text: str) -> Any:
 
 def _nearest(name: str) -> str:
     near = difflib.get_close_matches(name.replace("-", "_"), FLAGS, n=1, cutoff=0.5)
-    return f"did you mean --{near[0]}?" if near else "train_ppo_ray has no flag of such a name"
+    return f"did you mean --{near[0]}?" if near else "LMM-R1's train_ppo_ray, of OpenRLHF 0.7.3, has none of such a name"

@@ -60,6 +60,8 @@ BESIDE = {
     "critic_pretrain": ["--advantage_estimator", "gae"],
     "gamma": ["--advantage_estimator", "gae"],
     "use_kl_loss": ["--kl_estimator", "k2"],
+    "prompt_split": ["--prompt_data", "own/prompts"],
+    "eval_split": ["--eval_dataset", "own/prompts"],
 }
 """What has to be said beside a flag that counts in some runs only."""
 
@@ -245,6 +247,49 @@ def test_a_rule_that_pays_measures_held_out_answers_too():
     assert found.settings["data.eval"] and not any("--eval_dataset" in note for note in found.notes)
 
 
+def test_names_of_the_hub_are_told_from_files_and_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own" / "folder").mkdir(parents=True)
+    names = "own/set@part, own/folder, own/rows.jsonl, ./own/set, /own/set, set, a/b/c"
+    found = migrated([*RICH, "--prompt_data", names, "--eval_dataset", "own/set-v0.1"]).settings
+    assert found["data.train"] == ["hub:own/set:train", "own/folder", "own/rows.jsonl", "./own/set", "/own/set", "set", "a/b/c"]
+    assert found["data.eval"] == {"set-v0.1": "hub:own/set-v0.1:test"}
+
+
+def test_a_machine_has_more_gpus_than_the_trainers_share_of_it():
+    words = "--pretrain m --prompt_data d --actor_num_gpus_per_node 2 --vllm_num_engines 2 --vllm_tensor_parallel_size 2"
+    cluster = parse_tree(migrated(words.split()).tree, source="the test").cluster
+    assert (cluster.placement, cluster.nodes, cluster.gpus_per_node) == ("disaggregated", 1, 8)
+    cluster = parse_tree(migrated([*words.split(), "--actor_num_nodes", "4"]).tree, source="the test").cluster
+    assert (cluster.nodes, cluster.gpus_per_node) == (2, 8), "4 x 2 trainers and 2 x 2 of the engines"
+
+
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        ("--critic_pretrain other", "--critic_pretrain: its value head is not read"),
+        ("--freeze_prefix visual", "--freeze_prefix: the critic is frozen with the policy here"),
+        ("--prompt_data_probs 0.5", "--prompt_data_probs: a pass there lasts until each file is through"),
+        ("--train_batch_size 100", "--train_batch_size 100 does not divide the 64 samples of a rollout"),
+        ("--train_batch_size 24", "--train_batch_size 24 does not divide the 64 samples of a rollout"),
+        ("--vllm_num_engines 4", "trainer and engines have GPUs of their own, 12 in all, on machines of 8"),
+    ],
+)
+def test_what_differs_is_told(words, note):
+    base = shlex.split("--pretrain m --prompt_data d --rollout_batch_size 64 --train_batch_size 64")
+    assert not any(note in one for one in migrated(base).notes)
+    assert sum(note in one for one in migrated([*base, *words.split()]).notes) == 1
+
+
+def test_a_verifier_in_a_comment_pays_nothing():
+    script = (
+        "# python -m openrlhf.models.remote_rm.math_verifier\n  # --disable-format-reward\n{}python3 -m openrlhf.cli.train_ppo_ray --bf16\n"
+    )
+    assert from_script(script.format(""), {}).verifier is None
+    assert from_script(script.format("python -m remote_rm.sokoban_verifier &\n"), {}).verifier == "sokoban_verifier"
+    assert from_script(script.format("python math_verifier.py &\n"), {}).verifier == "math_verifier"
+
+
 def test_a_target_without_a_coefficient_did_nothing_there():
     target = ["--kl_target", "0.1"]
     assert migrated([*RICH, *target]).settings["algorithm.kl.target"] == 0.1
@@ -259,6 +304,8 @@ def test_a_target_without_a_coefficient_did_nothing_there():
         ("--eps_clip", "--pretrain is missing"),
         ("--pretrain m", "--prompt_data is missing"),
         ("--bf16 yes", "--bf16 takes no value, got yes"),
+        ("--save_path a b", "--save_path takes one value, got a b: put quotes around a value with blanks"),
+        ("--attn_implementation eager", "unknown flag --attn_implementation: LMM-R1's train_ppo_ray, of OpenRLHF 0.7.3, has none"),
         ("--eps_clip 1 2", "--eps_clip takes one value, got 1 2"),
         ("--adam_betas 0.9", "--adam_betas takes two values, got 0.9"),
         ("--seed 1.5", "--seed 1.5: give an integer"),
@@ -269,6 +316,11 @@ def test_a_target_without_a_coefficient_did_nothing_there():
             "--pretrain m --prompt_data d",
             "run.steps follows from the rows of d, which is no file here: say how many they are with --rows N",
         ),
+        (
+            "--pretrain m --prompt_data d --max_global_steps 3 --eval_dataset e.jsonl",
+            "run.eval_every follows from the rows of d, which is no file here: say how many they are with --rows N, or the steps between",
+        ),
+        ("--pretrain m --prompt_data d --rows 9999 --eval_dataset a/e.jsonl,b/e.jsonl", "a/e.jsonl and b/e.jsonl have the same name"),
         ("--pretrain m --prompt_data d --rows 10", "10 rows are less than one --rollout_batch_size of 1024"),
         ("--pretrain m --prompt_data d --rows many", "--rows many: give the number of rows"),
         ("--pretrain $(...) --prompt_data d", "--pretrain $(...) is computed by the shell"),
