@@ -10,12 +10,9 @@ from statistics import fmean
 from typing import Any
 
 from lmm_r1_mega.errors import SamplesLost
+from lmm_r1_mega.rewards.measures import is_right
 from lmm_r1_mega.schema import Scored, UpdateReport
 
-ACCURACY = "accuracy"
-"""The rule that tells right from wrong."""
-RIGHT = 0.5
-"""Accuracy from which a response counts as right."""
 SUMMARIES: dict[str, Callable[[list[float]], float]] = {"min": min, "max": max}
 """How figures of several optimizer steps whose names end so are taken together."""
 
@@ -86,13 +83,11 @@ def update_metrics(policy: list[UpdateReport], critic: list[UpdateReport]) -> di
 
 
 def _lengths_by_verdict(valid: list[Scored]) -> dict[str, float]:
-    """Mean length of right and of wrong responses, where the rewards judge accuracy."""
-    judged = [one for one in valid if ACCURACY in one.score.parts]
-    verdicts = (("correct" if one.score.parts[ACCURACY] >= RIGHT else "wrong", one) for one in judged)
-    return {
-        f"completions/mean_length_{verdict}": mean
-        for verdict, mean in _means((verdict, len(one.sample.completion.response_ids)) for verdict, one in verdicts)
-    }
+    """Mean length of right and of wrong responses, where a reward tells them apart."""
+    names = {True: "correct", False: "wrong"}
+    judged = ((is_right(one.score.parts), len(one.sample.completion.response_ids)) for one in valid)
+    means = _means((names[right], length) for right, length in judged if right is not None)
+    return {f"completions/mean_length_{name}": mean for name, mean in means}
 
 
 def _report_means(reports: list[UpdateReport]) -> dict[str, float]:

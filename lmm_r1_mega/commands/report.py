@@ -22,6 +22,11 @@ def run(arguments: list[str]) -> int:
     file = Path(out or Path(name) / "report.html")
     if not file.parent.is_dir():
         raise ValueError(f"--out {file}: there is no folder {file.parent}, make it first")
-    write_report(runs, file)
+    if file.is_dir():
+        raise ValueError(f"--out {file} is a folder: name a file in it")
+    try:
+        write_report(runs, file)
+    except (PermissionError, FileNotFoundError) as error:
+        raise ValueError(f"--out {file} cannot be written ({error.strerror}): name a file in another folder") from None
     print(file)
     return DONE

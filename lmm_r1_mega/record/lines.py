@@ -45,21 +45,22 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             raise
 
 
+def whole_lines(path: Path) -> Iterator[bytes]:
+    """Every line with its end; a last one that a killed process left unfinished is none. A missing file has none."""
+    if path.exists():
+        with path.open("rb") as file:
+            yield from (line for line in file if line.endswith(b"\n"))
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """All whole rows; a last line that a killed process left unfinished is not one. A missing file has none."""
-    if not path.exists():
-        return []
-    *whole, _unfinished = path.read_bytes().split(b"\n")
-    return [json.loads(line) for line in whole]
+    """All whole rows."""
+    return [json.loads(line) for line in whole_lines(path)]
 
 
 def keep_rows(path: Path, *, until_step: int) -> None:
     """Drops the rows of steps after `until_step`, and an unfinished last line."""
-    if not path.exists():
-        return
-    *whole, _unfinished = path.read_bytes().split(b"\n")
-    kept = [line for line in whole if json.loads(line)["step"] <= until_step]
-    write_whole(path, b"".join(line + b"\n" for line in kept))
+    if path.exists():
+        write_whole(path, b"".join(line for line in whole_lines(path) if json.loads(line)["step"] <= until_step))
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lmm_r1_mega.rewards.equality import Unscorable, gold_problem, gold_text, is_correct
 from lmm_r1_mega.rewards.extract import answer_region, final_expression, format_reward
 from lmm_r1_mega.rewards.grounding import Box, area, boxes_in, mean_iou, points_in, share_hit
+from lmm_r1_mega.rewards.measures import MEASURES
 from lmm_r1_mega.rewards.messages import Answer, RewardInput, Terms, Verdict
 from lmm_r1_mega.rewards.penalties import overlong_penalty, repetition_penalty
 from lmm_r1_mega.rewards.sokoban import best_return, is_solution, moves_in
@@ -24,8 +25,6 @@ class Rule:
     """What a response earns; raises `Unscorable` where that cannot be said."""
     gold_problem: Callable[[Answer], str | None] | None = None
     """What is wrong with a gold answer, for a rule that compares with it."""
-    measures: bool = False
-    """Whether the part is between 0 (wrong) and 1 (right), so that its mean is an accuracy."""
 
 
 def format_part(given: RewardInput, terms: Terms) -> float:
@@ -114,10 +113,10 @@ def _problem_of(read: Callable[[Answer], object]) -> Callable[[Answer], str | No
 
 RULES: dict[str, Rule] = {
     "format": Rule(format_part),
-    "accuracy": Rule(accuracy_part, gold_problem, measures=True),
-    "iou": Rule(iou_part, _problem_of(_gold_boxes), measures=True),
-    "point_in_box": Rule(point_in_box_part, _problem_of(_gold_boxes), measures=True),
-    "solved": Rule(solved_part, _problem_of(_gold_room), measures=True),
+    "accuracy": Rule(accuracy_part, gold_problem),
+    "iou": Rule(iou_part, _problem_of(_gold_boxes)),
+    "point_in_box": Rule(point_in_box_part, _problem_of(_gold_boxes)),
+    "solved": Rule(solved_part, _problem_of(_gold_room)),
     "sokoban": Rule(sokoban_part, _problem_of(_gold_room)),
     "overlong": Rule(overlong_part),
     "repetition": Rule(repetition_part),
@@ -126,11 +125,10 @@ RULES: dict[str, Rule] = {
 
 def measure_of(weights: Mapping[str, float]) -> str:
     """The first component that tells right from wrong: its mean is an accuracy. Raises ValueError where there is none."""
-    measures = [name for name, rule in RULES.items() if rule.measures]
-    found = next((name for name in weights if name in measures), None)
+    found = next((name for name in weights if name in MEASURES), None)
     if not found:
         raise ValueError(
-            f"evaluation needs one of {', '.join(measures)} in reward.weights, which has {', '.join(weights)}: "
+            f"evaluation needs one of {', '.join(MEASURES)} in reward.weights, which has {', '.join(weights)}: "
             f"add it, with weight 0 where it shall not pay"
         )
     return found

@@ -71,36 +71,39 @@ const setting = (run, name) => run.settings[name] ?? "";
 
 function headline(run, number) {
   const words = [run.verb, run.verb === "train" ? setting(run, "algorithm.name") : "", setting(run, "model.path")];
-  words.push(`${setting(run, "run.steps") || "?"} steps`, run.finished ? "finished" : "not finished");
+  words.push(`step ${run.done} of ${setting(run, "run.steps") || "?"}`, run.finished ? "finished" : "not finished");
   return make("p", {}, runName(number), make("span", { class: "quiet" }, ...spoken(words.filter(Boolean).join(" · "))));
 }
 
 const known = (values) => values.filter((value) => value !== null);
+const union = (lists) => [...new Set(lists.flat())];
 
-function course(run, name, tail) {
-  const values = known(run.curves[name]?.[1] ?? []);
-  if (!values.length) return "–";
-  const mean = (some) => some.reduce((sum, value) => sum + value, 0) / some.length;
-  return `${figure(mean(values.slice(0, tail)))} → ${figure(mean(values.slice(-tail)))}`;
+function courseText({ course, best }) {
+  if (!course) return ["–"];
+  const [first, last] = course;
+  const peak = best && best[1] > last ? make("span", { class: "quiet" }, ` best ${figure(best[1])} at step ${best[0]}`) : null;
+  return [first === last ? figure(last) : `${figure(first)} → ${figure(last)}`, peak];
 }
 
 function overview() {
-  const accuracies = allMetrics().filter((name) => /^eval\/.*\/accuracy$/.test(name));
-  const rows = [
-    ...accuracies.map((name) => [`${name.split("/").slice(1, -1).join("/")}, held-out accuracy`, (run) => course(run, name, 1)]),
-    ["reward", (run) => course(run, "reward", 5)],
-    ["response tokens", (run) => course(run, "completions/mean_length", 5)],
-    ["seconds a step", (run) => course(run, "time/step", 5)],
-  ];
+  const labels = union(report.runs.map((run) => Object.keys(run.overview)));
+  if (!labels.length) return null;
   return make("table", { class: "overview" },
     make("thead", {}, make("tr", {}, make("th", {}, "first → last (means of five steps)"), ...report.runs.map((_, run) => make("th", {}, runName(run))))),
-    make("tbody", {}, ...rows.map(([label, value]) => make("tr", {}, make("th", {}, ...spoken(label)),
-      ...report.runs.map((run) => make("td", {}, value(run)))))));
+    make("tbody", {}, ...labels.map((label) => make("tr", {}, make("th", {}, ...spoken(label)),
+      ...report.runs.map((run) => make("td", {}, ...courseText(run.overview[label] ?? {})))))));
 }
 
 // ---------- curves
 
-const allMetrics = () => [...new Set(report.runs.flatMap((run) => Object.keys(run.curves)))];
+const allMetrics = () => union(report.runs.map((run) => Object.keys(run.curves)));
+
+const UNITS = [
+  [/^time\//, "s"], [/tokens_per_s$/, "tokens/s"], [/^(completions\/(mean|min|max)_length|eval\/.*mean_length)/, "tokens"],
+  [/tflops/, "TFLOP/s"], [/^(samples|invalid)\//, "samples"], [/^entropy$/, "nats a token"],
+  [/^(perf\/utilisation\/|completions\/clipped_ratio|frac_|clip_ratio\/|eval\/.*\/(accuracy|greedy|pass_at_n|truncated)$)/, "share"],
+];
+const unitOf = (name) => UNITS.find(([pattern]) => pattern.test(name))?.[1] ?? "";
 
 function ticks(low, high, count) {
   const rough = (high - low) / count || 1;
@@ -122,18 +125,21 @@ function smoothed(values, weight) {
   });
 }
 
-const BOX = { width: 360, height: 170, left: 46, right: 10, top: 8, bottom: 22 };
+const BOX = { width: 360, height: 180, left: 46, right: 12, top: 8, bottom: 30 };
+const INNER = { width: BOX.width - BOX.left - BOX.right, height: BOX.height - BOX.top - BOX.bottom };
 
-function scales(curves) {
+function scales(curves, wantsLog) {
   const steps = curves.flatMap(([some]) => some);
   const values = known(curves.flatMap(([, some]) => some));
   const [first, last] = [Math.min(...steps), Math.max(...steps)];
-  let [low, high] = values.length ? [Math.min(...values), Math.max(...values)] : [0, 1];
+  const isLog = wantsLog && values.length > 0 && Math.min(...values) > 0;
+  const bend = isLog ? Math.log10 : (value) => value;
+  let [low, high] = values.length ? [bend(Math.min(...values)), bend(Math.max(...values))] : [0, 1];
   const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
-  [low, high] = [low >= 0 && low - room < 0 ? 0 : low - room, high + room];
-  const x = (step) => BOX.left + ((step - first) / (last - first || 1)) * (BOX.width - BOX.left - BOX.right);
-  const y = (value) => BOX.height - BOX.bottom - ((value - low) / (high - low)) * (BOX.height - BOX.top - BOX.bottom);
-  return { x, y, first, last, low, high };
+  [low, high] = [!isLog && low >= 0 && low - room < 0 ? 0 : low - room, high + room];
+  const x = (step) => BOX.left + (last > first ? (step - first) / (last - first) : 0.5) * INNER.width;
+  const y = (value) => BOX.height - BOX.bottom - ((bend(value) - low) / (high - low)) * INNER.height;
+  return { x, y, first, last, low, high, isLog };
 }
 
 function path(steps, values, { x, y }) {
@@ -146,56 +152,77 @@ function path(steps, values, { x, y }) {
   }).join("");
 }
 
+// Of a logarithmic axis the powers of ten, or where they are fewer than two evenly spread values.
+function valueTicks({ low, high, isLog }) {
+  if (!isLog) return ticks(low, high, 5);
+  const powers = ticks(low, high, 5).filter(Number.isInteger);
+  return (powers.length > 1 ? powers : ticks(low, high, 4)).map((power) => 10 ** power);
+}
+
+// Whole steps, the last one among them.
+function stepTicks({ first, last }) {
+  const whole = ticks(first, last, 5).filter((step) => Number.isInteger(step) && last - step > (last - first) * 0.1);
+  return [...whole, last];
+}
+
 function axes(scale) {
   const { x, y } = scale;
-  const whole = ticks(scale.first, scale.last, 5).filter(Number.isInteger);
   return [
-    ...ticks(scale.low, scale.high, 5).flatMap((value) => [
+    ...valueTicks(scale).flatMap((value) => [
       draw("line", { class: "grid", x1: BOX.left, x2: BOX.width - BOX.right, y1: y(value), y2: y(value) }),
       draw("text", { class: "tick", x: BOX.left - 6, y: y(value) + 3.5, "text-anchor": "end" }, tickLabel(value)),
     ]),
-    ...whole.map((step) => draw("text", { class: "tick", x: x(step), y: BOX.height - 6, "text-anchor": "middle" }, figure(step))),
+    ...stepTicks(scale).map((step) => draw("text", { class: "tick", x: x(step), y: BOX.height - 16, "text-anchor": "middle" }, figure(step))),
+    draw("text", { class: "tick", x: BOX.left + INNER.width / 2, y: BOX.height - 3, "text-anchor": "middle" }, "step"),
   ];
 }
 
-function line(run, [steps, values], scale, weight) {
-  if (known(values).length <= SMOOTH_FROM) {
-    const dots = steps.flatMap((step, place) => values[place] === null ? []
-      : [draw("circle", { class: `dot run${run}`, cx: scale.x(step), cy: scale.y(values[place]), r: 2.2 })]);
-    return [draw("path", { class: `line run${run}`, d: path(steps, values, scale) }), ...dots];
+function line(run, [steps, values], scale, { weight, dots }) {
+  const places = steps.map((_, place) => place);
+  const gaps = places.filter((place) => values[place] === null).map((place) =>
+    draw("path", { class: "gap", d: `M${scale.x(steps[place]) - 3} ${BOX.height - BOX.bottom - 6}l6 6m0 -6l-6 6` }, draw("title", {}, "not a finite number")));
+  const raw = draw("path", { class: `line run${run}${weight && !dots ? " faint" : ""}`, d: path(steps, values, scale) });
+  if (dots) {
+    return [raw, ...gaps, ...places.filter((place) => values[place] !== null).map((place) =>
+      draw("circle", { class: `dot run${run}`, cx: scale.x(steps[place]), cy: scale.y(values[place]), r: 2.2 }))];
   }
-  const raw = draw("path", { class: `line run${run}${weight ? " faint" : ""}`, d: path(steps, values, scale) });
-  return weight ? [raw, draw("path", { class: `line run${run}`, d: path(steps, smoothed(values, weight), scale) })] : [raw];
+  return [raw, ...gaps, ...(weight ? [draw("path", { class: `line run${run}`, d: path(steps, smoothed(values, weight), scale) })] : [])];
 }
 
 function nearest(steps, wanted) {
   return steps.reduce((best, step, place) => Math.abs(step - wanted) < Math.abs(steps[best] - wanted) ? place : best, 0);
 }
 
-function chart(name, weight) {
+// A run's value near a step; none before its first and after its last.
+function valueAt([steps, values], step) {
+  return step < steps[0] || step > steps[steps.length - 1] ? null : values[nearest(steps, step)];
+}
+
+function chart(name, view) {
   const found = report.runs.map((run, number) => [number, run.curves[name]]).filter(([, curve]) => curve);
-  const scale = scales(found.map(([, curve]) => curve));
+  const curves = found.map(([, curve]) => curve);
+  const scale = scales(curves, view.log);
+  const steps = union(curves.map(([some]) => some)).sort((one, other) => one - other);
+  const dots = Math.max(...curves.map(([, values]) => known(values).length)) <= SMOOTH_FROM;
   const marker = draw("line", { class: "marker", y1: BOX.top, y2: BOX.height - BOX.bottom, visibility: "hidden" });
-  const svg = draw("svg", { viewBox: `0 0 ${BOX.width} ${BOX.height}`, role: "img" }, ...axes(scale), marker,
-    ...found.flatMap(([run, curve]) => line(run, curve, scale, weight)));
+  const svg = draw("svg", { viewBox: `0 0 ${BOX.width} ${BOX.height}`, role: "img" }, draw("title", {}, ...spoken(name), " by step"), ...axes(scale), marker,
+    ...found.flatMap(([run, curve]) => line(run, curve, scale, { weight: view.weight, dots })));
   const reading = make("span", { class: "reading" });
   const read = (step) => {
-    const values = found.map(([run, [steps, values]]) => [run, values[step === null ? values.length - 1 : nearest(steps, step)]]);
-    reading.replaceChildren(step === null ? "" : `step ${step} `, ...values.map(([run, value]) =>
-      make("b", { class: `value run${run}` }, figure(value))));
+    reading.replaceChildren(step === null ? "last" : `step ${step}`, ...found.flatMap(([run, curve]) =>
+      [" ", make("b", { class: `value run${run}` }, figure(step === null ? curve[1][curve[1].length - 1] : valueAt(curve, step)))]));
   };
   svg.addEventListener("pointermove", (event) => {
     const box = svg.getBoundingClientRect();
     const place = ((event.clientX - box.left) / box.width) * BOX.width;
-    const wanted = scale.first + ((place - BOX.left) / (BOX.width - BOX.left - BOX.right)) * (scale.last - scale.first);
-    const steps = found[0][1][0];
-    const step = steps[nearest(steps, wanted)];
+    const step = steps[nearest(steps, scale.first + ((place - BOX.left) / INNER.width) * (scale.last - scale.first))];
     fill(marker, { x1: scale.x(step), x2: scale.x(step), visibility: "visible" }, []);
     read(step);
   });
   svg.addEventListener("pointerleave", () => { marker.setAttribute("visibility", "hidden"); read(null); });
   read(null);
-  return make("figure", { class: "chart" }, make("figcaption", {}, make("span", { class: "name" }, ...spoken(name)), reading), svg);
+  const title = make("span", { class: "name" }, ...spoken(name), make("span", { class: "unit" }, unitOf(name)));
+  return make("figure", { class: "chart" }, make("figcaption", {}, title, reading), svg);
 }
 
 function picker(names, chosen, redraw) {
@@ -224,18 +251,23 @@ function curvesSection() {
   const main = names.filter((name) => rank(name) >= 0).sort((one, other) => rank(one) - rank(other));
   const chosen = new Set(main.length ? main : names.slice(0, 9));
   const grid = make("div", { class: "charts" });
-  let weight = 0.6;
+  const view = { weight: 0.6, log: false };
   const [metrics, retitle] = picker(names, chosen, () => redraw());
-  const redraw = () => { retitle(); grid.replaceChildren(...[...chosen].map((name) => chart(name, weight))); };
-  const smoothing = menu([[0.6, "some"], [0.9, "much"], [0, "none"]], (value) => { weight = value; redraw(); });
+  const redraw = () => { retitle(); grid.replaceChildren(...[...chosen].map((name) => chart(name, view))); };
+  const set = (name) => (value) => { view[name] = value; redraw(); };
+  const smoothing = menu([[0.6, "some"], [0.9, "much"], [0, "none"]], set("weight"));
+  const scale = menu([[false, "linear"], [true, "logarithmic"]], set("log"));
   redraw();
-  return make("section", {}, make("div", { class: "bar" }, make("h2", {}, "Curves"), choice("smoothing", smoothing)), metrics, grid);
+  const legend = report.runs.length > 1 ? make("span", {}, ...report.runs.map((_, run) => runName(run))) : null;
+  return make("section", {}, make("div", { class: "bar" }, make("h2", {}, "Curves"), choice("smoothing", smoothing), choice("scale", scale), legend),
+    ...(names.length ? [metrics, grid] : [make("p", { class: "quiet" }, "No metrics yet: the first row is written after the first step.")]));
 }
 
 // ---------- samples
 
 const VERDICTS = [["", "all"], ["right", "right"], ["wrong", "wrong"], ["unscored", "without verdict"]];
 const ENDS = [["", "all"], ["length", "truncated"], ["stop", "finished"]];
+const ORDERS = [["new", "newest first"], ["old", "oldest first"]];
 
 function verdict(sample) {
   if (sample.invalid !== null) return "unscored";
@@ -291,13 +323,15 @@ function matches(sample, wanted) {
   const prompt = report.prompts[sample.prompt];
   return (wanted.step === "" || sample.step === wanted.step)
     && (wanted.source === "" || prompt.source === wanted.source)
-    && (wanted.verdict === "" || verdict(sample) === wanted.verdict)
+    && (wanted.verdict === "" || (verdict(sample) || "unscored") === wanted.verdict)
     && (wanted.end === "" || sample.finish_reason === wanted.end)
     && (wanted.text === "" || `${prompt.prompt}\n${sample.response}`.toLowerCase().includes(wanted.text.toLowerCase()));
 }
 
 function groupsOf(wanted) {
-  const found = Map.groupBy(report.samples.filter((sample) => matches(sample, wanted)), (sample) => sample.prompt);
+  const some = report.samples.filter((sample) => matches(sample, wanted));
+  if (wanted.order === "new") some.sort((one, other) => other.step - one.step);
+  const found = Map.groupBy(some, (sample) => sample.prompt);
   const inBoth = (samples) => new Set(samples.map((sample) => sample.run)).size > 1;
   return [...found].filter(([, samples]) => !wanted.both || inBoth(samples));
 }
@@ -315,12 +349,13 @@ function filters(wanted, redraw) {
     choice("answer", menu(VERDICTS, set("verdict"))),
     choice("end", menu(ENDS, set("end"))),
     choice("text", text),
+    choice("order", menu(ORDERS, set("order"))),
     report.runs.length > 1 ? choice("prompts of both runs only", both) : null,
   ];
 }
 
 function samplesSection() {
-  const wanted = { step: "", source: "", verdict: "", end: "", text: "", both: false };
+  const wanted = { step: "", source: "", verdict: "", end: "", text: "", order: "new", both: false };
   const list = make("div", { class: "groups" });
   const count = make("p", { class: "quiet" });
   const more = make("button", { type: "button" }, "Show more");
@@ -332,12 +367,18 @@ function samplesSection() {
     const note = left ? `; ${left} more are recorded, which this page has no room for` : "";
     count.replaceChildren(`${number} samples of ${groups.length} prompts${note}`);
     list.replaceChildren(...groups.slice(0, limit).map(([prompt, samples]) => group(report.prompts[prompt], samples)));
+    if (!groups.length) list.append(make("p", { class: "quiet" }, "No sample is as the filters above ask."));
     more.hidden = groups.length <= limit;
   };
   more.addEventListener("click", () => { limit += GROUPS_AT_ONCE; redraw(); });
   redraw();
   const bar = filters(wanted, () => { limit = GROUPS_AT_ONCE; redraw(); });
   return make("section", {}, make("div", { class: "bar sticky" }, make("h2", {}, "Samples"), ...bar), count, list, more);
+}
+
+function withoutSamples() {
+  const why = "None is recorded: run.record_samples says how many a step are, and the first come with the first step.";
+  return make("section", {}, make("h2", {}, "Samples"), make("p", { class: "quiet" }, why));
 }
 
 // ---------- settings
@@ -350,9 +391,10 @@ function settingsSection() {
   const table = (some) => make("table", { class: "settings" }, make("tbody", {}, ...some.map(row)));
   const different = names.filter(differs);
   const all = make("details", {}, make("summary", {}, "All settings"), table(names));
+  if (!names.length) return null;
   return make("section", {}, make("h2", {}, "Settings"), ...(different.length ? [make("p", { class: "quiet" }, "different in the two runs"), table(different)] : []), all);
 }
 
 document.body.append(make("main", {},
   make("header", {}, make("h1", {}, "Run report"), ...report.runs.map(headline), overview()),
-  curvesSection(), report.samples.length ? samplesSection() : null, settingsSection()));
+  curvesSection(), report.samples.length ? samplesSection() : withoutSamples(), settingsSection()));

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from lmm_r1_mega.record.folder import RunFolder
 from lmm_r1_mega.record.lines import write_whole
-from lmm_r1_mega.record.report.content import embedded, read_content
+from lmm_r1_mega.record.report.content import read_content
+from lmm_r1_mega.record.report.embed import embedded
 
 PAGE = """<!doctype html>
 <html lang="en">

@@ -13,8 +13,11 @@ import pytest
 from lmm_r1_mega import cli
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.record.folder import RunFolder
-from lmm_r1_mega.record.report.content import Samples, coarse_to_fine, curves, embedded, read_content
+from lmm_r1_mega.record.report.content import read_content
+from lmm_r1_mega.record.report.curves import course, highest, points_by_name, thinned
+from lmm_r1_mega.record.report.embed import embedded
 from lmm_r1_mega.record.report.page import page, write_report
+from lmm_r1_mega.record.report.samples import Samples, coarse_to_fine
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SWITCHES = ("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync", "disable-dev-shm-usage")
@@ -39,10 +42,35 @@ def make_run(path, samples=(), metrics=(), config=""):
 
 
 def test_curves_by_hand():
-    rows = [{"step": 1, "reward": 0.123456789}, {"step": 2, "reward": float("nan"), "eval/a/accuracy": 1}]
-    assert curves(rows, max_points=9) == {"reward": [[1, 2], [0.12346, None]], "eval/a/accuracy": [[2], [1.0]]}
-    many = [{"step": step, "reward": step} for step in range(1, 11)]
-    assert curves(many, max_points=3) == {"reward": [[1, 5, 9, 10], [1.0, 5.0, 9.0, 10.0]]}
+    rows = [{"step": 1, "reward": 0.123456789}, {"step": 2, "reward": float("nan"), "eval/a/accuracy": 1, "huge": 10**400, "text": "x"}]
+    assert points_by_name(rows) == {"reward": [(1, 0.12346), (2, None)], "eval/a/accuracy": [(2, 1.0)], "huge": [(2, None)]}
+    points = list(enumerate([1.0, 9, 2, 3, 0, 4, 5], start=1))
+    assert thinned(points, 7) == points
+    assert thinned(points, 5) == [(1, 1.0), (2, 9), (5, 0), (7, 5)]
+
+
+def test_of_a_long_curve_every_peak_and_gap_stays():
+    points = [(step, step % 7 / 7) for step in range(1, 10_001)]
+    points[4321], points[7000], points[9000] = (4322, 50.0), (7001, None), (9001, -3.0)
+    kept = thinned(points, 500)
+    assert len(kept) <= 500 and kept == sorted(kept, key=lambda point: point[0])
+    assert {points[0], points[-1], points[4321], points[7000], points[9000]} <= set(kept)
+    assert thinned([(step, None) for step in range(100)], 10)[0] == (0, None)
+
+
+def test_the_overview_is_of_all_steps_and_not_of_those_that_are_drawn(tmp_path):
+    values = [1, 9, 1, 9, 5, *[100] * 5000, 2, 2, 2, 4, 5]
+    metrics = [(0, {"eval/held/out/accuracy": 0.25}), (5, {"eval/held/out/accuracy": 0.75}), (9, {"eval/held/out/accuracy": 0.5})]
+    run = make_run(tmp_path / "run", metrics=metrics)
+    with run.metrics_file.open("a") as file:
+        file.write("".join(json.dumps({"step": step, "reward": value}) + "\n" for step, value in enumerate(values, start=1)))
+    [found] = read_content([run])["runs"]
+    assert len(found["curves"]["reward"][0]) < 1000 and found["done"] == 5010
+    assert found["overview"] == {
+        "held/out, held-out accuracy": {"course": (0.25, 0.5), "best": (5, 0.75)},
+        "reward": {"course": (5, 3)},
+    }
+    assert course([(1, None)]) is highest([(1, None)]) is None
 
 
 def test_every_beginning_of_the_steps_is_spread_over_all():
@@ -55,7 +83,7 @@ def test_every_beginning_of_the_steps_is_spread_over_all():
 
 
 def test_runs_meet_in_the_same_question_and_not_in_the_same_id(tmp_path):
-    one = make_run(tmp_path / "one", [sample(1), sample(1, response="4", parts={"accuracy": 0.5})])
+    one = make_run(tmp_path / "one", [sample(1), sample(1, response="4", parts={"format": 1, "accuracy": 0})])
     other = make_run(tmp_path / "other", [sample(2, prompt_id="b:7"), sample(2, prompt="How few?", parts={}, invalid="timeout")])
     found = read_content([one, other])
     assert sorted(prompt["prompt"] for prompt in found["prompts"]) == ["How few?", "How many?"]
@@ -66,6 +94,23 @@ def test_runs_meet_in_the_same_question_and_not_in_the_same_id(tmp_path):
         (1, 2, True),
     ]
     assert [s["right"] for s in found["samples"] if s["prompt"] != many] == [None]
+
+
+@pytest.mark.parametrize(
+    ("parts", "right"),
+    [
+        ({"format": 1, "accuracy": 1}, True),
+        ({"iou": 0.6}, True),
+        ({"iou": 0.4, "format": 1}, False),
+        ({"sokoban": 2.0, "solved": 0}, False),
+        ({"accuracy": float("nan")}, False),
+        ({"format": 1}, None),
+        ({}, None),
+    ],
+)
+def test_right_is_what_the_run_measures(tmp_path, parts, right):
+    [found] = read_content([make_run(tmp_path / "run", [sample(1, parts=parts)])])["samples"]
+    assert found["right"] is right
 
 
 def test_without_images_the_id_tells_prompts_apart(tmp_path):
@@ -79,7 +124,7 @@ def test_images_come_from_the_folder_of_images_only(tmp_path):
     assert run.keep_image(PNG) == kept and (run.path / kept).read_bytes() == PNG
     (run.path / "secret.png").write_bytes(PNG)
     shown = Samples([run.path])
-    shown.take([[sample(1, images=[kept, "secret.png", "images/../secret.png", "images/0123456789abcdef.png", "/etc/passwd"])]])
+    shown.add(0, [sample(1, images=[kept, "secret.png", "images/../secret.png", "images/0123456789abcdef.png", "/etc/passwd"])])
     assert list(shown.images) == [kept]
     assert b64decode(shown.images[kept].removeprefix("data:image/png;base64,")) == PNG
 
@@ -98,18 +143,44 @@ def test_a_long_run_with_long_answers_stays_under_five_megabytes(tmp_path):
 
 
 def test_a_huge_text_is_cut_and_says_so(tmp_path):
+    [found] = read_content([make_run(tmp_path / "settings", config=f"a: {{b: {'x' * 3000}}}\n")])["runs"]
+    assert found["settings"]["a.b"] == "x" * 2000 + " … 1000 more letters"
     [found] = read_content([make_run(tmp_path / "run", [sample(1, response="x" * 3_000_000)])])["samples"]
     assert found["response"] == "x" * 20_000 + " … 2980000 more letters"
 
 
-def test_a_damaged_file_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "line", "problem"),
+    [
+        ("metrics.jsonl", "nonsense", "is no JSON"),
+        ("metrics.jsonl", "", "is no JSON"),
+        ("metrics.jsonl", "[1]", "has no whole number `step`"),
+        ("rollouts.jsonl", '{"step": "1"}', "has no whole number `step`"),
+        ("rollouts.jsonl", "[" * 100_000, "is no JSON"),
+        ("rollouts.jsonl", json.dumps(sample(1, parts=[1])), "has `parts` that are no numbers by name"),
+        ("rollouts.jsonl", json.dumps(sample(1, parts={"accuracy": None})), "has `parts` that are no numbers by name"),
+        ("rollouts.jsonl", json.dumps(sample(1, images="x.png")), "has `images` that are no list of files"),
+        ("rollouts.jsonl", json.dumps(sample(1, images=[3])), "has `images` that are no list of files"),
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path, name, line, problem):
     run = make_run(tmp_path / "run")
-    run.metrics_file.write_text('{"step": 1}\nnonsense\n')
-    with pytest.raises(BadData, match=r"metrics\.jsonl has a line that is no JSON"):
+    (run.path / name).write_text('{"step": 1}\n' + line + "\n")
+    with pytest.raises(BadData, match=rf"{name}:2 {problem}.*: delete the line"):
         page([run])
-    run.metrics_file.write_text("[1]\n")
-    with pytest.raises(BadData, match="without a whole number `step`"):
-        page([run])
+
+
+def test_a_run_in_progress_and_one_that_lost_files_have_a_page(tmp_path):
+    run = make_run(tmp_path / "run", [sample(1)], [(1, {"reward": 0.5})])
+    for file in (run.rollouts_file, run.metrics_file):
+        with file.open("a") as opened:
+            opened.write('{"step": 2, "rew')
+    run.config_file.unlink()
+    found = read_content([run])
+    assert found["recorded"] == 1 and found["runs"][0]["done"] == 1 and found["runs"][0]["settings"] == {}
+    for file in (run.rollouts_file, run.metrics_file):
+        file.unlink()
+    assert read_content([run])["runs"][0]["curves"] == {}
 
 
 def test_no_markup_is_left_in_embedded_data():
@@ -125,7 +196,10 @@ def test_the_verb_writes_where_it_is_told(tmp_path, capsys):
     assert capsys.readouterr().out.strip() == str(tmp_path / "run" / "report.html")
     assert cli.main(["report", str(tmp_path / "run"), "--against", str(tmp_path / "other"), "--out", str(tmp_path / "two.html")]) == 0
     assert "<title>run and other</title>" in (tmp_path / "two.html").read_text()
-    assert cli.main(["report", str(tmp_path / "run"), "--out", str(tmp_path / "no" / "two.html")]) == 2
+    for out in (tmp_path / "no" / "two.html", tmp_path / "run", tmp_path / "run" / "metrics.jsonl" / "two.html", "/proc/two.html"):
+        capsys.readouterr()
+        assert cli.main(["report", str(tmp_path / "run"), "--out", str(out)]) == 2
+        assert f"--out {out}" in capsys.readouterr().err
     assert cli.main(["report", str(tmp_path)]) == 2
 
 
@@ -199,20 +273,20 @@ for (const wanted of %s) {
     const control = label.querySelector("select, input");
     const value = wanted[label.firstChild.textContent] ?? "";
     if (control.type === "checkbox") control.checked = Boolean(value);
-    else control.value = control.tagName === "SELECT" ? value || "all" : value;
+    else control.value = control.tagName === "SELECT" ? value || control.options[0].text : value;
     control.dispatchEvent(new Event(control.type === "search" ? "input" : "change"));
   }
   found.push([...document.querySelectorAll(".column")].map((one) => [...one.querySelectorAll("pre")].map((text) => text.textContent)));
 }
-document.body.setAttribute("data-found", JSON.stringify(found));
 """
 CASES = [
-    ({}, [["one", "two"], ["three", "four"], [], ["five"]]),
+    ({"order": "oldest first"}, [["one", "two"], ["three", "four"], [], ["five", "six"]]),
+    ({}, [[], ["five", "six"], ["one", "two"], ["three", "four"]]),
     ({"step": "2"}, [[], ["three", "four"]]),
-    ({"source": "sums"}, [[], ["five"]]),
-    ({"answer": "right"}, [["one"], ["three"], [], ["five"]]),
+    ({"source": "sums"}, [[], ["five", "six"]]),
+    ({"answer": "right"}, [[], ["five"], ["one"], ["three"]]),
     ({"answer": "wrong"}, [["two"], []]),
-    ({"answer": "without verdict"}, [[], ["four"]]),
+    ({"answer": "without verdict"}, [[], ["six"], [], ["four"]]),
     ({"end": "truncated"}, [["two"], ["four"]]),
     ({"end": "truncated", "step": "1"}, [["two"], []]),
     ({"text": "FIV"}, [[], ["five"]]),
@@ -222,21 +296,75 @@ CASES = [
 """What is chosen, and the responses of each column: two columns a prompt."""
 
 
+def run_on(text, script, folder):
+    """The page after a script, and what that put into `found`."""
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)  # which would refuse the script of a test
+    keep = 'document.body.setAttribute("data-found", JSON.stringify(found));'
+    (folder / "page.html").write_text(text.replace("</body>", f"<script>{script}{keep}</script></body>"))
+    dom, _ = opened(folder / "page.html", folder / "profile")
+    return dom, json.loads(html.unescape(re.search(r'data-found="([^"]*)"', dom)[1]))
+
+
 @needs_browser
 def test_filters_and_runs_side_by_side(tmp_path):
     wrong = {"format": 1.0, "accuracy": 0.0}
     one = [sample(1, response="one"), sample(1, response="two", parts=wrong, finish_reason="length")]
     two = [sample(2, response="three"), sample(2, response="four", parts={}, reward=None, invalid="timeout", finish_reason="length")]
-    two.append(sample(3, response="five", source="sums", prompt="1 + 1"))
+    two += [sample(3, response="five", source="sums", prompt="1 + 1"), sample(3, response="six", source="sums", prompt="1 + 1", parts={})]
     runs = [
         make_run(tmp_path / "a", one, [(1, {"reward": 1.0})]),
         make_run(tmp_path / "b", two, [(1, {"reward": 3.0}), (2, {"reward": 2.0})]),
     ]
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page(runs))  # which would refuse the script of this test
-    (tmp_path / "page.html").write_text(
-        text.replace("</body>", f"<script>{CHOOSE % json.dumps([wanted for wanted, _ in CASES])}</script></body>")
-    )
-    dom, _ = opened(tmp_path / "page.html", tmp_path / "profile")
-    assert json.loads(html.unescape(re.search(r'data-found="([^"]*)"', dom)[1])) == [found for _, found in CASES]
+    dom, found = run_on(page(runs), CHOOSE % json.dumps([wanted for wanted, _ in CASES]), tmp_path)
+    assert found == [found for _, found in CASES]
     assert len(re.findall(r'<path class="line run[01]"', dom)) == 2
     assert len(re.findall(r'<circle class="dot run1"', dom)) == 2
+
+
+READ = """
+const found = [];
+const texts = (chart, what) => [...chart.querySelectorAll(what)].map((one) => one.textContent);
+for (const label of ["linear", "logarithmic"]) {
+  const [, scale] = document.querySelectorAll(".bar select");
+  scale.value = label;
+  scale.dispatchEvent(new Event("change"));
+  for (const chart of document.querySelectorAll(".chart")) {
+    const svg = chart.querySelector("svg");
+    const box = svg.getBoundingClientRect();
+    const readings = [0, 0.5, 1].map((share) => {
+      svg.dispatchEvent(new PointerEvent("pointermove", { clientX: box.left + box.width * share }));
+      return chart.querySelector(".reading").textContent;
+    });
+    svg.dispatchEvent(new PointerEvent("pointerleave"));
+    const [name, last] = [...texts(chart, ".name"), ...texts(chart, ".reading")];
+    found.push([name, last, readings, texts(chart, ".gap").length, texts(chart, ".tick")]);
+  }
+}
+"""
+
+
+@needs_browser
+def test_curves_are_read_at_a_step_and_only_where_a_run_has_one(tmp_path):
+    one = make_run(tmp_path / "a", metrics=[(step, {"time/step": 10.0**-step, "kl": -step}) for step in range(1, 6)])
+    two = make_run(tmp_path / "b", metrics=[(step, {"time/step": float("nan") if step == 9 else 2.0}) for step in range(3, 12)])
+    _, found = run_on(page([one, two]), READ, tmp_path)
+    steps = ["2", "4", "6", "8", "11", "step"]
+    readings = ["step 1 0.1 \u2013", "step 5 1.00e-5 2", "step 11 \u2013 2"]
+    assert found[0] == [
+        "kl",
+        "last -5",
+        ["step 1 -1", "step 3 -3", "step 5 -5"],
+        0,
+        ["-5", "-4", "-3", "-2", "-1", "1", "2", "3", "4", "5", "step"],
+    ]
+    assert found[1] == ["time/steps", "last 1.00e-5 2", readings, 1, ["0", "0.5", "1", "1.5", "2", *steps]]
+    assert found[2] == found[0], "a curve below 0 has no logarithmic scale"
+    assert found[3] == ["time/steps", "last 1.00e-5 2", readings, 1, ["1e-4", "0.01", "1", *steps]]
+
+
+@needs_browser
+def test_a_page_without_metrics_and_samples_says_so(tmp_path):
+    make_run(tmp_path / "run")
+    write_report([RunFolder.open(tmp_path / "run")], tmp_path / "report.html")
+    dom, _ = opened(tmp_path / "report.html", tmp_path / "profile")
+    assert "No metrics yet" in dom and "None is recorded" in dom and "step 0 of ?" in dom

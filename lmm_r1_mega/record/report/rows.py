@@ -1,0 +1,83 @@
+"""Rows of a run's files as a report needs them: each checked, none kept in memory that is not shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lmm_r1_mega.errors import BadData
+from lmm_r1_mega.record.lines import whole_lines
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands in its file."""
+
+    step: int
+    start: int
+    """Bytes before it."""
+
+
+def checked_rows(file: Path) -> Iterator[Row]:
+    """The rows in their order.
+
+    Raises:
+        BadData: a line is no row of a step; the message has its number.
+    """
+    return (row for _, row in _placed(file))
+
+
+def places(file: Path) -> list[Place]:
+    """Where every row of samples stands, all of them checked.
+
+    Raises:
+        BadData: a line is no row of samples.
+    """
+    found = []
+    for number, (start, row) in enumerate(_placed(file), start=1):
+        problem = _sample_problem(row)
+        if problem:
+            raise _damaged(file, number, problem)
+        found.append(Place(row["step"], start))
+    return found
+
+
+def rows_at(file: Path, starts: list[int]) -> Iterator[Row]:
+    """The rows at these places, read when they are asked for."""
+    if starts:
+        with file.open("rb") as opened:
+            for start in starts:
+                opened.seek(start)
+                yield json.loads(opened.readline())
+
+
+def _placed(file: Path) -> Iterator[tuple[int, Row]]:
+    start = 0
+    for number, line in enumerate(whole_lines(file), start=1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise _damaged(file, number, f"is no JSON ({error})") from None
+        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+            raise _damaged(file, number, "has no whole number `step`")
+        yield start, row
+        start += len(line)
+
+
+def _sample_problem(row: Row) -> str | None:
+    """What is wrong with a row of samples, where the page relies on it."""
+    parts, images = row.get("parts") or {}, row.get("images") or []
+    if not isinstance(parts, dict) or not all(isinstance(part, int | float) for part in parts.values()):
+        return "has `parts` that are no numbers by name"
+    if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
+        return "has `images` that are no list of files"
+    return None
+
+
+def _damaged(file: Path, number: int, problem: str) -> BadData:
+    return BadData(f"{file}:{number} {problem}: delete the line")

@@ -1,0 +1,18 @@
+"""Which components tell right from wrong; imports nothing, so that a report needs no mathematics library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+MEASURES = ("accuracy", "iou", "point_in_box", "solved")
+"""Rules whose part is between 0 (wrong) and 1 (right), so that its mean is an accuracy."""
+RIGHT = 0.5
+"""Part from which a response counts as right."""
+
+
+def is_right(parts: Mapping[str, float]) -> bool | None:
+    """Whether a response is right by the first of its parts that measures; None where none does.
+
+    Example: {format: 1, iou: 0.6} -> True
+    """
+    return next((value >= RIGHT for name, value in parts.items() if name in MEASURES), None)
