@@ -54,8 +54,8 @@ def highest(points: Sequence[Point]) -> Point | None:
 
 def _marks(stretch: Sequence[Point]) -> list[Point]:
     """The points of a stretch that have to be seen, in their order."""
-    finite = [point for point in stretch if point[1] is not None]
-    kept = {min(finite, key=lambda point: point[1]), max(finite, key=lambda point: point[1])} if finite else set()
+    finite = [(value, step) for step, value in stretch if value is not None]
+    kept: set[Point] = {(step, value) for value, step in (min(finite), max(finite))} if finite else set()
     gap = next((point for point in stretch if point[1] is None), None)
     return sorted(kept | ({gap} if gap else set()), key=lambda point: point[0])
 
