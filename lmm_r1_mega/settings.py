@@ -98,7 +98,9 @@ def read_tree(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
     if not isinstance(tree, dict):
-        raise ValueError(f"{path} holds {type(tree).__name__}, not sections with settings such as `model: {{path: ...}}`")
+        raise ValueError(
+            f"{path} holds {'nothing' if tree is None else type(tree).__name__}, not sections with settings such as `model: {{path: ...}}`"
+        )
     return tree
 
 
@@ -125,7 +127,7 @@ def _value(name: str, words: list[str], annotation: Any) -> Any:
         return words
     if dict in kinds and len(words) % 2 == 0:
         return dict(zip(words[0::2], words[1::2], strict=True))
-    if len(words) != 1:
+    if len(words) != 1 or dict in kinds:
         raise ValueError(f"--{name} takes {_placeholder(annotation)}, got {' '.join(words) or 'nothing'}")
     return words[0]
 

@@ -11,15 +11,18 @@ def take_flag(arguments: list[str], name: str) -> tuple[bool, list[str]]:
 
 
 def take_value(arguments: list[str], name: str) -> tuple[str | None, list[str]]:
-    """The value after an option, None where the option is absent, and the other arguments.
+    """The value after an option or its `=`, None where the option is absent, and the other arguments.
 
     Raises:
-        ValueError: nothing follows the option.
+        ValueError: no value follows the option.
     """
-    if name not in arguments:
+    at = next((at for at, argument in enumerate(arguments) if argument.partition("=")[0] == name), None)
+    if at is None:
         return None, arguments
-    at = arguments.index(name)
-    if at + 1 == len(arguments):
+    _, equals, value = arguments[at].partition("=")
+    if equals:
+        return value, arguments[:at] + arguments[at + 1 :]
+    if at + 1 == len(arguments) or arguments[at + 1].startswith("--"):
         raise ValueError(f"{name} needs a value")
     return arguments[at + 1], arguments[:at] + arguments[at + 2 :]
 

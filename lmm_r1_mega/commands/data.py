@@ -14,7 +14,7 @@ from lmm_r1_mega.settings import read_config
 def run(arguments: list[str]) -> int:
     """Print what is in a data file and every bad row; tokens are counted where `model.path` exists.
 
-    65 where there are bad rows, and no --fix that leaves them out.
+    65 where there are bad rows, and no --fix that leaves them out, or no good ones.
     """
     fixed, rest = take_value(arguments, "--fix")
     (action, name), rest = take_positional(rest, 2, verb="data")
@@ -44,4 +44,4 @@ def check(file: Path, config: Config, *, target: Path | None) -> int:
         with naming_full_disks(target):
             write_good_rows(report, target)
         print(f"{target}: {report.num_good} good rows written")
-    return DONE if report.is_clean or target else BAD_DATA
+    return DONE if report.is_clean or (target and report.num_good) else BAD_DATA

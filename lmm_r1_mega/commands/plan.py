@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 from rich.console import Console
 
@@ -44,6 +45,9 @@ def _gib(text: str | None, option: str) -> float | None:
     if text is None:
         return None
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise ValueError(f"{option} {text}: give a number of GiB") from None
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise ValueError(f"{option} {text}: give a number of GiB above 0")
+    return number

@@ -74,8 +74,8 @@ class Report:
 
     @property
     def is_clean(self) -> bool:
-        """Whether every row can be used."""
-        return not self.bad_rows
+        """Whether every row can be used, and there is one."""
+        return not self.bad_rows and self.num_good > 0
 
 
 def check_file(path: Path, settings: DataSettings, processor: Processor | None, *, answer_problems: AnswerProblems | None = None) -> Report:
@@ -125,6 +125,8 @@ def describe(report: Report) -> str:
     lines += _some(
         [f"line {line}: the answer cannot be compared, samples will be invalid: {why}" for line, why in answers.problems.items()]
     )
+    if not report.num_good and not report.bad_rows:
+        lines += ["  there is no row in it: give a file with rows"]
     for bad in report.bad_rows:
         lines += [f"  line {bad.line}: {bad.kind}: {bad.reason}", f"    mend it: {FIXES[bad.kind]}"]
     return "\n".join(lines)

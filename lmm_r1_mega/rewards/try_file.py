@@ -18,9 +18,11 @@ def try_file(path: Path, settings: RewardSettings) -> Iterator[dict[str, Any]]:
 
     A row has `response` and `answer`, and where wanted `prompt`, `num_tokens` and `finish_reason`, as the rows of a run's rollouts.jsonl.
 
-    Errors: ValueError for a file that cannot be opened, `BadData` for one that is no text and, with the line, for such a row.
+    Errors: ValueError for a file that cannot be opened, `BadData` for one that is no text or empty and, with the line, for such a row.
     """
     inputs = [_read(line, place=f"{path}:{number}") for number, line in enumerate(_lines(path), start=1) if line.strip()]
+    if not inputs:
+        raise BadData(f"{path} has no rows: each line is an object with `response` and `answer`")
     with RewardPool(settings) as pool:
         for score in rewards_of(settings, pool).score_texts(inputs):
             yield {"reward": score.reward, "parts": score.parts, "invalid": score.invalid}

@@ -71,7 +71,7 @@ def test_every_kind_of_value_can_be_written_as_an_option():
         (["-x", "1"], r"unknown option -x: write --section.field value"),
         (["--run.steps"], r"--run.steps takes INT, got nothing"),
         (["--run.steps", "1", "b.yaml"], r"--run.steps takes INT, got 1 b.yaml"),
-        (["--data.eval", "text"], r"data.eval = 'text'"),
+        (["--data.eval", "text"], r"--data.eval takes NAME PATH ..., got text"),
         (["--data.eval", "a", "b", "c"], r"--data.eval takes NAME PATH ..., got a b c"),
         (["--run.steps", "0"], r"the command line: run.steps = '0': .*greater than or equal to 1"),
         (["--run.steps", "0", "--run.seed", "x"], r"run.steps = '0'.*; run.seed = 'x'"),
@@ -91,6 +91,7 @@ def test_wrong_options_are_named(options, message):
         ("layout:", r"layout = None"),
         ("steps: 3", r"unknown setting steps: did you mean .*run.steps"),
         ("3", r"a.yaml holds int, not sections"),
+        ("# later", r"a.yaml holds nothing, not sections"),
     ],
 )
 def test_wrong_files_are_named(tmp_path, text, message):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lmm_r1_mega import cli
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.check import Histogram, check_file, describe, histogram
 from lmm_r1_mega.data.fix import refuse_target, write_good_rows
@@ -168,3 +169,11 @@ class TestFix:
         with pytest.raises(ValueError):
             write_good_rows(report, tmp_path / "good.parquet")
         assert [file.name for file in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["empty.jsonl", "empty.json"])
+def test_a_file_without_rows_is_not_fit_for_training(tmp_path, name, capsys):
+    (tmp_path / name).touch()
+    for words in ([], ["--fix", str(tmp_path / f"fixed_{name}")]):
+        assert cli.main(["data", "check", str(tmp_path / name), *words]) == 65
+        assert "there is no row in it: give a file with rows" in capsys.readouterr().out

@@ -46,6 +46,7 @@ def test_rows_of_a_runs_rollouts_are_read_with_their_length(tmp_path):
         ('{"response": "a"}\n{"answer": 3}', r"rows\.jsonl:2 has no text `response`"),
         ("{", r"rows\.jsonl:1 is not JSON"),
         ("[1]", r"rows\.jsonl:1 has no text"),
+        ("\n \n", r"rows\.jsonl has no rows"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_named(tmp_path, text, message):
