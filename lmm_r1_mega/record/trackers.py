@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any, Protocol, Self
 
 from lmm_r1_mega.record.folder import RunFolder
+
+logger = logging.getLogger(__name__)
 
 PROJECT = "lmm-r1-mega"
 """Where the environment (`WANDB_PROJECT`, `TRACKIO_PROJECT`) names no other."""
@@ -112,7 +114,7 @@ TRACKERS: dict[str, Callable[..., Tracker]] = {"tensorboard": TensorBoard, "wand
 
 
 class Trackers:
-    """All trackers of a run as one, as a context manager.
+    """All trackers of a run as one, as a context manager; one that fails later is left out from then on, and the run goes on.
 
     Errors on opening: ValueError for an unknown name, a missing package (with the command that installs it) and a missing key.
     """
@@ -121,25 +123,31 @@ class Trackers:
         unknown = [name for name in names if name not in TRACKERS]
         if unknown:
             raise ValueError(f"run.trackers has {unknown[0]!r}: use {', '.join(TRACKERS)}")
-        self._stack = ExitStack()
-        self._trackers: list[Tracker] = []
-        with self._stack:
+        self._trackers: dict[str, Tracker] = {}
+        try:
             for name in names:
-                tracker = TRACKERS[name](folder, settings, first_step=first_step)
-                self._stack.callback(tracker.close)
-                self._trackers.append(tracker)
-            self._stack = self._stack.pop_all()
+                self._trackers[name] = TRACKERS[name](folder, settings, first_step=first_step)
+        except BaseException:
+            self._each(lambda tracker: tracker.close())
+            raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stack.close()
+        self._each(lambda tracker: tracker.close())
 
     def log(self, step: int, row: Mapping[str, float]) -> None:
         """Hands a row to every tracker."""
-        for tracker in self._trackers:
-            tracker.log(step, row)
+        self._each(lambda tracker: tracker.log(step, row))
+
+    def _each(self, call: Callable[[Tracker], None]) -> None:
+        for name, tracker in list(self._trackers.items()):
+            try:
+                call(tracker)
+            except Exception as error:  # of a service or its library; metrics.jsonl has every row
+                del self._trackers[name]
+                logger.warning("tracker %s failed and gets nothing more: %s: %s", name, type(error).__name__, error)
 
 
 def _finite(row: Mapping[str, float]) -> dict[str, float]:
