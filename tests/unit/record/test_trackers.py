@@ -9,7 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lmm_r1_mega.record.folder import RunFolder
-from lmm_r1_mega.record.trackers import Trackers
+from lmm_r1_mega.record.trackers import TRACKERS, Trackers
 
 
 @pytest.fixture
@@ -37,6 +37,27 @@ def test_a_resumed_run_hides_the_points_after_its_checkpoint(folder):
     with Trackers(["tensorboard"], folder, {}, first_step=1) as trackers:
         trackers.log(2, {"reward": 0.5})
     assert points(folder, "reward") == [(1, 0.25), (2, 0.5)]
+
+
+def test_a_tracker_that_fails_is_left_out_and_the_others_go_on(folder, monkeypatch, caplog):
+    class Broken:
+        def __init__(self, folder, settings, *, first_step):
+            self.calls = 0
+
+        def log(self, step, row):
+            self.calls += 1
+            assert self.calls == 1, "a tracker that failed is asked again"
+            raise ConnectionError("gone")
+
+        def close(self):
+            raise AssertionError("a tracker that failed is asked again")
+
+    monkeypatch.setitem(TRACKERS, "trackio", Broken)
+    with Trackers(["trackio", "tensorboard"], folder, {}) as trackers:
+        trackers.log(1, {"reward": 0.25})
+        trackers.log(2, {"reward": 0.5})
+    assert points(folder, "reward") == [(1, 0.25), (2, 0.5)]
+    assert caplog.messages == ["tracker trackio failed and gets nothing more: ConnectionError: gone"]
 
 
 def test_an_unknown_tracker_is_named(folder):
