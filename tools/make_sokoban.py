@@ -9,6 +9,7 @@ OUT gets `levels.jsonl` and a PNG a level in `pictures/`. A row's `answer` is th
 from __future__ import annotations
 
 import json
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from typing import Annotated, Any
 import tyro
 
 from lmm_r1_mega.data.sokoban_picture import draw_picture
+from lmm_r1_mega.errors import DONE, USAGE
 from lmm_r1_mega.sokoban.levels import Difficulty, Level, make_levels
 from lmm_r1_mega.sokoban.room import draw_room
 
@@ -37,7 +39,7 @@ def main(
     *,
     count: int = 1000,
     seed: int = 0,
-) -> None:
+) -> int:
     """Write Sokoban levels as rows with pictures.
 
     Args:
@@ -46,14 +48,26 @@ def main(
         count: Number of levels, all different.
         seed: Other levels for another seed.
     """
-    pictures = out / "pictures"
-    pictures.mkdir(parents=True, exist_ok=True)
-    rows = [
-        write_row(level, pictures / f"{number:06d}.png") for number, level in enumerate(islice(make_levels(difficulty, seed=seed), count))
-    ]
-    (out / "levels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    try:
+        rows = write_rows(out, difficulty, count=count, seed=seed)
+    except (ValueError, OSError) as error:
+        print(f"make_sokoban: {error}", file=sys.stderr)
+        return USAGE
     moves = [row["num_moves"] for row in rows]
     print(f"{len(rows)} levels in {out / 'levels.jsonl'}, solved in {min(moves)} to {max(moves)} moves")
+    return DONE
+
+
+def write_rows(out: Path, difficulty: Difficulty, *, count: int, seed: int) -> list[dict[str, Any]]:
+    """Write pictures and rows. Errors: ValueError where there are not so many levels."""
+    if count < 1:
+        raise ValueError(f"--count {count}: give a number above 0")
+    pictures = out / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    levels = islice(make_levels(difficulty, seed=seed), count)
+    rows = [write_row(level, pictures / f"{number:06d}.png") for number, level in enumerate(levels)]
+    (out / "levels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return rows
 
 
 def write_row(level: Level, picture: Path) -> dict[str, Any]:
@@ -71,4 +85,4 @@ def write_row(level: Level, picture: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    sys.exit(tyro.cli(main))

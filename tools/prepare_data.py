@@ -78,6 +78,8 @@ def write_rows(rows: Iterable[dict[str, Any]], out: Path) -> int:
 
 
 def _generated(tasks: str, count: int, seed: int, pictures: Pictures) -> Iterator[dict[str, Any]]:
+    if count < 1:
+        raise ValueError(f"--count {count}: give a number above 0")
     problems = reasoning_problems(JUDGED if tasks == "all" else tasks.split(","), count=count, seed=seed)
     return (
         as_row(problem, f"{number:06d}", pictures, source=problem.source or REASONING) for number, problem in enumerate(problems, start=1)

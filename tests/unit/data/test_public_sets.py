@@ -194,6 +194,7 @@ def test_an_unfinished_file_does_not_replace_an_older_one(tmp_path):
 def test_wrong_names_and_files_are_messages(tmp_path, capsys):
     assert main("gsm9k", "a.jsonl", tmp_path / "o.jsonl") == 2
     assert main("gsm8k", str(tmp_path / "gone.jsonl"), tmp_path / "o.jsonl") == 2
+    assert main("reasoning_gym", "gcd", tmp_path / "o.jsonl", count=0) == 2
     printed = capsys.readouterr().err
     assert "no set gsm9k: use one of deepscaler, vermulti, mathv360k_geometry, gsm8k, geometry3k" in printed
     assert "gone.jsonl does not exist" in printed

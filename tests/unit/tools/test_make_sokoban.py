@@ -21,3 +21,13 @@ def test_rows_are_good_and_their_pictures_show_the_answers_room(tmp_path):
             assert ImageChops.difference(picture, draw_picture(parse_room(row.answer))).getbbox() is None
     for path in (tmp_path / "a").rglob("*.*"):
         assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
+
+
+def test_what_cannot_be_made_is_a_message(tmp_path, capsys):
+    assert main(tmp_path / "a", count=0) == 2
+    assert main(tmp_path / "a", Difficulty(boxes=99), count=1) == 2
+    (tmp_path / "file").touch()
+    assert main(tmp_path / "file", count=1) == 2
+    messages = capsys.readouterr().err.splitlines()
+    assert all(message.startswith("make_sokoban: ") for message in messages) and len(messages) == 3
+    assert "--count 0: give a number above 0" in messages[0] and "raise side" in messages[1]
