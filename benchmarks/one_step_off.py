@@ -6,7 +6,8 @@ Prints one JSON line. Three arrangements of the same work, each a run of its own
 
 * in_step: an engine and a trainer of one thread each, in turn, so that one core rests at any time;
 * in_step_wide: two engines and two data-parallel ranks, in turn, so that each phase has both cores;
-* one_step_off: an engine and a trainer of one thread each at the same time (`rollout.ahead` 1).
+* one_step_off: an engine and a trainer of one thread each at the same time (`rollout.ahead` 1), its ratios taken to the policy that drew
+  the samples (`algorithm.old_logprobs rollout`).
 
 `wall_s` is of all steps, `step_s` and `phases` are means without the first, which warms up; of one_step_off, `generate` is what
 training still waits for. `hidden_s` is the generation of a step that one_step_off does not wait for; `speedup` compares wall clocks.
@@ -32,10 +33,10 @@ from lmm_r1_mega.record.lines import read_rows
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "examples" / "quickstart" / "fre.yaml"
 DATA = ROOT / "examples" / "quickstart" / "data"
-ARRANGEMENTS: dict[str, Mapping[str, int]] = {
+ARRANGEMENTS: dict[str, Mapping[str, object]] = {
     "in_step": {"layout.data": 1, "rollout.engines": 1, "rollout.ahead": 0},
     "in_step_wide": {"layout.data": 2, "rollout.engines": 2, "rollout.ahead": 0},
-    "one_step_off": {"layout.data": 1, "rollout.engines": 1, "rollout.ahead": 1},
+    "one_step_off": {"layout.data": 1, "rollout.engines": 1, "rollout.ahead": 1, "algorithm.old_logprobs": "rollout"},
 }
 PHASES = ("prompts", "generate", "score", "annotate", "update", "publish", "step")
 
@@ -69,7 +70,7 @@ def main(options: tyro.conf.OmitArgPrefixes[Options] = DEFAULT) -> None:
     print(json.dumps({"steps": options.steps, "cores": options.cores, **found, **_compared(found)}))
 
 
-def _run(arrangement: Mapping[str, int], options: Options) -> dict[str, Any]:
+def _run(arrangement: Mapping[str, object], options: Options) -> dict[str, Any]:
     """Train in processes of their own and read what they recorded."""
     with tempfile.TemporaryDirectory() as folder:
         settings = {

@@ -18,7 +18,7 @@ ANY_GIB = 1.0  # no problem depends on how much memory there is
 
 @dataclass(frozen=True)
 class Problem:
-    """An `error` stops the run, a `warning` costs speed."""
+    """An `error` stops the run, a `warning` costs speed or learning."""
 
     level: Literal["error", "warning"]
     message: str
@@ -32,7 +32,7 @@ def find_problems(config: Config, shape: ModelShape, hardware: Hardware) -> list
         *_rollout_errors(config, shape),
         *_gpu_errors(config, hardware),
     ]
-    warnings = [*_batch_warnings(config), *_speed_warnings(config, shape, hardware)]
+    warnings = [*_batch_warnings(config), *_off_policy_warnings(config), *_speed_warnings(config, shape, hardware)]
     return [Problem("error", message) for message in errors] + [Problem("warning", message) for message in warnings]
 
 
@@ -191,6 +191,16 @@ def _batch_warnings(config: Config) -> Iterator[str]:
         yield (
             f"algorithm.prompts_per_step {algorithm.prompts_per_step} are uneven over rollout.engines {config.rollout.engines}: "
             f"set rollout.engines to {nearest(config.rollout.engines, divisors(algorithm.prompts_per_step))}"
+        )
+
+
+def _off_policy_warnings(config: Config) -> Iterator[str]:
+    algorithm = config.algorithm
+    corrected = algorithm.old_logprobs == "rollout" or algorithm.importance_cap is not None or algorithm.importance_bounds is not None
+    if config.rollout.ahead and not corrected:
+        yield (
+            f"rollout.ahead {config.rollout.ahead} learns from samples of older weights as if they were of the present ones: "
+            f"set algorithm.old_logprobs to rollout, or algorithm.importance_cap to 2"
         )
 
 

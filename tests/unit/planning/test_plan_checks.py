@@ -79,11 +79,18 @@ def test_errors(published, sections, message):
         ({"algorithm": {"prompts_per_step": 6}}, "6 are uneven over rollout.engines 4: set rollout.engines to 3 or 6"),
         ({"rollout": {"engines": 2}}, "8 of the trainer's 16 GPUs idle .* raise rollout.engines from 2 to 4"),
         ({"cluster": {"nodes": 3, "gpus_per_node": 6}}, "layout.tensor 4 does not divide cluster.gpus_per_node 6, .*: use 2"),
+        ({"rollout": {"ahead": 1}}, "rollout.ahead 1 learns from samples of older weights .*: set algorithm.old_logprobs to rollout, or"),
     ],
 )
 def test_warnings(published, sections, message):
     found = problems(published("7B"), "warning", **sections)
     assert any(re.search(message, one) for one in found), found
+
+
+@pytest.mark.parametrize("correction", [{"old_logprobs": "rollout"}, {"importance_cap": 2.0}, {"importance_bounds": (0.5, 2.0)}])
+def test_each_correction_of_older_samples_will_do(published, correction):
+    found = problems(published("7B"), "warning", rollout={"ahead": 1}, algorithm=correction)
+    assert not any("older weights" in one for one in found), found
 
 
 def test_fp8_wants_aligned_widths():
