@@ -20,8 +20,8 @@ $(VENV)/.ready: requirements/cpu.txt setup.py
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.ready
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/dev.txt
+$(VENV)/.dev: requirements/dev.txt requirements/extras.txt $(VENV)/.ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/dev.txt -r requirements/extras.txt
 	@touch $@
 
 quickstart: $(VENV)/.ready

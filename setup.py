@@ -29,6 +29,7 @@ EXTRAS = {
     "hub": ["datasets>=4,<6"],
     "track": ["tensorboard>=2.18", "trackio>=0.43", "wandb>=0.19"],
     "dev": [
+        "lmm-r1-mega[hub,reasoning,track]",
         "beartype>=0.20",
         "hypothesis>=6",
         "mypy>=1.15",

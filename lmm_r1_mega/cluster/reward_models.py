@@ -15,6 +15,7 @@ from lmm_r1_mega.cluster.placement import Placement
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.models.reward_model import RewardModel
+from lmm_r1_mega.planning.reward_models import trainer_rank
 from lmm_r1_mega.schema import Sample
 
 
@@ -39,7 +40,7 @@ class RewardModels:
 
 
 def _start(config: Config, placement: Placement, index: int, path: Path) -> ActorHandle:
-    slot = placement.trainers[index % len(placement.trainers)]
+    slot = placement.trainers[trainer_rank(index, num_ranks=len(placement.trainers))]
     options: dict[str, Any] = {
         "num_cpus": 0.01,
         "max_restarts": 0,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import ray
 
 from lmm_r1_mega.cluster.pictures import forget
+from lmm_r1_mega.cluster.session_folder import session_folder
 from lmm_r1_mega.config import ClusterSettings
 
 LOOPBACK = "127.0.0.1"
@@ -31,19 +30,18 @@ def ray_session(settings: ClusterSettings, *, num_processes: int) -> Iterator[No
             forget()
             ray.shutdown()
         return
-    folder = tempfile.mkdtemp(prefix="lmm_r1_ray_")
-    try:
-        ray.init(
-            address="local",  # whatever RAY_ADDRESS says
-            num_cpus=num_processes,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="error",
-            _node_ip_address=LOOPBACK,
-            _temp_dir=folder,
-        )
-        yield
-    finally:
-        forget()
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+    with session_folder() as folder:
+        try:
+            ray.init(
+                address="local",  # whatever RAY_ADDRESS says
+                num_cpus=num_processes,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="error",
+                _node_ip_address=LOOPBACK,
+                _temp_dir=str(folder),
+            )
+            yield
+        finally:
+            forget()
+            ray.shutdown()

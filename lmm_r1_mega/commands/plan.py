@@ -9,7 +9,7 @@ from rich.console import Console
 
 from lmm_r1_mega.commands.arguments import take_flag, take_value
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.convert.shape import read_shape
+from lmm_r1_mega.convert.shape import RewardShape, read_shape
 from lmm_r1_mega.errors import DONE, USAGE
 from lmm_r1_mega.planning.hardware import Hardware
 from lmm_r1_mega.planning.plan import plan
@@ -28,12 +28,20 @@ def run(arguments: list[str]) -> int:
 
 def show_plan(config: Config, hardware: Hardware | None = None, *, json_wanted: bool = False) -> int:
     """Print the plan of a run; 2 where it cannot work on the hardware (by default GPUs where `cluster.gpus_per_node` says so)."""
-    found = plan(config, read_shape(config.model.path), hardware or _assumed(config))
+    found = plan(config, read_shape(config.model.path), hardware or _assumed(config), reward_shapes=_reward_shapes(config))
     if json_wanted:
         print(json.dumps(as_json(found), indent=2))
     else:
         Console().print(render(found))
     return DONE if found.is_valid else USAGE
+
+
+def _reward_shapes(config: Config) -> dict[str, RewardShape]:
+    if not config.reward.models:
+        return {}
+    from lmm_r1_mega.models.reward_model import reward_shape  # torch and transformers take seconds that a plan without them need not
+
+    return {name: reward_shape(folder) for name, folder in config.reward.models.items()}
 
 
 def _assumed(config: Config) -> Hardware:

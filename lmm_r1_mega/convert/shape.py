@@ -66,6 +66,18 @@ class ModelShape:
         return -(-self.vocab_size // step) * step
 
 
+@dataclass(frozen=True)
+class RewardShape:
+    """What the memory of a reward model depends on."""
+
+    num_parameters: int
+    """Of what is kept: the output layer of a model with a value head is not."""
+    hidden_size: int
+    ffn_size: int
+    vision: VisionShape | None
+    """None where images are not seen."""
+
+
 def read_shape(folder: Path) -> ModelShape:
     """ModelShape of the Hugging Face folder `folder`; `ValueError` where it is not a Qwen2.5-VL, `BadData` where it is damaged."""
     path = Path(folder) / "config.json"

@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lmm_r1_mega.convert.hf_folder import HFReader
+from lmm_r1_mega.convert.shape import RewardShape, read_shape
 from lmm_r1_mega.data.patches import pictures
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.models.device import resolve_precision
@@ -96,15 +97,14 @@ class _Classifier:
     """`AutoModelForSequenceClassification` with one label."""
 
     def __init__(self, folder: Path, dtype: torch.dtype) -> None:
-        from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer  # needs the shim first
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer  # needs the shim first
 
-        config = AutoConfig.from_pretrained(folder, **_LOADING)
-        if config.num_labels != 1:
-            raise ValueError(f"reward.models {folder} has {config.num_labels} labels: a reward model has one")
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, **_LOADING)
-        self.module, report = AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype, **_WEIGHTS)
-        _refuse_missing(folder, report["missing_keys"])
+        config = _classifier_config(folder)
         text = config.get_text_config()
+        text.use_cache = False  # keys and values of all layers, which nobody reads
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, **_LOADING)
+        self.module, report = AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=dtype, **_WEIGHTS)
+        _refuse_missing(folder, report["missing_keys"])
         self._pad = text.pad_token_id
         self.max_tokens: int = text.max_position_embeddings
 
@@ -196,6 +196,37 @@ def kind_of(folder: Path) -> str:
 
     Raises: ValueError where it is no reward model of the two kinds, or a file of it is missing or cut.
     """
+    name = _architecture(folder)
+    with HFReader(folder) as weights:
+        if name == VISION_LANGUAGE and HEAD not in weights.contents.specs:
+            raise ValueError(f"reward.models {folder} has no {HEAD} of shape [1, hidden]: give a model with a value head")
+    return name
+
+
+def reward_shape(folder: Path) -> RewardShape:
+    """Dimensions of the model in a folder, from its config.json alone: it is built without storage.
+
+    Raises: ValueError where it is no reward model of the two kinds.
+    """
+    name = _architecture(folder)
+    make_torchvision_importable()
+    from transformers import AutoModelForSequenceClassification, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    if name == VISION_LANGUAGE:
+        config, vision = Qwen2_5_VLConfig.from_pretrained(folder, **_LOADING), read_shape(folder).vision
+        with torch.device("meta"):
+            module = Qwen2_5_VLForConditionalGeneration(config).model
+    else:
+        config, vision = _classifier_config(folder), None
+        with torch.device("meta"):
+            module = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
+    text = config.get_text_config()
+    num_parameters = sum(parameter.numel() for parameter in module.parameters()) + (text.hidden_size if vision else 0)
+    ffn_size = text.to_dict().get("intermediate_size") or 4 * text.hidden_size  # the families that name it otherwise have four times
+    return RewardShape(num_parameters, text.hidden_size, ffn_size, vision)
+
+
+def _architecture(folder: Path) -> str:
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise ValueError(f"reward.models {folder} has no config.json: give the Hugging Face folder of a reward model")
@@ -204,10 +235,17 @@ def kind_of(folder: Path) -> str:
         raise ValueError(
             f"reward.models {folder} is a {name}: give a ...{CLASSIFIER_SUFFIX} with one label, or a {VISION_LANGUAGE} with {HEAD}"
         )
-    with HFReader(folder) as weights:
-        if name == VISION_LANGUAGE and HEAD not in weights.contents.specs:
-            raise ValueError(f"reward.models {folder} has no {HEAD} of shape [1, hidden]: give a model with a value head")
     return name
+
+
+def _classifier_config(folder: Path) -> Any:
+    """The configuration of a classifier, which has to have one label."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, **_LOADING)
+    if config.num_labels != 1:
+        raise ValueError(f"reward.models {folder} has {config.num_labels} labels: a reward model has one")
+    return config
 
 
 def _refuse_missing(folder: Path, missing: Sequence[str]) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.hf_shapes import TOWER
-from lmm_r1_mega.convert.shape import ModelShape
+from lmm_r1_mega.convert.shape import ModelShape, RewardShape
 from lmm_r1_mega.planning.checks import divisors, gpus_needed, rollout_tensor_sizes, tensor_sizes
 from lmm_r1_mega.planning.hardware import Hardware
 from lmm_r1_mega.planning.memory import stage_memories
+from lmm_r1_mega.planning.reward_models import reward_model_memories
 from lmm_r1_mega.planning.rollout import engine_memory
-from lmm_r1_mega.planning.verdict import judge
+from lmm_r1_mega.planning.verdict import Memories, judge
 
 GPUS_PER_NODE = 8
 """Taken for a machine where the configuration does not say."""
@@ -23,7 +25,15 @@ CONCURRENT_SAMPLES = 8
 GPU_MEMORY_SHARES = (0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 
 
-def smallest_fit(config: Config, shape: ModelShape, hardware: Hardware, *, image_share: float) -> str | None:
+@dataclass(frozen=True)
+class Models:
+    """Dimensions of all models of a run."""
+
+    policy: ModelShape
+    rewards: Mapping[str, RewardShape]
+
+
+def smallest_fit(config: Config, models: Models, hardware: Hardware, *, image_share: float) -> str | None:
     """Settings of a layout that fits with the fewest GPUs, then without recomputation, then with the least splitting.
 
     Where none with up to 16 stages and 16 replicas fits, one with a frozen vision tower; None where that does not either, and on
@@ -34,19 +44,21 @@ def smallest_fit(config: Config, shape: ModelShape, hardware: Hardware, *, image
     freeze = tuple(dict.fromkeys((*config.model.freeze, TOWER + "*")))
     frozen = config.model_copy(update={"model": config.model.model_copy(update={"freeze": freeze})})
     for tried, extra in ((config, ""), (frozen, f" --model.freeze {' '.join(freeze)}")):
-        found = _first_fit(tried, shape, hardware, image_share=image_share)
+        found = _first_fit(tried, models, hardware, image_share=image_share)
         if found:
             return _as_settings(found) + extra
     return None
 
 
-def _first_fit(config: Config, shape: ModelShape, hardware: Hardware, *, image_share: float) -> Config | None:
+def _first_fit(config: Config, models: Models, hardware: Hardware, *, image_share: float) -> Config | None:
+    shape = models.policy
     concurrent = CONCURRENT_SAMPLES * (config.data.max_prompt_tokens + config.rollout.max_response_tokens)
     for candidate in sorted(_layouts(config, shape), key=_cost):
-        stages = stage_memories(candidate, shape, hardware, image_share=image_share)
+        stages = tuple(stage_memories(candidate, shape, hardware, image_share=image_share))
+        beside = tuple(reward_model_memories(candidate, models.rewards, hardware, image_share=image_share))
         for shared in _engines(candidate, shape):
             engine = engine_memory(shared, shape, hardware)
-            if engine.kv_tokens >= concurrent and judge(shared, stages, engine, hardware).fits:
+            if engine.kv_tokens >= concurrent and judge(shared, Memories(stages, engine, beside), hardware).fits:
                 return shared
     return None
 

@@ -5,17 +5,19 @@ Needs only the model's `config.json`; imports no torch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.convert.shape import ModelShape
-from lmm_r1_mega.planning.advice import smallest_fit
+from lmm_r1_mega.convert.shape import ModelShape, RewardShape
+from lmm_r1_mega.planning.advice import Models, smallest_fit
 from lmm_r1_mega.planning.checks import Problem, find_problems, gpus_needed
 from lmm_r1_mega.planning.hardware import Hardware, Precision, precision_on
 from lmm_r1_mega.planning.memory import StageMemory, stage_memories
 from lmm_r1_mega.planning.parameters import num_parameters, num_vision_parameters
+from lmm_r1_mega.planning.reward_models import RewardModelMemory, reward_model_memories
 from lmm_r1_mega.planning.rollout import EngineMemory, engine_memory
-from lmm_r1_mega.planning.verdict import Verdict, judge
+from lmm_r1_mega.planning.verdict import Memories, Verdict, judge
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Plan:
     batch: Batch
     stages: tuple[StageMemory, ...]
     engine: EngineMemory
+    reward_models: tuple[RewardModelMemory, ...]
     concurrent_samples: int
     """Longest samples whose keys and values one engine holds at once."""
     problems: tuple[Problem, ...]
@@ -77,16 +80,19 @@ class Plan:
         return self.verdict.fits and not any(problem.level == "error" for problem in self.problems)
 
 
-def plan(config: Config, shape: ModelShape, hardware: Hardware, *, image_share: float = 0.25) -> Plan:
-    """Plan a run; `image_share` is the assumed part of a row's tokens that are image tokens.
+def plan(
+    config: Config, shape: ModelShape, hardware: Hardware, *, reward_shapes: Mapping[str, RewardShape], image_share: float = 0.25
+) -> Plan:
+    """Plan a run; `reward_shapes` has those of `reward.models`, `image_share` is the assumed part of a row's tokens that are image tokens.
 
     Errors of the configuration are in `problems`. Where a layout does not divide the model, memory is that of its rounded parts.
     """
     problems = find_problems(config, shape, hardware)
     has_errors = any(problem.level == "error" for problem in problems)
-    stages = stage_memories(config, shape, hardware, image_share=image_share)
+    stages = tuple(stage_memories(config, shape, hardware, image_share=image_share))
     engine = engine_memory(config, shape, hardware)
-    verdict = judge(config, stages, engine, hardware)
+    reward_models = tuple(reward_model_memories(config, reward_shapes, hardware, image_share=image_share))
+    verdict = judge(config, Memories(stages, engine, reward_models), hardware)
     longest = config.data.max_prompt_tokens + config.rollout.max_response_tokens
     return Plan(
         model=model_facts(config, shape, hardware),
@@ -95,12 +101,15 @@ def plan(config: Config, shape: ModelShape, hardware: Hardware, *, image_share: 
         num_gpus=gpus_needed(config),
         ranks=rank_grid(config),
         batch=batch_arithmetic(config),
-        stages=tuple(stages),
+        stages=stages,
         engine=engine,
+        reward_models=reward_models,
         concurrent_samples=engine.kv_tokens // longest,
         problems=tuple(problems),
         verdict=verdict,
-        advice=None if verdict.fits and not has_errors else smallest_fit(config, shape, hardware, image_share=image_share),
+        advice=None
+        if verdict.fits and not has_errors
+        else smallest_fit(config, Models(shape, reward_shapes), hardware, image_share=image_share),
     )
 
 

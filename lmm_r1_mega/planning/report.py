@@ -21,12 +21,15 @@ def as_json(plan: Plan) -> dict[str, Any]:
     stages = [asdict(stage) | {"resident": stage.resident, "peak": stage.peak} for stage in plan.stages]
     engine = asdict(plan.engine) | {"kv_room": plan.engine.kv_room, "kv_tokens": plan.engine.kv_tokens}
     verdict = asdict(plan.verdict) | {"fits": plan.verdict.fits}
-    return asdict(plan) | {"stages": stages, "engine": engine, "verdict": verdict, "is_valid": plan.is_valid}
+    models = [asdict(model) | {"scoring": model.scoring} for model in plan.reward_models]
+    parts = {"stages": stages, "engine": engine, "reward_models": models, "verdict": verdict}
+    return asdict(plan) | parts | {"is_valid": plan.is_valid}
 
 
 def render(plan: Plan) -> Group:
-    """The plan as tables: model and batch, grid of ranks, memory of each stage, engines, problems, verdict."""
-    return Group(_facts(plan), "", _grid(plan), "", _memory(plan), "", _engines(plan), "", *_problems(plan), _verdict(plan))
+    """The plan as tables: model and batch, grid of ranks, memory of each stage, engines, reward models, problems, verdict."""
+    tables = [_facts(plan), _grid(plan), _memory(plan), _engines(plan), *([_reward_models(plan)] if plan.reward_models else [])]
+    return Group(*(part for table in tables for part in (table, "")), *_problems(plan), _verdict(plan))
 
 
 def _facts(plan: Plan) -> Table:
@@ -93,13 +96,29 @@ def _engines(plan: Plan) -> Table:
     return table
 
 
+def _reward_models(plan: Plan) -> Table:
+    is_gpu = plan.hardware.device == "gpu"
+    where = "weights in host memory, on the GPU while they score" if is_gpu else "each a process in host memory"
+    table = Table(title=f"memory of reward models, GiB ({where})", title_justify="left")
+    for name in ("model", "place", "parameters", "weights", "activations", "runtime", "scoring"):
+        table.add_column(name, justify="left" if name in ("model", "place") else "right")
+    for model in plan.reward_models:
+        sizes = (model.weights, model.activations, model.runtime, model.scoring)
+        place = f"GPU of trainer rank {model.rank}" if is_gpu else "host"
+        table.add_row(model.name, place, f"{model.num_parameters / 1e9:.3f} B", *(_gib(size) for size in sizes))
+    return table
+
+
 def _problems(plan: Plan) -> list[Text]:
     return [Text(f"{problem.level}: {problem.message}", style=STYLES[problem.level]) for problem in plan.problems]
 
 
 def _verdict(plan: Plan) -> Group:
     verdict = plan.verdict
-    needs = f"needs {_gib(verdict.training)} GiB to train, {_gib(verdict.generating)} to generate, {_gib(verdict.host)} of host memory"
+    scoring = f", {_gib(verdict.scoring)} to score" if plan.reward_models else ""
+    needs = (
+        f"needs {_gib(verdict.training)} GiB to train, {_gib(verdict.generating)} to generate{scoring}, {_gib(verdict.host)} of host memory"
+    )
     lines = [Text(needs), *(Text(f"does not fit: {reason}", style=STYLES["error"]) for reason in verdict.reasons)]
     if plan.is_valid:
         lines.append(Text("fits", style="bold green"))

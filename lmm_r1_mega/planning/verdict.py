@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.planning.hardware import GIB, Hardware
 from lmm_r1_mega.planning.memory import StageMemory
+from lmm_r1_mega.planning.reward_models import RewardModelMemory
 from lmm_r1_mega.planning.rollout import EngineMemory
 
 
@@ -18,6 +20,8 @@ class Verdict:
     """On the fullest trainer GPU (on a CPU: the largest trainer process)."""
     generating: int
     """On a GPU with an engine, the trainer's resident part included where they share it."""
+    scoring: int
+    """On the fullest GPU with reward models, the trainer's resident part included (on a CPU: the largest of them); 0 without any."""
     host: int
     """In the memory of all machines together."""
     reasons: tuple[str, ...]
@@ -28,25 +32,54 @@ class Verdict:
         return not self.reasons
 
 
-def judge(config: Config, stages: list[StageMemory], engine: EngineMemory, hardware: Hardware) -> Verdict:
+@dataclass(frozen=True)
+class Memories:
+    """Memory of all processes of a run."""
+
+    stages: tuple[StageMemory, ...]
+    engine: EngineMemory
+    reward_models: tuple[RewardModelMemory, ...]
+
+
+def judge(config: Config, memories: Memories, hardware: Hardware) -> Verdict:
     """Compare what is needed with what there is; memory that `hardware` does not give is not judged."""
+    stages, engine = memories.stages, memories.engine
     is_hybrid = config.cluster.placement == "hybrid"
-    training = max(stage.peak for stage in stages)
-    resident = max(stage.resident for stage in stages) if is_hybrid else 0
-    generating = engine.budget + resident
-    host = host_bytes(config, stages, engine, hardware)
-    return Verdict(training, generating, host, tuple(_reasons(config, Verdict(training, generating, host, ()), engine, hardware)))
+    idle, scoring = _beside_stages(config, memories, hardware)
+    training = max(stage.peak + idle[stage.stage] for stage in stages)
+    resident = max(stage.resident + idle[stage.stage] for stage in stages) if is_hybrid else 0
+    needs = Verdict(training, engine.budget + resident, scoring, host_bytes(config, memories, hardware), ())
+    return replace(needs, reasons=tuple(_reasons(config, needs, engine, hardware)))
 
 
-def host_bytes(config: Config, stages: list[StageMemory], engine: EngineMemory, hardware: Hardware) -> int:
-    """Memory of all machines: on GPUs the reference and the weights of sleeping engines, on a CPU every process whole."""
+def _beside_stages(config: Config, memories: Memories, hardware: Hardware) -> tuple[Counter[int], int]:
+    """What reward models keep on the fullest GPU of each stage all the time, and what the fullest GPU needs while they score.
+
+    On a CPU processes share nothing: zeros, and the largest reward model.
+    """
+    if hardware.device == "cpu":
+        return Counter(), max((model.scoring for model in memories.reward_models), default=0)
+    idle: Counter[int] = Counter()
+    scoring = 0
+    for rank in {model.rank for model in memories.reward_models}:
+        beside = [model for model in memories.reward_models if model.rank == rank]
+        stage = rank // (config.layout.tensor * config.layout.data)
+        idle[stage] = max(idle[stage], sum(model.runtime for model in beside))
+        scoring = max(scoring, memories.stages[stage].resident + sum(model.scoring for model in beside))
+    return idle, scoring
+
+
+def host_bytes(config: Config, memories: Memories, hardware: Hardware) -> int:
+    """Memory of all machines: on GPUs the reference and the weights of what sleeps there, on a CPU every process whole."""
+    stages, engine, models = memories.stages, memories.engine, memories.reward_models
     ranks_per_stage = config.layout.tensor * config.layout.data
     num_engine_ranks = config.rollout.engines * config.rollout.tensor
     snapshots = ranks_per_stage * sum(stage.snapshot for stage in stages)
     if hardware.device == "cpu":
-        return snapshots + ranks_per_stage * sum(stage.peak for stage in stages) + num_engine_ranks * engine.budget
+        processes = ranks_per_stage * sum(stage.peak for stage in stages) + num_engine_ranks * engine.budget
+        return snapshots + processes + sum(model.scoring for model in models)
     asleep = num_engine_ranks * engine.weights if config.cluster.placement == "hybrid" else 0
-    return snapshots + asleep
+    return snapshots + asleep + sum(model.weights for model in models)
 
 
 def _reasons(config: Config, need: Verdict, engine: EngineMemory, hardware: Hardware) -> list[str]:
@@ -59,6 +92,11 @@ def _reasons(config: Config, need: Verdict, engine: EngineMemory, hardware: Hard
         if need.generating > room:
             remedy = _gpu_memory_remedy(need, engine, room)
             reasons.append(f"generating needs {need.generating / GIB:.1f} GiB on a GPU of {hardware.gpu_gib:g} GiB: {remedy}")
+        if need.scoring > room:
+            reasons.append(
+                f"scoring needs {need.scoring / GIB:.1f} GiB on a GPU of {hardware.gpu_gib:g} GiB: split the trainer over more ranks, each "
+                f"of which has less itself and gets fewer of reward.models, or use smaller ones"
+            )
     if engine.kv_tokens < longest:
         reasons.append(
             f"an engine has room for {engine.kv_tokens} tokens of keys and values and the longest sample has {longest}: raise "

@@ -49,7 +49,10 @@ class TensorBoard:
 
 
 class WandB:
-    """A Weights & Biases run that a resumed run goes on with. `WANDB_MODE=offline` needs no key and writes into the run's folder."""
+    """A Weights & Biases run that a resumed run goes on with.
+
+    `WANDB_MODE=offline` needs no key and writes into the run's folder, for every start a part under the same id.
+    """
 
     def __init__(self, folder: RunFolder, settings: Mapping[str, Any], *, first_step: int) -> None:
         try:

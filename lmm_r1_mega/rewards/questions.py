@@ -42,14 +42,15 @@ def response_of(query: str, prompt: Any, *, opening: str = CHAT_TURN) -> str | N
     """The response at the end of a query, without the tokens that end and pad it.
 
     It is what follows the prompt where the query begins with it. LMM-R1's own clients pad queries on the left, expand image tokens
-    and send prompts as chat turns; then it is what follows the last `opening` of an assistant's turn, and None without one.
+    and send prompts as chat turns; then it is what follows the first `opening` of an assistant's turn that is not the prompt's, and
+    None without one. A policy may write openings too: what it has written before them is its response as well.
 
     Example: query "Q: 1+1? A: 2<|im_end|>", prompt "Q: 1+1? A: " -> "2"
     """
     if isinstance(prompt, str) and prompt and query.startswith(prompt):
         return _without_end(query.removeprefix(prompt))
-    _, found, response = query.rpartition(opening)
-    return _without_end(response) if found else None
+    turns = query.split(opening, _num_openings(prompt, opening))
+    return _without_end(turns[-1]) if len(turns) > _num_openings(prompt, opening) else None
 
 
 def answer_of(scores: Sequence[Score]) -> dict[str, list[Any]]:
@@ -63,6 +64,17 @@ def answer_of(scores: Sequence[Score]) -> dict[str, list[Any]]:
         "invalid": [score.invalid for score in scores],
         **{name: [score.parts.get(name) for score in scores] for name in names},
     }
+
+
+def _num_openings(prompt: Any, opening: str) -> int:
+    """Openings up to that of the response: of a prompt as its template wrote it, or one more than a chat has turns of the assistant."""
+    if isinstance(prompt, str) and opening in prompt:
+        return prompt.count(opening)
+    try:
+        turns = json.loads(prompt) if isinstance(prompt, str) else prompt
+    except (ValueError, RecursionError):
+        turns = None
+    return 1 + sum(isinstance(turn, dict) and turn.get("role") == "assistant" for turn in (turns if isinstance(turns, list) else []))
 
 
 def _column(asked: dict[str, Any], name: str, *, count: int) -> list[Any]:

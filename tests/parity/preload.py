@@ -6,4 +6,4 @@ make_torchvision_importable()
 
 import transformers.models.qwen2_5_vl.modeling_qwen2_5_vl  # noqa: E402, F401
 
-import lmm_r1_mega.models.build  # noqa: E402, F401
+import lmm_r1_mega.training.engine  # noqa: E402, F401

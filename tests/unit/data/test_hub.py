@@ -1,4 +1,4 @@
-import importlib.util
+import sys
 from pathlib import Path
 
 import pyarrow.parquet
@@ -8,8 +8,6 @@ from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.formats import format_of, set_name
 from lmm_r1_mega.data.hub import HubName, is_hub_name, parse_hub_name
 from lmm_r1_mega.data.prompts import Row, check_names, read_rows
-
-has_datasets = importlib.util.find_spec("datasets") is not None
 
 
 @pytest.mark.parametrize(
@@ -39,8 +37,8 @@ def test_splits_of_one_set_have_ids_of_their_own():
     assert set_name(train) == "a/b:train"
 
 
-@pytest.mark.skipif(has_datasets, reason="datasets is installed")
-def test_without_the_library_the_way_to_it_is_named():
+def test_without_the_library_the_way_to_it_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ValueError, match=r"hub:a/b needs the library datasets: install it with `pip install lmm-r1-mega\[hub\]`"):
         list(format_of(Path("hub:a/b")).read(Path("hub:a/b")))
 
@@ -48,7 +46,8 @@ def test_without_the_library_the_way_to_it_is_named():
 @pytest.fixture
 def cached_set(tmp_path, monkeypatch) -> None:
     """A set with pictures in the library's cache, as if it had been fetched from the hub."""
-    datasets = pytest.importorskip("datasets")
+    import datasets  # three seconds, in a fixture so that collecting the tests stays quick
+
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     parts = [{"type": "image", "image": {"bytes": b"picture", "path": None}}, {"type": "text", "text": "?"}]

@@ -1,14 +1,11 @@
 """Which of reasoning-gym's tasks are used, and their rows."""
 
-import importlib.util
+import sys
 
 import pytest
 
 from lmm_r1_mega.data.reasoning_tasks import JUDGED, LEFT_OUT, as_problem, reasoning_problems, refuse_unjudged
 from lmm_r1_mega.rewards.equality import gold_problem, gold_text, is_correct
-
-IS_INSTALLED = importlib.util.find_spec("reasoning_gym") is not None
-installed = pytest.mark.skipif(not IS_INSTALLED, reason="reasoning-gym is not installed: pip install 'lmm-r1-mega[reasoning]'")
 
 
 def is_paid(gold: str, answer: str) -> bool:
@@ -55,14 +52,14 @@ def test_a_row_of_a_generated_entry():
     assert (problem.question, problem.answer, problem.source) == (entry["question"], "6", "reasoning_gym/gcd")
 
 
-@pytest.mark.skipif(IS_INSTALLED, reason="reasoning-gym is installed")
-def test_without_the_library_the_command_is_named():
+def test_without_the_library_the_command_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
     with pytest.raises(ValueError, match="pip install 'lmm-r1-mega\\[reasoning\\]'"):
         reasoning_problems(["gcd"], count=1, seed=0)
 
 
-@installed
-def test_generated_problems_are_judged_and_repeat():
+def test_generated_problems_are_judged_and_repeat(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path))  # it imports matplotlib, which writes a list of fonts
     from reasoning_gym.factory import DATASETS
 
     assert set(DATASETS) == {*JUDGED, *(task for names in LEFT_OUT.values() for task in names.split())}

@@ -60,7 +60,7 @@ def test_more_engine_ranks_than_heads_hold_a_whole_head_each(published):
 
 def test_a_layout_that_fits(published):
     settings = config(layout={"tensor": 4, "data": 2, "row_tokens": 8192}, rollout={"engines": 8, "gpu_memory": 0.4})
-    made = plan(settings, published("7B"), A100)
+    made = plan(settings, published("7B"), A100, reward_shapes={})
     assert made.is_valid and made.advice is None and made.num_gpus == 8
     resident, peak = made.stages[0].resident, made.stages[0].peak
     assert made.verdict.training == peak < 80 * GIB
@@ -71,13 +71,13 @@ def test_a_layout_that_fits(published):
 def test_reference_snapshots_lie_in_host_memory(published):
     settings = config(layout={"tensor": 4, "data": 2, "row_tokens": 8192}, rollout={"engines": 8, "gpu_memory": 0.4})
     with_reference = settings.model_copy(update={"algorithm": settings.algorithm.model_validate({"kl": {"coefficient": 0.1}})})
-    made = plan(with_reference, published("7B"), Hardware(80.0, host_gib=100))
+    made = plan(with_reference, published("7B"), Hardware(80.0, host_gib=100), reward_shapes={})
     assert made.verdict.host == 8 * made.engine.weights + 8 * made.stages[0].num_trained * 2
     assert any("GiB of host memory and have 100" in reason for reason in made.verdict.reasons)
 
 
 def test_what_does_not_fit_says_why(published):
-    made = plan(config(), published("32B"), A100)
+    made = plan(config(), published("32B"), A100, reward_shapes={})
     assert not made.is_valid
     assert "training needs" in made.verdict.reasons[0]
     assert "the trainer keeps" in made.verdict.reasons[1]
@@ -85,33 +85,37 @@ def test_what_does_not_fit_says_why(published):
 
 
 def test_disaggregated_engines_have_their_gpus_to_themselves(published):
-    made = plan(config(layout={"tensor": 4, "row_tokens": 8192}, cluster={"placement": "disaggregated"}), published("7B"), A100)
+    made = plan(
+        config(layout={"tensor": 4, "row_tokens": 8192}, cluster={"placement": "disaggregated"}), published("7B"), A100, reward_shapes={}
+    )
     assert made.num_gpus == 5
     assert made.verdict.generating == 48 * GIB
 
 
 @pytest.mark.parametrize("size", ["3B", "7B", "32B", "72B"])
 def test_the_advised_layout_fits_when_it_is_taken(published, size):
-    advice = plan(config(), published(size), A100).advice
+    advice = plan(config(), published(size), A100, reward_shapes={}).advice
     assert advice is not None
-    taken = plan(read_config(["--cluster.gpus_per_node", "8", *shlex.split(advice)]), published(size), A100)
+    taken = plan(read_config(["--cluster.gpus_per_node", "8", *shlex.split(advice)]), published(size), A100, reward_shapes={})
     assert taken.is_valid, (taken.problems, taken.verdict)
 
 
 def test_a_wrong_layout_is_planned_as_well_as_it_can_be(published):
-    made = plan(config(layout={"tensor": 3, "pipeline": 5, "row_tokens": 8192}), published("7B"), A100)
+    made = plan(config(layout={"tensor": 3, "pipeline": 5, "row_tokens": 8192}), published("7B"), A100, reward_shapes={})
     assert [problem.level for problem in made.problems][:2] == ["error", "error"]
     assert not made.is_valid
 
 
 def test_a_cpu_run_counts_every_process(published):
-    made = plan(config(layout={"tensor": 2, "row_tokens": 8192}), published("3B"), Hardware(None, host_gib=64))
+    made = plan(config(layout={"tensor": 2, "row_tokens": 8192}), published("3B"), Hardware(None, host_gib=64), reward_shapes={})
     assert made.verdict.host == 2 * made.stages[0].peak + made.engine.budget
     assert any("have 64" in reason for reason in made.verdict.reasons)
 
 
 def test_renderings_tell_the_same(published):
-    made = plan(config(layout={"tensor": 4, "pipeline": 2, "row_tokens": 8192}, algorithm={"name": "ppo"}), published("7B"), A100)
+    made = plan(
+        config(layout={"tensor": 4, "pipeline": 2, "row_tokens": 8192}, algorithm={"name": "ppo"}), published("7B"), A100, reward_shapes={}
+    )
     tree = json.loads(json.dumps(as_json(made)))
     assert tree["stages"][1]["peak"] == made.stages[1].peak
     assert tree["verdict"]["fits"] == made.verdict.fits

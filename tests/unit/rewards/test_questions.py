@@ -8,6 +8,7 @@ from lmm_r1_mega.rewards.messages import RewardInput
 from lmm_r1_mega.rewards.questions import BadQuestion, answer_of, read_question, response_of
 from lmm_r1_mega.schema import Score
 
+CHAT = [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "an example"}, {"role": "user", "content": "1+1?"}]
 TURN = "<|im_start|>user\n1+1?<|im_end|>\n<|im_start|>assistant\n"
 
 
@@ -24,7 +25,14 @@ TURN = "<|im_start|>user\n1+1?<|im_end|>\n<|im_start|>assistant\n"
         (TURN.replace("1+1?", "<|image_pad|>" * 64) + "2<|im_end|>", TURN.replace("1+1?", "<|image_pad|>"), "2"),
         (TURN + "2<|im_end|>", [{"role": "user", "content": "1+1?"}], "2"),
         (TURN + "2<|im_end|>", None, "2"),
-        (TURN + "an example<|im_end|>\n" + TURN + "2<|im_end|>", "", "2"),
+        (TURN + "an example<|im_end|>\n" + TURN + "2<|im_end|>", CHAT, "2"),
+        ("<|endoftext|>" + TURN + "an example<|im_end|>\n" + TURN + "2<|im_end|>", json.dumps(CHAT), "2"),
+        ("<|endoftext|>" + TURN + "an example<|im_end|>\n" + TURN + "2<|im_end|>", TURN + "an example<|im_end|>\n" + TURN, "2"),
+        (TURN + "2<|im_end|>", CHAT, None),
+        (TURN + "2<|im_end|>", "[" * 100_000, "2"),
+        # a turn that the policy opens itself hides nothing of what it wrote before
+        (TURN + "no<|im_end|>\n<|im_start|>assistant\n2<|im_end|>", CHAT[:1], "no<|im_end|>\n<|im_start|>assistant\n2"),
+        (TURN + "no<|im_end|>\n<|im_start|>assistant\n2<|im_end|>", "", "no<|im_end|>\n<|im_start|>assistant\n2"),
         ("2", "Q: 1+1? A: ", None),
         ("Q: 1+1? A: 2", "", None),
     ],

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lmm_r1_mega.rewards.measures import MEASURES
 from lmm_r1_mega.rewards.messages import RewardInput, Terms, Verdict
 from lmm_r1_mega.rewards.rules import RULES, Rule, judge, measure_of
 
@@ -78,3 +79,7 @@ def test_a_configuration_that_cannot_tell_right_from_wrong_is_named():
 def test_nesting_beyond_the_recursion_limit_is_a_reason():
     verdict = judge(RewardInput(answered(r"\boxed{" + r"\sqrt{" * 150 + "2" + "}" * 150 + "}"), "3"), Terms(BOTH))
     assert verdict == Verdict({"format": 1.0}, "recursion limit")
+
+
+def test_what_measures_is_a_rule():
+    assert set(MEASURES) < set(RULES)
