@@ -60,9 +60,9 @@ def test_without_the_library_the_command_is_named(monkeypatch):
 
 def test_generated_problems_are_judged_and_repeat(tmp_path, monkeypatch):
     monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path))  # it imports matplotlib, which writes a list of fonts
-    from reasoning_gym.factory import DATASETS
+    known = pytest.importorskip("reasoning_gym.factory", reason="requirements/extras.txt is not installed").DATASETS
 
-    assert set(DATASETS) == {*JUDGED, *(task for names in LEFT_OUT.values() for task in names.split())}
+    assert set(known) == {*JUDGED, *(task for names in LEFT_OUT.values() for task in names.split())}
     problems = list(reasoning_problems(JUDGED, count=5 * len(JUDGED), seed=3))
     assert problems == list(reasoning_problems(JUDGED, count=5 * len(JUDGED), seed=3))
     assert all(is_paid(problem.answer, problem.answer) for problem in problems)
