@@ -51,7 +51,8 @@ def write_arrow_stream(path: Path, rows: list) -> None:
 
 
 def write_saved_folder(path: Path, rows: list) -> None:
-    datasets = pytest.importorskip("datasets", reason="requirements/extras.txt is not installed")  # three seconds, here so that collecting the tests stays quick
+    # three seconds, here so that collecting the tests stays quick
+    datasets = pytest.importorskip("datasets", reason="requirements/extras.txt is not installed")
 
     datasets.Dataset.from_list(rows).save_to_disk(path, num_shards=2)
 

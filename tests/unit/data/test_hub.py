@@ -46,7 +46,8 @@ def test_without_the_library_the_way_to_it_is_named(monkeypatch):
 @pytest.fixture
 def cached_set(tmp_path, monkeypatch) -> None:
     """A set with pictures in the library's cache, as if it had been fetched from the hub."""
-    datasets = pytest.importorskip("datasets", reason="requirements/extras.txt is not installed")  # three seconds, in a fixture so that collecting the tests stays quick
+    # three seconds, in a fixture so that collecting the tests stays quick
+    datasets = pytest.importorskip("datasets", reason="requirements/extras.txt is not installed")
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
