@@ -36,7 +36,9 @@ def test_answers_survive_sleep_and_follow_weights_sent_through_cuda_ipc(folder: 
 
     def gap() -> float:
         (completion,) = engine.generate([prompt], samples=1, sampling=Sampling(16), seed=0)[0]
-        return (model.logprobs(prompt, completion) - completion.response_logprobs).abs().max().item()
+        found = (model.logprobs(prompt, completion) - completion.response_logprobs).abs().max().item()
+        print(f"log-probabilities within {found:.2e}")
+        return found
 
     assert gap() <= 1e-3
     engine.sleep()
