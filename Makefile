@@ -55,7 +55,7 @@ bench: setup  ## a training step, a GRPO step and a weight update of an 8 M mode
 	@$(BIN)/python benchmarks/rewards.py
 	@$(BIN)/python benchmarks/one_step_off.py
 
-gpu: setup
+gpu:  ## the tests that need a GPU, in the environment that docs/gpu.md says how to make
 	@$(BIN)/python -m pytest -m gpu tests
 
 clean:

@@ -60,6 +60,8 @@ class Options:
     """Data-parallel ranks of the trainer, one thread each."""
     engines: int = 2
     """vLLM engines, one thread each."""
+    gpu_memory: float = 0.6
+    """Share of a GPU's memory for an engine; the trainer needs the rest."""
 
 
 DEFAULT = Options()
@@ -94,14 +96,16 @@ class Bench:
         """Generate, annotate, update, publish, as the training loop does."""
         config, run = self.config, self.times.run
         prompts, group = self.prompts.take(config.algorithm.prompts_per_step), config.algorithm.samples_per_prompt
-        samples = run("generate", lambda: self.engines.generate(prompts, samples=group, sampling=sampling, seed=step))
+        with self.engines.awake():
+            samples = run("generate", lambda: self.engines.generate(prompts, samples=group, sampling=sampling, seed=step))
         scored = [Scored(sample, Score(float(sum(sample.completion.response_ids) % 2), {})) for sample in samples]
         controllers = make_controllers(config)
         annotated = run("annotate", lambda: annotate(self.trainers, scored, config, forbidden_ids=self.forbidden_ids))
         advantages = estimate(annotated, config.algorithm, controllers)
         loss = policy_loss(config, controllers, forbidden_ids=self.forbidden_ids, step=step)
         run("update", lambda: update(self.trainers, annotated, advantages, config, loss=loss))
-        run("publish", lambda: self.trainers.publish(self.engines.actors, version=step + 1))
+        with self.engines.awake():
+            run("publish", lambda: self.trainers.publish(self.engines.actors, version=step + 1))
         return samples
 
 
@@ -113,7 +117,9 @@ def main(model: tyro.conf.Positional[Path], options: tyro.conf.OmitArgPrefixes[O
         processor = Processor.load(model, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
         with ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)):
             placement = place(config, num_trainers=config.layout.num_ranks)
-            engines, trainers = Engines(config, placement, model, max_images=1), Trainers(config, placement)
+            engines = Engines(config, placement, model, max_images=1)
+            engines.make_room()
+            trainers = Trainers(config, placement)
             trainers.load("policy", model, total_steps=options.steps)
             engines.wait_until_ready()
             bench = Bench(config, engines, trainers, PromptStream(config.data, processor, seed=0), processor.forbidden_ids)
@@ -128,6 +134,7 @@ def _config(model: Path, rows: Path, options: Options) -> Config:
             "data": {"train": [rows], "max_prompt_tokens": 256, "min_pixels": options.size**2, "max_pixels": options.size**2},
             "rollout": {
                 "engines": options.engines,
+                "gpu_memory": options.gpu_memory,
                 "max_response_tokens": options.tokens,
                 "max_sequences": options.prompts * options.group,
             },

@@ -159,7 +159,7 @@ def make_tiny_model(
     model.generation_config.update(eos_token_id=[end, pad], pad_token_id=pad, bos_token_id=pad)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    Path(folder, "preprocessor_config.json").write_text(json.dumps(_processor_settings(shape), indent=2) + "\n", encoding="utf-8")
+    Path(folder, "preprocessor_config.json").write_text(json.dumps(processor_settings(shape), indent=2) + "\n", encoding="utf-8")
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -206,7 +206,7 @@ def _config(shape: TinyShape, tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLC
     return Qwen2_5_VLConfig(**whole)
 
 
-def _processor_settings(shape: TinyShape) -> dict[str, object]:
+def processor_settings(shape: TinyShape) -> dict[str, object]:
     """Contents of `preprocessor_config.json`; both spellings of the pixel bounds, for both readers."""
     return {
         "image_processor_type": "Qwen2VLImageProcessor",

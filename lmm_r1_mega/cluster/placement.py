@@ -81,9 +81,9 @@ def place(config: Config, *, num_trainers: int, engines: bool = True) -> Placeme
 
 
 def _slots(group: PlacementGroup, count: int, *, has_gpus: bool) -> list[Slot]:
-    probe = _where.options(num_gpus=0.01) if has_gpus else _where
+    share = 0.01 if has_gpus else 0
     strategies = [PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=i) for i in range(count)]
-    asked = [probe.options(scheduling_strategy=strategy).remote() for strategy in strategies]
+    asked = [_where.options(num_gpus=share, scheduling_strategy=strategy).remote() for strategy in strategies]
     slots = [Slot(i, address, gpu_ids) for i, (address, gpu_ids) in enumerate(ray.get(asked, timeout=120))]
     return sorted(slots, key=lambda slot: (slot.address, tuple(int(gpu) for gpu in slot.gpu_ids)))
 

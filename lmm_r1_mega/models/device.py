@@ -40,6 +40,11 @@ def training_device() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else HOST
 
 
+def keep_float32_exact() -> None:
+    """Let convolutions in float32 keep all their bits in this process: cuDNN would round to ten of them, which matrix products do not."""
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def distributed_backend() -> Literal["nccl", "gloo"]:
     """torch.distributed backend of the trainer processes."""
     return "nccl" if torch.cuda.is_available() else "gloo"

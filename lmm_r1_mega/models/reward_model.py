@@ -25,7 +25,7 @@ from lmm_r1_mega.convert.hf_folder import HFReader
 from lmm_r1_mega.convert.shape import RewardShape, read_shape
 from lmm_r1_mega.data.patches import pictures
 from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.models.device import resolve_precision
+from lmm_r1_mega.models.device import keep_float32_exact, resolve_precision
 from lmm_r1_mega.schema import Sample, Vision
 from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 
@@ -58,6 +58,7 @@ class RewardModel:
         architecture = kind_of(folder)
         dtype = torch.float32 if resolve_precision(precision) == "fp32" else torch.bfloat16
         make_torchvision_importable()
+        keep_float32_exact()
         self._scorer: Scorer = _Vision(folder, dtype) if architecture == VISION_LANGUAGE else _Classifier(folder, dtype)
         self._scorer.module.eval()
         self._batch_tokens = batch_tokens

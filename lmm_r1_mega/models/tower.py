@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from lmm_r1_mega.models.device import training_device
+from lmm_r1_mega.models.device import keep_float32_exact, training_device
 from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 
 
@@ -17,6 +17,7 @@ def build_tower(hf_path: Path, *, dtype: torch.dtype) -> torch.nn.Module:
     [merged patches, hidden].
     """
     make_torchvision_importable()
+    keep_float32_exact()
     from transformers import Qwen2_5_VLConfig  # seconds to import, and only the first pipeline stage has a tower
     from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
 

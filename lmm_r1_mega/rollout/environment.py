@@ -20,6 +20,9 @@ _EVERYWHERE = {
     "VLLM_NO_USAGE_STATS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
+_GPU = {
+    "TRITON_F32_DEFAULT": "ieee",  # vLLM's attention would round float32 to ten bits; kernels of bf16 do not ask
+}
 _HOST = {
     "TORCH_COMPILE_DISABLE": "1",  # it would only serve a rank count that nobody reads, after 20 s of compiling
     "THP_MEM_ALLOC_ENABLE": "1",  # weights in huge pages: an update touches fresh memory for every layer
@@ -34,7 +37,7 @@ def has_gpu() -> bool:
 
 def prepare_process() -> None:
     """Set what vLLM reads at import; a variable that the user has set stays. Safe to call again."""
-    for name, value in {**_EVERYWHERE, **({} if has_gpu() else _HOST)}.items():
+    for name, value in {**_EVERYWHERE, **(_GPU if has_gpu() else _HOST)}.items():
         os.environ.setdefault(name, value)
     logging.getLogger("vllm").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\.")

@@ -15,7 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 OUT_OF_REACH = -1e30  # its exponential is 0, and 0 x it is still 0
-CHUNK_ELEMENTS = 2**20  # 4 MiB of float32: a chunk and its exponentials stay in a core's cache
+CHUNK_ELEMENTS = {"cpu": 2**20, "cuda": 2**26}
+"""Numbers of a chunk by kind of device: on a CPU it stays in a core's cache, on a GPU it is large enough to keep the whole chip at work."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class _TokenScores(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, labels: Tensor, places: Tensor, shard: VocabShard, temperature: float) -> tuple[Tensor, Tensor]:
         logprobs = logits.new_empty(len(places), dtype=torch.float32)
         entropy, log_total = torch.empty_like(logprobs), torch.empty_like(logprobs)
-        for part in _chunks(len(places), logits.shape[1]):
+        for part in _chunks(len(places), logits.shape[1], logits.device):
             scaled = _scaled(logits, places[part], shard, temperature)
             logprobs[part], entropy[part], log_total[part] = _chunk_scores(scaled, labels[part], shard)
         ctx.save_for_backward(logits, labels, places, entropy, log_total)
@@ -87,7 +88,7 @@ class _TokenScores(torch.autograd.Function):
     def backward(ctx: Any, logprob_grad: Tensor | None, entropy_grad: Tensor | None) -> tuple[Tensor | None, None, None, None, None]:
         logits, labels, places, entropy, log_total = ctx.saved_tensors
         gradient = torch.zeros_like(logits)
-        for part in _chunks(len(places), logits.shape[1]):
+        for part in _chunks(len(places), logits.shape[1], logits.device):
             log_p = _scaled(logits, places[part], ctx.shard, ctx.temperature).sub_(log_total[part, None])
             chunk = torch.zeros_like(log_p)
             if entropy_grad is not None:
@@ -101,9 +102,9 @@ class _TokenScores(torch.autograd.Function):
         return gradient, None, None, None, None
 
 
-def _chunks(num_tokens: int, columns: int) -> list[slice]:
+def _chunks(num_tokens: int, columns: int, device: torch.device) -> list[slice]:
     """Cut by the width of a shard with its padding, which all ranks share: they must reduce the same chunks."""
-    step = max(CHUNK_ELEMENTS // max(columns, 1), 1)
+    step = max(CHUNK_ELEMENTS[device.type] // max(columns, 1), 1)
     return [slice(start, min(start + step, num_tokens)) for start in range(0, num_tokens, step)]
 
 

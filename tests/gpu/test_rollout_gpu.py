@@ -36,17 +36,19 @@ def test_answers_survive_sleep_and_follow_weights_sent_through_cuda_ipc(folder: 
 
     def gap() -> float:
         (completion,) = engine.generate([prompt], samples=1, sampling=Sampling(16), seed=0)[0]
-        return (model.logprobs(prompt, completion) - completion.response_logprobs).abs().max().item()
+        found = (model.logprobs(prompt, completion) - completion.response_logprobs).abs().max().item()
+        print(f"log-probabilities within {found:.2e}")
+        return found
 
-    assert gap() <= 1e-3
+    assert gap() <= 1e-4
     engine.sleep()
     engine.wake()
-    assert gap() <= 1e-3
+    assert gap() <= 1e-4
     weights["lm_head.weight"] *= 1.5
     model.model.lm_head.weight.data *= 1.5
     sender = open_sender(export, engine, settings=SETTINGS, placement="hybrid", rank=0)
     sender.send(7)
-    assert gap() <= 1e-3
+    assert gap() <= 1e-4
     (completion,) = engine.generate([prompt], samples=1, sampling=Sampling(1), seed=0)[0]
     assert completion.weight_version == 7
     sender.close()

@@ -8,14 +8,12 @@ import pytest
 import torch
 from oracle import cases, oracle, tiny
 from spawn import spawn
-from stages import StageResult, run_stage
+from stages import hf_gradients, last_stage, packed_logprobs, relative, row_gradients, run_stage
 
 from lmm_r1_mega.config import LayoutSettings, ModelSettings
-from lmm_r1_mega.convert.plan import default_plan
-from lmm_r1_mega.convert.shape import ModelShape, read_shape
+from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.packing import pack
 from lmm_r1_mega.data.rope import VisionSpec
-from lmm_r1_mega.schema import Row
 
 LOGPROB_BAR, GRADIENT_BAR = 1e-4, 1e-5
 LAYOUTS = [(1, 1), (2, 1), (1, 2), (2, 2)]
@@ -29,38 +27,6 @@ def untied(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def tied(tmp_path_factory) -> Path:
     return tiny(tmp_path_factory.mktemp("tied"), kv=1, tied=True)
-
-
-def packed_logprobs(results: list[StageResult], rows: list[Row], vocab: int) -> list[torch.Tensor]:
-    logits = [torch.cat(shards, dim=1)[:, :vocab] for shards in zip(*last_stage(results), strict=True)]
-    return [part.log_softmax(-1).gather(1, row.labels[:, None])[:, 0] for part, row in zip(logits, rows, strict=True)]
-
-
-def last_stage(results: list[StageResult]) -> list[list[torch.Tensor]]:
-    """Outputs of the last pipeline stage, by tensor-parallel rank."""
-    return [result.outputs for result in sorted(results, key=lambda result: result.tensor_rank) if result.outputs]
-
-
-def hf_gradients(results: list[StageResult], shape: ModelShape, padded: int) -> dict[str, torch.Tensor]:
-    """Gradients of all ranks, put together and mapped back to Hugging Face names; copies must agree bit by bit."""
-    found = {}
-    for transfer in default_plan(shape, padded_vocab=padded).transfers:
-        copies = [(result.tensor_rank, result.gradients[transfer.megatron]) for result in results if transfer.megatron in result.gradients]
-        shards = dict(copies)
-        for rank, copy in copies:
-            assert torch.equal(copy, shards[rank if transfer.rule.split_dim is not None else 0]), transfer.megatron
-        whole = transfer.rule.unshard([shards[rank] for rank in sorted(shards)])
-        found |= dict(zip(transfer.hf, transfer.rule.to_hf(whole), strict=True))
-    return found
-
-
-def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    return float((found - wanted).norm() / wanted.norm())
-
-
-def row_gradients(parts: list[torch.Tensor], rows: list[Row]) -> list[torch.Tensor]:
-    """Output gradients of the rows: zero at the places that fill a row up."""
-    return [torch.nn.functional.pad(part, (0, 0, 0, len(row.labels) - len(part))) for part, row in zip(parts, rows, strict=True)]
 
 
 @pytest.mark.parametrize("tensor, pipeline", LAYOUTS)
