@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-ANSWER_IS = re.compile(r"\banswer(?:\s+is\b|\s*:)\s*:?", re.IGNORECASE)
+ANSWER_IS = re.compile(r"\banswer(?:\s+is\b|\s*:)\s*:?|\u7b54\u6848(?:[\u662f\u4e3a]|\s*[:\uff1a])", re.IGNORECASE)
+"""In English and in Chinese."""
 MATH_DELIMITERS = re.compile(r"(?<!\\)\$+|\\[()\[\]]")
 BOXES = ("\\boxed", "\\fbox")
+BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+"""A brace, or a backslash with the sign behind it, which is then no brace of its own."""
 
 
 def format_reward(response: str) -> float:
@@ -63,12 +66,10 @@ def last_box(text: str) -> str | None:
     if opening < 0 or text[start:opening].strip():
         return None
     depth = 0
-    for place in range(opening, len(text)):
-        if text[place - 1] == "\\":
-            continue
-        depth += {"{": 1, "}": -1}.get(text[place], 0)
+    for sign in BRACE.finditer(text, opening):
+        depth += {"{": 1, "}": -1}.get(sign.group(), 0)
         if depth == 0:
-            return text[opening + 1 : place].strip() or None
+            return text[opening + 1 : sign.start()].strip() or None
     return None
 
 

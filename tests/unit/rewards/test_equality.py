@@ -16,7 +16,8 @@ EQUAL = [
     ("9 cm^2", "9 square centimeters"), ("60 miles per hour", "60"), ("3 apples", "3"), ("5", r"\$5"),
     ("3", "x=3"), ("x=3", "3"), ("x=3", "x = 3"), ("30", r"\angle ABC = 30^\circ"), ("x=1,x=2", "1,2"), ("1,2", "x=1 or x=2"),
     ("x=1,y=2", "y=2,x=1"), ("y=2x+1", "2x+1"), ("f(x)=x^2", "x^2"), ("y=2x+1", "2x-y+1=0"), ("2x+1=0", "2x=-1"),
-    ("A", "A"), ("A", "(A)"), ("A", r"\text{A}"), ("A", "a"), ("A", "A. 5"), ("A", r"\textbf{(A)}\ 5"), ("A", "option (A)"), ("$A$", "A)"),
+    ("A", "A"), ("A", "(A)"), ("A", r"\text{A}"), ("A", "a"), ("A", "A. 5"), ("A", r"\textbf{(A)}\ 5"), ("A", "option (A)"),
+    ("$A$", "A)"),
     ("(A)", "A"), ("A. 5", "A"), ("A", "[A]"),
     ("(1,2)", "1<x<2"), ("1<x<2", "(1,2)"), ("(1,2)", r"x\in(1,2)"), (r"(2,\infty)", "x>2"), ("x>2", r"(2,\infty)"), ("x>2", "2<x"),
     ("(1,2]", "(1, 2]"), ("(1,234)", "(1, 234)"),
@@ -28,6 +29,27 @@ EQUAL = [
     (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{bmatrix}1\\2\end{bmatrix}"),
     (r"\text{Monday}", "monday"), ("yes", "Yes."), ("Yes", r"\text{yes}"), (r"\text{no solution}", r"\text{No solution}"),
     (r"\boxed{7}", "7"),
+    # lists in prose, both signs, labelled values
+    (r"x=1 \text{ or } x=2", "x=2 or x=1"), ("1,2", r"x=1 \quad\text{or}\quad x=2"), ("-1,3", "x=3, -1"), ("x_1=1,x_2=2", "x=2 or x=1"),
+    ("3,4,5", "3, 4, and 5"), (r"\frac{1\pm\sqrt{5}}{2}", r"x=\frac{1-\sqrt5}{2} \text{ and } x=\frac{1+\sqrt5}{2}"), (r"\pm 5", "5,-5"),
+    ("x=1,y=2", "(1,2)"), ("x=1,y=2", "1,2"), ("(m,n)=(1,2)", "m=1, n=2"), ("5", "5 = x"),
+    # numbers
+    ("9/5", "1 4/5"), ("1 4/5", "1.8"), (r"0.\overline{3}", "1/3"), (r"33\frac{1}{3}\%", r"\frac{1}{3}"), ("12.5", r"12.5\%"),
+    ("1500", "1.5e3"), (r"1.6\times10^{-19}", r"1.60\times 10^{-19} \text{ C}"), ("2^{2023}", r"2\cdot 2^{2022}"),
+    ("5000000", "5 million"),
+    # unions, matrices, empty set
+    (r"(-\infty,-2)\cup(2,\infty)", r"x > 2 \text{ or } x < -2"), (r"\emptyset", r"\varnothing"),
+    (r"\begin{pmatrix} -1 \\ -7 \\ -24 \end{pmatrix}", r"\begin{pmatrix}-1\\-7\\[2pt]-24\end{pmatrix}"),
+    ("0", r"\sqrt2+\sqrt3-\sqrt{5+2\sqrt6}"),
+    # units
+    ("60 mph", "60 miles per hour"), ("5 inches", "5 in."), ("3 square feet", "3 sq. ft."), ("5 apples", "5 red apples"),
+    ("12", r"12 \frac{m}{s}"),
+    ("12", r"12\,\mathrm{N\cdot m}"), ("2:30", "2:30 p.m."), (r"4:05\text{ p.m.}", "4:05 PM"),
+    # words, and what stands in Chinese answers
+    (r"\text{June 20}", "June 20"), ("III", r"\text{III}"), (r"\text{ellipse}", r"\text{an ellipse}"),
+    ("\u7b49\u8170\u4e09\u89d2\u5f62", "\\text{\u7b49\u8170\u4e09\u89d2\u5f62}\u3002"), ("5", "5\u5398\u7c73"),
+    ("5\u5398\u7c73", "5 cm"), ("30", "30\u5ea6"),
+    ("A", "\u9009A"), ("A", "\uff08\uff21\uff09"), ("(1,2)", "\uff081\uff0c2\uff09"), ("1\u30012", "2, 1"), ("x=1\u6216x=2", "1,2"),
 ]  # fmt: skip
 
 DIFFERENT = [
@@ -36,7 +58,15 @@ DIFFERENT = [
     ("A", "B"), ("A", "AB"), ("A", "A and B"), ("A", "5"), ("A", "(A, B)"),
     ("[1,2]", "(1,2)"), ("1<x<2", "1<x<3"), ("0.5", "0.5%"), ("1/3", "0.33"), ("0.0000001", "0.0000002"), ("1", "1.0001"),
     (r"\sqrt{2}", r"\sqrt{3}"), ("3m", "3"), ("3", "3x"), ("2a", "2b"), ("x", "y"), ("yes", "no"), (r"\text{Monday}", "Tuesday"),
-    ("3", "The sum of the parts"), ("12", "1/0"),
+    ("3", "The sum of the parts"), ("12", "1/0"), ("A", "(A) (B) (C) (D)"), ("A", "(A) or (B)"), ("A", "A. B. C. D"),
+    ("14/5", "1 4/5"), ("31/2", "3 1/2"), ("123", "1 2 3"), ("6", "2 3"), ("5", r"5 \text{ million}"), ("12.5", r"125\%"),
+    ("0.25", r"0.25\%"),
+    (r"0.\overline{3}", "0.3"), (r"1.6\times10^{-19}", r"3.2\times10^{-19}"), ("10^{-20}", r"2\cdot10^{-20}"), ("10^{-20}", "0"),
+    ("2^{2023}", "2^{2022}"), ("2^{2023}-1", "2^{2023}"), ("x=1,y=2", "2,1"), ("x=1,y=2", "(2,1)"), ("x=1,y=2", "x=2,y=1"),
+    ("a=1,b=2,c=3", "3,2,1"),
+    ("(1,2)", "2,1"), (r"\pm 5", "5"), ("x+y=3", "3"), ("2x+1=0", "0"), (r"(-\infty,-2)\cup(2,\infty)", r"x \ge 2 \text{ or } x < -2"),
+    ("3 m", "3 m^2"), ("4:05 a.m.", "4:05 p.m."), ("5 dollars", "5 cents"), ("5", "5 ="), (r"\text{June 20}", "June 21"),
+    (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix} 2 \\ 1 \end{pmatrix}"),
 ]  # fmt: skip
 
 
