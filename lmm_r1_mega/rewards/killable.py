@@ -16,13 +16,12 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-from lmm_r1_mega.rewards.messages import Begun, Job, Outcome, Plan, Ready, Verdict
+from lmm_r1_mega.rewards.messages import TIMEOUT, Begun, Job, Outcome, Plan, Ready, Verdict
 
 START_LIMIT_S = 120.0
 STOP_LIMIT_S = 5.0
 MAX_SLOWDOWN = 20.0
 """By the clock a response may take so many times its processor time: a machine may be busy, a worker may not hang."""
-TIMEOUT = "timeout"
 LOST = "worker died"
 
 logger = logging.getLogger(__name__)
@@ -86,7 +85,7 @@ class KillableWorkers:
         """Ends every process and waits for them. Safe to repeat."""
         for lane in self._lanes:
             lane.connection.close()
-            if lane.pid and lane.job:
+            if lane.pid:
                 _end(lane.pid)
         self._lanes = []
         try:
@@ -157,8 +156,10 @@ class KillableWorkers:
         if isinstance(message, Ready):
             if message.problem:
                 raise ValueError(message.problem)
-            lane.reason = TIMEOUT if message.follows_timeout else lane.reason
+            lane.reason = message.reason or lane.reason
             self._replace(lane, message.pid)
+        elif lane.pid is None:
+            return  # the last words of a worker that was late
         elif isinstance(message, Begun):
             lane.has_begun = lane.job is not None and lane.job.number == message.number
         elif lane.job and lane.has_begun and isinstance(message, Outcome):
@@ -209,5 +210,6 @@ class KillableWorkers:
 
 
 def _end(pid: int) -> None:
+    """Kills a worker and what a user's function has started there."""
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.killpg(pid, signal.SIGKILL)

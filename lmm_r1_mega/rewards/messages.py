@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 JobKind = Literal["rules", "gold", "function"]
+TIMEOUT, OUT_OF_MEMORY = "timeout", "memory limit"
+"""Why a worker ended, and the response that it was judging is invalid."""
 Answer = str | int | float | None
 """A gold answer, as the row has it."""
 
@@ -99,8 +101,8 @@ class Ready:
 
     pid: int
     problem: str | None = None
-    follows_timeout: bool = False
-    """Whether the worker before it was ended because a response took more than its processor time."""
+    reason: str | None = None
+    """Why the worker before it ended, where the nurse can tell."""
 
 
 @dataclass(frozen=True)

@@ -149,8 +149,8 @@ def judge(given: RewardInput, terms: Terms) -> Verdict:
         return Verdict(parts, str(reason))
     except RecursionError:
         return Verdict(parts, "recursion limit")
-    except MemoryError:
-        return Verdict(parts, "memory limit")
+    except MemoryError:  # this worker ends: it may keep what filled its memory
+        raise
     except Exception as error:  # whatever a model's text runs into costs its own verdict, not the worker
         return Verdict(parts, f"raised {type(error).__name__}")
     return Verdict(parts)
@@ -161,5 +161,7 @@ def gold_verdict(given: RewardInput, terms: Terms) -> Verdict:
     checks = [check for name in terms.names if (check := RULES[name].gold_problem)]
     try:
         return Verdict({}, next((problem for check in checks if (problem := check(given.answer))), None))
+    except MemoryError:
+        raise
     except Exception:  # whatever the text runs into, no response can be compared with it
         return Verdict({}, "unparsable gold answer")

@@ -45,8 +45,7 @@ def undress(answer: str) -> str:
 
     Example: `$ 10{,}000 $.` -> `10000`, `\(\dfrac12\)` -> `\frac{1}{2}`, `5 \text{ million}` -> `5\times 10^{6}`
     """
-    text = answer.translate(SIGNS)
-    text = RAISED.sub(lambda found: f"^{{{found[0].translate(SUPERSCRIPTS)}}}", text)
+    text = answer if answer.isascii() else _in_ascii(answer)
     text = ESCAPED.sub(lambda found: ESCAPES.get(found[1][0], ""), text)
     text = BRACED_MARK.sub(r"\1", text).replace("$", "").replace("~", " ").replace("**", "")
     text = DEGREE.sub(r"\\degree ", text)
@@ -54,12 +53,16 @@ def undress(answer: str) -> str:
     text = RENAMED.sub(lambda found: "\\frac" if found[1] else RENAMES[found[0]], text)
     text = SHORT_FRACTION.sub(r"\\frac{\1}{\2}", text)
     text = CONJUNCTION.sub(r" \1 ", text)
-    text = ROOT_SIGN.sub(lambda found: f"\\sqrt{{{found[1] or found[2]}}}", text)
     text = PERCENT_WORD.sub("%", text)
     text = MAGNITUDE.sub(_power_of_ten, text)
     text = HALF_OF_A_DAY.sub(lambda found: f"{found[1]}{found[2].lower()}m", text)
     text = THOUSANDS.sub(lambda found: re.sub("[, ]", "", found.group()), text)
     return OPENING.sub("", text.strip()).strip("` ").rstrip(".,;\\` \t\n")
+
+
+def _in_ascii(text: str) -> str:
+    text = RAISED.sub(lambda found: f"^{{{found[0].translate(SUPERSCRIPTS)}}}", text.translate(SIGNS))
+    return ROOT_SIGN.sub(lambda found: f"\\sqrt{{{found[1] or found[2]}}}", text)
 
 
 def _power_of_ten(found: re.Match[str]) -> str:

@@ -47,6 +47,8 @@ def call(function: UserFunction, inputs: Sequence[RewardInput], path: Path) -> O
         columns = _columns(result, count=len(inputs))
     except _WrongResult as problem:
         return Outcome([], f"function: {problem}")
+    except MemoryError:  # this worker ends: the file may keep what filled its memory
+        raise
     except (Exception, SystemExit) as error:  # a user's function may raise anything; the run survives and says what
         return Outcome([], f"function: raised {type(error).__name__}", _trace_from(path, error))
     return Outcome([_verdict({name: column[i] for name, column in columns.items()}) for i in range(len(inputs))])

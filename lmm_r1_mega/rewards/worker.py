@@ -9,8 +9,10 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import select
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -19,10 +21,13 @@ from typing import NoReturn
 
 from lmm_r1_mega.rewards import user_function
 from lmm_r1_mega.rewards.equality import is_correct
-from lmm_r1_mega.rewards.messages import Begun, Job, Plan, Ready, RewardInput, Verdict
+from lmm_r1_mega.rewards.messages import OUT_OF_MEMORY, TIMEOUT, Begun, Job, Plan, Ready, RewardInput, Verdict
 from lmm_r1_mega.rewards.rules import gold_verdict, judge
 
 PR_SET_PDEATHSIG = 1
+OUT_OF_MEMORY_STATUS = 3
+REASONS = {-signal.SIGPROF: TIMEOUT, OUT_OF_MEMORY_STATUS: OUT_OF_MEMORY}
+"""Exit code of a worker -> why the response that it was judging is invalid."""
 WARM_UP = (r"\frac{\sqrt{3}}{2}", r"2\pi r^2+1", "1<x<2", "(1,2]", r"\{1,2\}", "x=3", r"5\times 10^{3}", "-3.5")
 
 
@@ -37,41 +42,62 @@ def main(plan: Plan) -> NoReturn:
     while workers:
         pid, status = os.wait()
         connection = workers.pop(pid)
-        if status != 0:
-            workers[_fork(plan, connection, follows_timeout=os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF)] = connection
+        if not _is_closed(connection):
+            workers[_fork(plan, connection, reason=REASONS.get(os.waitstatus_to_exitcode(status)))] = connection
     os._exit(0)
 
 
-def _fork(plan: Plan, connection: int, *, follows_timeout: bool = False) -> int:
+def _is_closed(connection: int) -> bool:
+    """Whether the other end is gone. How a worker ends says nothing: a user's function may call `os._exit(0)`."""
+    hang_up = select.poll()
+    hang_up.register(connection, select.POLLHUP)
+    return bool(hang_up.poll(0))
+
+
+def _fork(plan: Plan, connection: int, *, reason: str | None = None) -> int:
     nurse = os.getpid()
     pid = os.fork()
     if pid == 0:
         _die_with(nurse)
-        _work(plan, connection, follows_timeout=follows_timeout)
+        os.setpgid(0, 0)  # so that what a user's function starts can be killed with it
+        _live(plan, Connection(connection), reason=reason)
     return pid
 
 
-def _work(plan: Plan, descriptor: int, *, follows_timeout: bool) -> NoReturn:
-    """A worker's life: announces itself and answers jobs until its parent closes the connection."""
-    connection = Connection(descriptor)
+def _live(plan: Plan, connection: Connection, *, reason: str | None) -> NoReturn:
+    """A worker's life and its end, which runs no cleanup of what it shares with the nurse."""
+    status = 1
     try:
-        path = Path(plan.function) if plan.function else None
+        _work(plan, connection, reason=reason)
+    except (EOFError, ConnectionError):
+        status = 0
+    except MemoryError:
+        status = OUT_OF_MEMORY_STATUS
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _work(plan: Plan, connection: Connection, *, reason: str | None) -> NoReturn:
+    """Announces itself and answers jobs until its parent closes the connection, which raises EOFError or ConnectionError."""
+    path = Path(plan.function) if plan.function else None
+    try:
         function = user_function.load(path) if path else None
-        _limit_memory(plan.memory_mib)
-        connection.send(Ready(os.getpid(), follows_timeout=follows_timeout))
-        while True:
-            job: Job = connection.recv()
-            connection.send(Begun(job.number))
-            if job.kind == "function" and function and path:
-                connection.send(user_function.call(function, [given for _, given in job.items], path))
-                continue
-            for _, given in job.items:
-                connection.send(_verdict(job, given, plan))
     except ValueError as problem:
         connection.send(Ready(os.getpid(), str(problem)))
-    except (EOFError, ConnectionError):
-        pass
-    os._exit(0)
+        connection.recv()
+        raise
+    _limit_memory(plan.memory_mib)
+    connection.send(Ready(os.getpid(), reason=reason))
+    while True:
+        job: Job = connection.recv()
+        connection.send(Begun(job.number))
+        if job.kind == "function" and function and path:
+            connection.send(user_function.call(function, [given for _, given in job.items], path))
+            continue
+        for _, given in job.items:
+            connection.send(_verdict(job, given, plan))
 
 
 def _verdict(job: Job, given: RewardInput, plan: Plan) -> Verdict:

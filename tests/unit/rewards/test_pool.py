@@ -161,7 +161,46 @@ def test_a_worker_that_needs_more_memory_than_allowed_is_stopped(tmp_path):
     with RewardPool(RewardSettings(weights={"function": 2.0}, function=path, **LIMITS)) as pool:
         scores = pool.score([RewardInput("small", None), RewardInput("big", None), RewardInput("small", None)])
     assert [score.reward for score in scores] == [2.0, None, 2.0]
-    assert scores[1].invalid == "function: raised MemoryError"
+    assert scores[1].invalid == "function: memory limit"
+
+
+def test_a_worker_that_keeps_what_filled_its_memory_is_replaced(tmp_path):
+    path = tmp_path / "hoarder.py"
+    path.write_text(
+        textwrap.dedent("""
+        kept = []
+        def reward_func(queries, prompts, labels):
+            if any('keep' in q for q in queries):
+                kept.append(bytearray(100 * 2**20))
+            return [float(len(bytearray(20 * 2**20)) > 0) for _ in queries]
+        """)
+    )
+    with RewardPool(RewardSettings(weights={"function": 1.0}, function=path, workers=1, timeout_s=5.0, memory_mib=110)) as pool:
+        [kept] = pool.score([RewardInput("keep", None)])
+        scores = pool.score([RewardInput("small", None)] * 4)
+    assert kept.invalid == "function: memory limit"
+    assert [score.reward for score in scores] == [1.0] * 4
+
+
+def test_what_a_users_function_started_ends_with_its_worker(tmp_path):
+    path = tmp_path / "starter.py"
+    path.write_text(
+        textwrap.dedent(f"""
+        import pathlib, subprocess, sys
+        def reward_func(queries, prompts, labels):
+            child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])
+            with open({str(tmp_path / "pids")!r}, 'a') as pids:
+                pids.write(f'{{child.pid}} ')
+            return [float(child.wait() if 'hang' in q else 1) for q in queries]
+        """)
+    )
+    with RewardPool(RewardSettings(weights={"function": 1.0}, function=path, workers=1, timeout_s=1.0)) as pool:
+        assert pool.score([RewardInput("hang", None)])[0].invalid == "function: timeout"
+        assert pool.score([RewardInput("go", None)])[0].reward == 1.0
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    started = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert len(pids) == 2 and [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
 
 
 def test_a_users_function_fails_only_where_it_fails(tmp_path, caplog):
@@ -176,13 +215,20 @@ def test_a_users_function_fails_only_where_it_fails(tmp_path, caplog):
                 time.sleep(60)
             if any('die' in q for q in queries):
                 os._exit(9)
+            if any('leave' in q for q in queries):
+                os._exit(0)
             return {'rewards': [float(len(q)) for q in queries], 'labels': labels}
         """)
     )
-    words = ["aa", "raise", "hang", "die", "b"] * 2
+    words = ["aa", "raise", "hang", "die", "leave", "b"] * 2
     with caplog.at_level(logging.WARNING), RewardPool(RewardSettings(weights={"format": 1.0}, function=path, **LIMITS)) as pool:
         scores = pool.score([RewardInput(word, 4) for word in words])
-    reasons = {"raise": "function: raised KeyError", "hang": "function: timeout", "die": "function: worker died"}
+    reasons = {
+        "raise": "function: raised KeyError",
+        "hang": "function: timeout",
+        "die": "function: worker died",
+        "leave": "function: worker died",
+    }
     assert [score.invalid for score in scores] == [reasons.get(word) for word in words]
     assert scores[0].parts == {"format": 0.0, "function": 2.0, "function/labels": 4.0} and scores[0].reward == 2.0
     assert caplog.text.count("KeyError: 'moody'") == 1
