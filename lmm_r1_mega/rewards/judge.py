@@ -2,7 +2,7 @@
 
 It sees text alone: an image of the prompt is the token that stands for it. The number is what follows `Score:` on the last line of
 its reply that holds nothing else (asterisks, backticks and a full stop aside). A reply without such a line is no score: the sample
-is invalid, and is not asked about again.
+is invalid, and is not asked about again. So is one with a number above 1 or below 0 where our own question asked for one between.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Judge:
     def verdicts(self, inputs: Sequence[RewardInput]) -> list[Verdict]:
         """One a response, in order; invalid with the reason where the judge gave no score."""
         replies = self._servers.ask([self._request(given) for given in inputs], lambda _, answer: _reply(answer))
-        return [_verdict(reply) for reply in replies]
+        return [_verdict(reply, is_own_scale=self._settings.prompt is not None) for reply in replies]
 
     def _request(self, given: RewardInput) -> dict[str, Any]:
         question = fill_in(self._settings.prompt or QUESTION, given)
@@ -78,11 +78,15 @@ def score_of(reply: str) -> float | None:
     return None
 
 
-def _verdict(reply: str | Unanswered) -> Verdict:
+def _verdict(reply: str | Unanswered, *, is_own_scale: bool) -> Verdict:
     if isinstance(reply, Unanswered):
         return Verdict({}, f"{JUDGE}: {reply.reason}")
     number = score_of(reply)
-    return Verdict({}, f"{JUDGE}: no score in the reply") if number is None else Verdict({JUDGE: number})
+    if number is None:
+        return Verdict({}, f"{JUDGE}: no score in the reply")
+    if not (is_own_scale or 0.0 <= number <= 1.0):
+        return Verdict({}, f"{JUDGE}: score is not between 0 and 1")
+    return Verdict({JUDGE: number})
 
 
 def _reply(answer: Any) -> str:

@@ -46,8 +46,13 @@ class RemoteRewards:
 
 
 def bearer(variable: str) -> dict[str, str]:
-    """The header with the token of an environment variable; none where that is not set."""
+    """The header with the token of an environment variable; none where that is not set.
+
+    Errors: ValueError, which does not show it, for a token that a header cannot carry.
+    """
     token = os.environ.get(variable, "").strip()
+    if not (token.isascii() and token.isprintable()):
+        raise ValueError(f"{variable} holds signs that a header cannot carry: set it to printable ASCII")
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 

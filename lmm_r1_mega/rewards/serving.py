@@ -12,7 +12,9 @@ import logging
 import queue
 import signal
 import socket
+import sys
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
@@ -32,6 +34,8 @@ SOCKET_TIMEOUT_S = 60.0
 """For each read from a client."""
 FAREWELL_S = 2.0
 """For the last answers to go out."""
+MAX_DIGITS = 20
+"""Of a length that are read."""
 BLOCK_BYTES = 2**16
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -68,6 +72,13 @@ class RewardServer(ThreadingHTTPServer):
         self.waiting: queue.SimpleQueue[Ticket] = queue.SimpleQueue()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is no error of the server."""
+        if isinstance(sys.exception(), ConnectionError):
+            logger.debug("%s went away", client_address)
+        else:
+            super().handle_error(request, client_address)
 
     @property
     def address(self) -> str:
@@ -138,8 +149,9 @@ def _answer(tickets: Sequence[Ticket], pool: RewardPool) -> None:
 def _turn_away(tickets: Sequence[Ticket]) -> None:
     for ticket in tickets:
         ticket.scores.cancel()  # does nothing to one that has its scores
+    deadline = time.monotonic() + FAREWELL_S
     for ticket in tickets:
-        ticket.sent.wait(FAREWELL_S)
+        ticket.sent.wait(max(0.0, deadline - time.monotonic()))
 
 
 class _Refusal(Exception):
@@ -181,15 +193,16 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()):
             raise _Refusal(411, "send a Content-Length")
-        if int(length) > MAX_BODY_BYTES:
-            raise _Refusal(413, f"the body has {length} bytes, at most {MAX_BODY_BYTES} are read: send fewer queries at once")
+        size = int(length[:MAX_DIGITS])
+        if size > MAX_BODY_BYTES:
+            raise _Refusal(413, f"the body has {size} bytes or more, at most {MAX_BODY_BYTES} are read: send fewer queries at once")
         if not self._has_token():
-            for _ in range(0, int(length), BLOCK_BYTES):  # a client hears the answer only when its body has been taken
-                self.rfile.read1(BLOCK_BYTES)
+            while size > 0 and (block := self.rfile.read1(BLOCK_BYTES)):  # a client hears the answer only when its body has been taken
+                size -= len(block)
             raise _Refusal(401, f"send the token of {TOKEN_VARIABLE} as `Authorization: Bearer TOKEN`")
         if self.headers.get_content_type() != "application/json":  # which no page in a browser may send to this machine unasked
             raise _Refusal(415, "send JSON as Content-Type application/json")
-        return self.rfile.read(int(length))
+        return self.rfile.read(size)
 
     def _has_token(self) -> bool:
         """Compared in constant time."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 FAILURES_TO_OPEN = 4
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+LONGEST_REQUEST_S = 600.0
+"""Of the pauses that servers ask for: none is lost to the run for good."""
 
 
 @dataclass
@@ -77,7 +79,7 @@ class Turns:
     def paused(self, server: Server, pause_s: float) -> None:
         """It asked to be left alone for a while, which is no failure."""
         with self._changed:
-            server.not_before = max(server.not_before, time.monotonic() + pause_s)
+            server.not_before = max(server.not_before, time.monotonic() + min(pause_s, LONGEST_REQUEST_S))
             self._give_back(server)
 
     def _give_back(self, server: Server) -> None:

@@ -119,6 +119,15 @@ ONE = {
     "ratio": ("3:4", r"\frac{3}{4}"),
     "list with and": ("1, 2", r"1 \text{ and } 2"),
     "plus minus": (r"\pm 2", "2, -2"),
+    "mixed number with a slash": ("9/5", "1 4/5"),
+    "percentage that is a unit": ("12.5", r"12.5\%"),
+    "minus sign": ("-3", "\u22123"),
+    "either of two": ("1, 2", r"x=1 \text{ or } x=2"),
+    "inequalities for a union": (r"(-\infty,1)\cup(2,\infty)", r"x<1 \text{ or } x>2"),
+    "spaced matrix": (r"\begin{pmatrix} 1 \\ -2 \end{pmatrix}", r"\begin{pmatrix}1\\-2\end{pmatrix}"),
+    "repeating decimal": (r"0.\overline{3}", r"\frac{1}{3}"),
+    "Chinese unit": ("5", "5\u5398\u7c73"),
+    "Chinese option": ("A", "\u9009\uff21"),
 }
 """Line -> gold answer, answer."""
 
@@ -129,6 +138,13 @@ ZERO = {
     "other unit": ("3 m", "3 cm"),
     "other letter": ("A", "B"),
     "two letters": ("A", "A, B"),
+    "all letters": ("A", "A. B. C. D."),
+    "one letter or another": ("A", "(A) or (B)"),
+    "numbers in a row": ("14/5", "1 4/5"),
+    "value for an equation": ("x+y=3", "3"),
+    "all values": ("3", "1, 2, 3, 4"),
+    "empty box": ("3", ""),
+    "very small number": (r"1.6\times10^{-19}", r"3.2\times10^{-19}"),
     "open for closed interval": ("[1,2]", "(1,2)"),
     "interval that is too long": ("1<x<2", "(1,3)"),
     "set that lacks a member": (r"\{1,2\}", "1"),
@@ -167,6 +183,10 @@ def test_no_template_is_known_and_no_prompt_read(template):
     ]:
         assert verdict(response, "3", TEMPLATES[template]).parts["accuracy"] == paid
     assert verdict("<|assistant|><think> </think><answer>3</answer>", "3", TEMPLATES[template]).parts["format"] == 0.0
+
+
+def test_a_response_has_a_second_of_processor_time_unless_told():
+    assert RewardSettings().timeout_s == 1.0
 
 
 def test_bombs_cost_themselves_alone():

@@ -70,6 +70,13 @@ def test_every_response_is_asked_about_and_gets_its_own_score(monkeypatch):
     assert servers[0].bodies[0].keys() == {"model", "messages", "temperature"} and servers[0].bodies[0]["model"] == "m"
 
 
+@pytest.mark.parametrize(("score", "reward"), [("0", 0.0), ("1", 1.0), ("85", None), ("-1", None)])
+def test_our_own_question_is_answered_from_0_to_1(score, reward):
+    with loopback(lambda handler, body, number: send(handler, reply(f"Score: {score}"))) as server:
+        [found] = Judge(JudgeSettings(urls=(server.url,), model="m"), RemoteSettings()).verdicts(INPUTS[:1])
+    assert found == (Verdict({}, "judge: score is not between 0 and 1") if reward is None else Verdict({"judge": reward}))
+
+
 def test_the_endpoint_is_below_the_base(caplog):
     paths = []
 

@@ -4,9 +4,8 @@ import pytest
 
 from lmm_r1_mega.rewards.measures import MEASURES
 from lmm_r1_mega.rewards.messages import RewardInput, Terms, Verdict
-from lmm_r1_mega.rewards.rules import RULES, Rule, judge, measure_of
+from lmm_r1_mega.rewards.rules import RULES, Rule, gold_verdict, judge, measure_of
 
-PROMPT = r"Put the answer in a box, for example <think> so </think> <answer> $\boxed{3}$ </answer>."
 BOTH = ("format", "accuracy")
 
 
@@ -14,44 +13,8 @@ def answered(text: str) -> str:
     return f"<think> hm </think>\n<answer> {text} </answer>"
 
 
-def parts(response: str, answer: object = "3", names: tuple[str, ...] = BOTH) -> dict[str, float]:
-    verdict = judge(RewardInput(response, answer, PROMPT), Terms(names))
-    assert verdict.invalid is None
-    return verdict.parts
-
-
-def test_an_empty_response_earns_nothing_whatever_the_prompt_contains():
-    assert parts("") == {"format": 0.0, "accuracy": 0.0}
-
-
 def test_a_right_answer_in_form_earns_both():
-    assert parts(answered(r"$\boxed{3}$")) == {"format": 1.0, "accuracy": 1.0}
-
-
-def test_a_box_in_the_reasoning_does_not_count():
-    assert parts(r"<think> \boxed{3} </think> <answer> no idea </answer>") == {"format": 1.0, "accuracy": 0.0}
-
-
-def test_the_last_box_of_the_answer_block_counts():
-    assert parts(answered(r"$\boxed{2}$ or rather $\boxed{3}$"))["accuracy"] == 1.0
-    assert parts(answered(r"$\boxed{3}$ or rather $\boxed{2}$"))["accuracy"] == 0.0
-
-
-def test_without_the_block_that_format_asks_for_there_is_no_answer():
-    assert parts(r"\boxed{3}") == {"format": 0.0, "accuracy": 0.0}
-    assert parts(r"\boxed{3}", names=("accuracy",)) == {"accuracy": 1.0}
-
-
-@pytest.mark.parametrize("answer", [3, 3.0, "3", "$3$", r"$\boxed{3}$"])
-def test_gold_answers_are_numbers_or_text(answer):
-    assert parts(answered("3"), answer)["accuracy"] == 1.0
-
-
-@pytest.mark.parametrize("answer", [None, "", "$$", "see figure"])
-def test_without_a_gold_answer_there_is_no_accuracy_and_a_reason(answer):
-    verdict = judge(RewardInput(answered("3"), answer), Terms(BOTH))
-    assert verdict.parts == {"format": 1.0}
-    assert verdict.invalid.endswith("gold answer")
+    assert judge(RewardInput(answered(r"$\boxed{3}$"), "3"), Terms(BOTH)) == Verdict({"format": 1.0, "accuracy": 1.0})
 
 
 def test_format_alone_needs_no_gold_answer():
@@ -64,6 +27,16 @@ def test_an_error_of_a_rule_is_a_reason(monkeypatch):
 
     monkeypatch.setitem(RULES, "broken", Rule(broken))
     assert judge(RewardInput("", None), Terms(("format", "broken"))) == Verdict({"format": 0.0}, "raised ZeroDivisionError")
+
+
+def test_memory_that_runs_out_is_the_workers_business(monkeypatch):
+    def greedy(given: RewardInput, terms: Terms) -> float:
+        raise MemoryError
+
+    monkeypatch.setitem(RULES, "greedy", Rule(greedy, lambda answer: greedy(RewardInput("", answer), Terms(()))))
+    for look in (judge, gold_verdict):
+        with pytest.raises(MemoryError):
+            look(RewardInput("", None), Terms(("greedy",)))
 
 
 @pytest.mark.parametrize("weights", [{"format": 1.0, "iou": 0.0, "accuracy": 1.0}, {"sokoban": 1.0, "iou": 1.0}])

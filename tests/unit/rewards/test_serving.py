@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -130,10 +131,33 @@ def test_wrong_requests_are_refused_with_the_reason(port, content, headers, stat
 
 
 def test_bodies_that_are_too_large_or_of_unknown_length_are_not_read(port):
-    for header, status in (("Content-Length: 99999999999", b"413"), ("Transfer-Encoding: chunked", b"411"), ("Content-Length: -1", b"411")):
+    for header, status in (
+        ("Content-Length: 99999999999", b"413"),
+        ("Transfer-Encoding: chunked", b"411"),
+        ("Content-Length: -1", b"411"),
+        (f"Content-Length: {'9' * 5000}", b"413"),
+    ):
         with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
             raw.sendall(f"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{header}\r\n\r\n".encode())
             assert raw.recv(4096).split()[1] == status
+
+
+def test_a_client_that_goes_away_disturbs_nobody():
+    with served() as (_, port):
+        for sent in (b"{", json.dumps({"query": ["Q" + answered("3")]}).encode()):
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closes with a reset
+                raw.sendall(b"POST / HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n" + sent)
+        assert ask(port, {"query": ["Q" + answered("3")], "prompts": ["Q"], "labels": ["3"]})[1]["rewards"] == [1.5]
+
+
+def test_a_stranger_who_sends_slowly_is_told_why_he_is_refused(guarded_port):
+    with socket.create_connection(("127.0.0.1", guarded_port), timeout=10) as raw:
+        raw.sendall(b"POST / HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 400000\r\n\r\n")
+        for _ in range(400):
+            raw.sendall(b"x" * 1000)
+            time.sleep(0.001)
+        assert raw.recv(4096).split()[1] == b"401"
 
 
 def test_without_the_token_nothing_is_scored(guarded_port):

@@ -3,7 +3,7 @@
 import threading
 import time
 
-from lmm_r1_mega.rewards.turns import FAILURES_TO_OPEN, LONGEST_PAUSE_S, Turns, _pause_s
+from lmm_r1_mega.rewards.turns import FAILURES_TO_OPEN, LONGEST_PAUSE_S, LONGEST_REQUEST_S, Turns, _pause_s
 
 
 def soon() -> float:
@@ -65,6 +65,12 @@ def test_a_pause_that_was_asked_for_is_no_failure():
     started = time.monotonic()
     assert turns.take(without=set(), deadline=started + 5).failures == 0
     assert time.monotonic() - started > 0.1
+
+
+def test_a_server_is_asked_again_however_long_a_pause_it_asked_for():
+    turns = Turns(["a"])
+    turns.paused(turns.take(without=set(), deadline=soon()), float("inf"))
+    assert turns.servers[0].not_before <= time.monotonic() + LONGEST_REQUEST_S
 
 
 def test_who_waits_is_woken_by_a_server_that_is_given_back():
