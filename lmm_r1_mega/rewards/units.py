@@ -28,7 +28,7 @@ MEASURES = SHORT_UNITS | {part for symbol in UNIT_NAMES.values() for part in sym
 """Units of which one is not another. Apples may be fruits."""
 CHINESE_WORD = "[\u4e00-\u9fff]+"
 RAISED = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
-UNIT_WORD = rf"(?:{CHINESE_WORD}|(?<![\\a-zA-Z])[a-zA-Z]+){RAISED}"
+UNIT_WORD = rf"(?<![\\a-zA-Z\u4e00-\u9fff])(?:[a-zA-Z]+|{CHINESE_WORD}){RAISED}"
 UNIT_TAIL = re.compile(rf"(?P<gap>\s*)(?P<unit>{UNIT_WORD}(?:\.?\s*(?:/|\\cdot|\s)\s*{UNIT_WORD})*)\s*$")
 UNIT_RATIO = re.compile(rf"\\frac\s*\{{\s*([a-zA-Z]+{RAISED})\s*\}}\s*\{{\s*([a-zA-Z]+{RAISED})\s*\}}\s*$")
 UNIT_COMMAND = re.compile(r"\\(degree|Omega|mu)(?![a-zA-Z])\s*")
@@ -41,7 +41,7 @@ def split_unit(text: str) -> tuple[str, str]:
     Example: `3 square centimeters` and `3\text{ cm}^2` are both ("3", "cm^2"); `2\pi h` and `3x` have no unit.
     """
     bare = UNIT_COMMAND.sub(lambda found: COMMAND_NAMES[found[1]], WRAPPER.sub(r" \1 ", text))
-    bare = UNIT_RATIO.sub(r" \1/\2", bare)
+    bare = UNIT_RATIO.sub(r" \1/\2", " ".join(bare.split()))  # single spaces: those of a row could be matched in many ways
     found = UNIT_TAIL.search(bare)
     if not found:
         return text, ""

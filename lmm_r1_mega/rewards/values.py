@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 POWER_OF_TEN = r"\s*(?:\\times|\\cdot|\*)\s*10\s*\^\s*\{?\s*([-+]?\d{1,3})\s*\}?|[eE]([-+]?\d{1,3})"
-NUMBER = re.compile(rf"([-+]?)\s*(\d+\.?\d*|\.\d+)(?:\s*/\s*(\d+)|{POWER_OF_TEN})?\s*(%?)")
+NUMBER = re.compile(rf"([-+]?)\s*(\d+(?:\.\d*)?|\.\d+)(?:\s*/\s*(\d+)|{POWER_OF_TEN})?\s*(%?)")
 FRACTION = re.compile(r"([-+]?)\s*(\d*)\s*\\frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(-?\d+)\s*\}\s*(%?)")
 MIXED = re.compile(r"([-+]?)\s*(\d+)\s+(\d+)\s*/\s*(\d+)\s*(%?)")
 REPEATING = re.compile(r"([-+]?)\s*(\d*)\.(\d*)\\(?:overline|bar|dot)\s*\{?\s*(\d+)\s*\}?\s*(%?)")

@@ -1,5 +1,7 @@
 """What is read in an answer: option letters, sides of equal signs, words."""
 
+import time
+
 import pytest
 
 from lmm_r1_mega.rewards.notation import option_letter, read, split_assignment, squeezed
@@ -66,6 +68,15 @@ def test_read_puts_the_pieces_together():
 )
 def test_squeezed(text, tight):
     assert squeezed(text) == tight
+
+
+@pytest.mark.parametrize(
+    "text", ["3" + "1" * 1990 + "!", "3 " + "cm    " * 330 + "!", "3" + "\u7c73" * 1990 + "!", "x<" * 1000, "1, " * 660]
+)
+def test_no_regular_expression_is_slow(text):
+    started = time.process_time()
+    read(text)
+    assert time.process_time() - started < 0.2
 
 
 @pytest.mark.parametrize(
