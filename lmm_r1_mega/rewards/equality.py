@@ -99,6 +99,8 @@ def _may_answer(given: Reading, expected: Reading) -> bool:
         return False
     if (expected.relation == "equation" and given.relation == "value") or are_different(expected.unit, given.unit):
         return False
+    if min(len(expected.names), len(given.names)) > 1:
+        return expected.variables == given.variables
     names = (*expected.names, *given.names)
     return not (len(names) == 2 and len(expected.names) == 1 and names[0] != names[1] and max(map(len, names)) == 1)
 

@@ -64,6 +64,11 @@ class Reading:
     def has_several_names(self) -> bool:
         return len(set(self.names)) > 1
 
+    @property
+    def variables(self) -> set[str]:
+        """The names without their indices."""
+        return set(map(_variable, self.names))
+
 
 @lru_cache(maxsize=8192)
 def read(answer: str) -> Reading:
@@ -125,12 +130,16 @@ def split_assignment(text: str) -> tuple[Relation, tuple[str, ...], str]:
     if not all(len(sides) == 2 and _is_name(sides[0]) for sides in parts):
         return ("equation" if any(len(sides) == 2 for sides in parts) else "value"), (), text
     value = ",".join(right for _, right in parts)
-    is_tuple = len({left.split("_")[0] for left, _ in parts}) > 1  # `x_1=1, x_2=2` are two roots in no order
+    is_tuple = len({_variable(left) for left, _ in parts}) > 1  # `x_1=1, x_2=2` are two roots in no order
     return "assignment", tuple(left for left, _ in parts), f"({value})" if is_tuple else value
 
 
 def _is_name(left: str) -> bool:
     return bool(left) and not NOT_OF_A_NAME.sub("", left)
+
+
+def _variable(name: str) -> str:
+    return name.split("_")[0]
 
 
 def _phrase(text: str) -> str | None:
