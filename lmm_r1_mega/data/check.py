@@ -8,19 +8,16 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
 import xxhash
 
 from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer
 from lmm_r1_mega.data.gold import AnswerProblems, GoldAnswers
 from lmm_r1_mega.data.images import ImageLimits, ImageRefused, load_image, locate_image
 from lmm_r1_mega.data.prepare import Entry, Preparer, image_limits
 from lmm_r1_mega.data.prompts import Row, read_rows
 from lmm_r1_mega.data.rows import FIXES, BadRow
-
-if TYPE_CHECKING:  # a file can be checked without a model, and then without torch
-    from lmm_r1_mega.data.processor import Processor
 
 _BATCH = 256  # rows whose answers are judged together; with more, Python looks for cycles among them again and again
 _BAR = 40  # letters of a histogram's longest bar
@@ -78,15 +75,17 @@ class Report:
         return not self.bad_rows and self.num_good > 0
 
 
-def check_file(path: Path, settings: DataSettings, processor: Processor | None, *, answer_problems: AnswerProblems | None = None) -> Report:
-    """Read every row once and decode every image; with a processor tokens are counted too.
+def check_file(
+    path: Path, settings: DataSettings, tokenizer: ChatTokenizer | None, *, answer_problems: AnswerProblems | None = None
+) -> Report:
+    """Read every row once and decode every image; with a model's tokenizer tokens are counted too.
 
     Of the rows only a digest and, where it has one, the id stay in memory. `answer_problems` knows which gold answers the rewards can use.
 
     Raises: ValueError where the file as a whole cannot be read.
     """
     rows, limits = read_rows(path, settings, purpose="any"), image_limits(path, settings)
-    checked = _without_model(rows, limits) if processor is None else _with_model(rows, limits, settings, processor)
+    checked = _without_model(rows, limits) if tokenizer is None else _with_model(rows, limits, settings, tokenizer)
     tally = _Tally(path, GoldAnswers(answer_problems))
     while batch := list(islice(checked, _BATCH)):
         tally.add(batch)
@@ -194,9 +193,9 @@ def _question_digest(row: Row) -> bytes:
 
 
 def _with_model(
-    rows: Iterable[Row | BadRow], limits: ImageLimits, settings: DataSettings, processor: Processor
+    rows: Iterable[Row | BadRow], limits: ImageLimits, settings: DataSettings, tokenizer: ChatTokenizer
 ) -> Iterator[Entry | BadRow]:
-    return Preparer(processor, limits, settings, max_tokens=None, decode=True).prepare(rows)
+    return Preparer(tokenizer, limits, settings, max_tokens=None, decode=True).prepare(rows)
 
 
 def _without_model(rows: Iterable[Row | BadRow], limits: ImageLimits) -> Iterator[Row | BadRow]:
