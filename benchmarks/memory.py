@@ -24,18 +24,25 @@ class Peak:
         return self.largest
 
     def _look(self) -> None:
+        known: dict[int, int] = {}
         while not self._ended.wait(self._every_s):
-            self.largest = max(self.largest, memory(self._pid))
+            found = _sizes(self._pid)
+            self.largest = max(self.largest, sum(size for pid, size in found.items() if pid in known))
+            known = found  # before it is its own program, a new process is its parent once more
 
 
 def memory(pid: int | None = None) -> int:
     """Bytes, shared ones divided among those that share them."""
+    return sum(_sizes(pid).values())
+
+
+def _sizes(pid: int | None) -> dict[int, int]:
+    """Of the process and all below it."""
     try:
         root = psutil.Process(pid)
-        processes = [root, *root.children(recursive=True)]
+        return {process.pid: _pss(process) for process in (root, *root.children(recursive=True))}
     except psutil.Error:  # it has ended
-        return 0
-    return sum(_pss(process) for process in processes)
+        return {}
 
 
 def _pss(process: psutil.Process) -> int:

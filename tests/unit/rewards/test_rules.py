@@ -2,9 +2,10 @@
 
 import pytest
 
-from lmm_r1_mega.rewards.measures import MEASURES
+from lmm_r1_mega.rewards.measures import MEASURES, measure_of
 from lmm_r1_mega.rewards.messages import RewardInput, Terms, Verdict
-from lmm_r1_mega.rewards.rules import RULES, Rule, judge, measure_of
+from lmm_r1_mega.rewards.rule_names import COMPARE, RULE_NAMES
+from lmm_r1_mega.rewards.rules import RULES, Rule, judge
 
 PROMPT = r"Put the answer in a box, for example <think> so </think> <answer> $\boxed{3}$ </answer>."
 BOTH = ("format", "accuracy")
@@ -74,6 +75,12 @@ def test_the_first_component_that_tells_right_from_wrong_is_measured(weights):
 def test_a_configuration_that_cannot_tell_right_from_wrong_is_named():
     with pytest.raises(ValueError, match=r"needs one of accuracy, iou, point_in_box, solved in reward.weights, which has format, sokoban"):
         measure_of({"format": 1.0, "sokoban": 1.0})
+
+
+def test_the_names_are_those_of_the_table():
+    assert tuple(RULES) == RULE_NAMES
+    assert tuple(name for name, rule in RULES.items() if rule.gold_problem) == COMPARE
+    assert set(MEASURES) < set(COMPARE)
 
 
 def test_nesting_beyond_the_recursion_limit_is_a_reason():
