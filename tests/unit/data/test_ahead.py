@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,13 +37,6 @@ def spoil(picture: Path) -> None:
     picture.write_bytes(content[:200] + bytes(40) + content[240:])
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 class Watched:
     """An image processor that remembers how often it was asked."""
 
@@ -57,6 +50,13 @@ class Watched:
 
     def __getattr__(self, name: str):
         return getattr(self._image_processor, name)
+
+    def wait_for(self, calls: int) -> None:
+        """Until it was asked so often."""
+        deadline = time.monotonic() + 10
+        while self.calls < calls:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 class TestAhead:
@@ -128,7 +128,7 @@ class TestStream:
         watched = Watched(processor._image_processor)
         stream = PromptStream(DataSettings(train=(path,), shuffle=False), replace(processor, _image_processor=watched), seed=0)
         stream.take(2)
-        wait_for(lambda: watched.calls == 4)
+        watched.wait_for(4)
         for image in path.parent.glob("*.png"):
             image.unlink()
         assert [prompt.id for prompt in stream.take(2)] == ["rows:2", "rows:3"]
@@ -162,7 +162,7 @@ class TestFile:
         watched = Watched(processor._image_processor)
         prompts = iter(PromptFile(path, DataSettings(), replace(processor, _image_processor=watched)))
         first = next(prompts)
-        wait_for(lambda: watched.calls == 6)
+        watched.wait_for(6)
         for image in path.parent.glob("*.png"):
             image.unlink()
         assert [prompt.id for prompt in (first, *prompts)] == [f"rows:{number}" for number in range(6)]
@@ -173,10 +173,9 @@ class TestFile:
         path = rows_of(picture, write_rows, 6)
         watched = Watched(processor._image_processor)
         file = PromptFile(path, DataSettings(), replace(processor, _image_processor=watched))
-        for taken, _ in enumerate(file, start=1):
-            wait_for(lambda least=min(6, taken + 1): watched.calls >= least)
-            assert watched.calls <= taken + 1
-        assert taken == 6
+        for built, _ in zip([2, 3, 4, 5, 6, 6], file, strict=True):
+            watched.wait_for(built)
+            assert watched.calls == built
 
     @pytest.mark.parametrize("workers", [1, 3])
     def test_order_pictures_and_bad_rows_do_not_depend_on_threads(self, processor, picture, write_rows, workers):
