@@ -15,7 +15,7 @@ from lmm_r1_mega.data.build import Builder, Demonstration
 from lmm_r1_mega.data.prepare import Entry, Preparer, image_limits
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.prompts import Purpose, read_rows
-from lmm_r1_mega.data.rows import FIXES, BadRow
+from lmm_r1_mega.data.rows import BROKEN_LIST, FIXES, BadRow
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Prompt
 
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
+_FATAL = ("duplicate_id", BROKEN_LIST)  # results that could not be told apart, and rows that nobody knows
 _ROWS_AHEAD = 256  # as many as an evaluation takes at a time
 _SHOWN = 5  # bad rows spelled out in an error or a log line
 
@@ -50,11 +51,11 @@ def load_entries(path: Path, settings: DataSettings, processor: Processor, *, pu
 
 
 def refuse_bad_rows(bad_rows: list[BadRow], settings: DataSettings) -> None:
-    """Stop where `data.bad_rows` says so, and always for rows with one id, whose results could not be told apart; else log.
+    """Stop where `data.bad_rows` says so, and always for those that are `_FATAL`; else log.
 
     Raises: BadData that spells out the first rows and what mends them.
     """
-    fatal = bad_rows if settings.bad_rows == "refuse" else [bad for bad in bad_rows if bad.kind == "duplicate_id"]
+    fatal = bad_rows if settings.bad_rows == "refuse" else [bad for bad in bad_rows if bad.kind in _FATAL]
     if fatal:
         raise BadData(f"{len(fatal)} rows cannot be used:\n{describe_bad_rows(fatal)}")
     if bad_rows:
