@@ -44,13 +44,13 @@ def copy_list(path: Path, target: Path, keep: Keep) -> None:
 
     Raises: BadData where the list breaks off: nobody knows the rows behind.
     """
+    kept = (element for element in _elements(path) if keep(element.number))
     try:
         with target.open("w", encoding="utf-8", newline="") as copy:
             border = "[\n"
-            for element in _elements(path):
-                if keep(element.number):
-                    copy.write(border + element.text)
-                    border = ",\n"
+            for element in kept:
+                copy.write(border + element.text)
+                border = ",\n"
             copy.write("\n]\n" if border == ",\n" else "[]\n")
     except _Broken as broken:
         raise BadData(f"data file {path}, element {broken.number}: {broken}: mend that place first") from broken
