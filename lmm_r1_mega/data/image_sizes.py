@@ -10,7 +10,6 @@ from typing import Any
 from lmm_r1_mega.data.model_files import read_settings
 
 _MAX_RATIO = 200  # of the sides of an image
-_FILES = ("preprocessor_config.json", "processor_config.json")
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,9 @@ class ImageSizes:
 
         Raises: ValueError where there are none, or the bounds cross.
         """
-        if not any((folder / name).is_file() for name in _FILES):
-            raise ValueError(f"model.path {folder} has no {_FILES[0]}: copy it from the model's own folder")
         found = _settings(folder)
+        if not found:
+            raise ValueError(f"model.path {folder} has no preprocessor_config.json: copy it from the model's own folder")
         size = found.get("size") or {}
         bounds = {
             "min_pixels": (min_pixels, found.get("min_pixels"), size.get("shortest_edge"), 56 * 56),
