@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 CORE = [
     "jaxtyping>=0.3",
+    "jinja2>=3.1",
     "math-verify[antlr4_13_2]>=0.9,<0.10",
     "megatron-core==0.16.1",
     "numpy>=2",
@@ -17,6 +18,7 @@ CORE = [
     "ray==2.60.0",
     "rich>=14",
     "safetensors>=0.7",
+    "tokenizers>=0.22",
     "torch==2.13.0",
     "transformers>=5.16.1,<5.20",
     "tyro>=1,<2",

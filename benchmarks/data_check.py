@@ -2,9 +2,10 @@
 
     python benchmarks/data_check.py [--rows 200000] [--model HF_FOLDER] [--suffix .jsonl]
 
-Prints one JSON line. The check runs in a process of its own, as the command does, with the gold answers judged by the reward workers:
-`peak_mb` is the most memory that process ever held, `above_imports_mb` how far that is above the process with its imports and, where
-there is a model, its tokenizer.
+Prints one JSON line. The check runs in a process of its own, as the command does, with the gold answers judged by the reward workers.
+`all_mb` is the largest sum over that process and the workers, memory that they share counted once, looked at ten times a second;
+`peak_mb` the most memory that process alone ever held, `above_imports_mb` how far that is above the process with its imports and,
+where there is a model, its tokenizer. `rows_per_cpu_s`: by that process's own time, whatever else the machine does.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 import tyro
+from memory import Peak
 
 from lmm_r1_mega.config import DataSettings, RewardSettings
+from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer
 from lmm_r1_mega.data.check import check_file
 from lmm_r1_mega.rewards.pool import RewardPool
 
@@ -58,14 +61,10 @@ def write_rows(path: Path, count: int) -> None:
 
 def measure(path: Path, model: str) -> dict[str, float]:
     """Check a file in this process."""
-    processor = None
-    if model:
-        from lmm_r1_mega.data.processor import Processor  # torch: a check without a model does without
-
-        processor = Processor.load(model)
+    tokenizer = ChatTokenizer.load(model) if model else None
     with RewardPool(RewardSettings()) as rewards:
         before, start, start_cpu = _peak_mb(), time.perf_counter(), time.process_time()
-        report = check_file(path, DataSettings(), processor, answer_problems=rewards.gold_problems)
+        report = check_file(path, DataSettings(), tokenizer, answer_problems=rewards.gold_problems)
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
     return {
         "rows": report.num_good,
@@ -81,8 +80,19 @@ def main(*, rows: int = 200_000, model: str = "", suffix: str = ".jsonl") -> Non
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"rows{suffix}"
         write_rows(path, rows)
-        done = subprocess.run([sys.executable, __file__, CHILD, str(path), model], stdout=subprocess.PIPE, check=True, text=True)
-        print(json.dumps({"suffix": suffix, "file_mb": round(path.stat().st_size / 1e6)} | json.loads(done.stdout)))
+        figures, all_bytes = _watched([sys.executable, __file__, CHILD, str(path), model])
+        about = {"suffix": suffix, "file_mb": round(path.stat().st_size / 1e6)}
+        print(json.dumps(about | json.loads(figures) | {"all_mb": round(all_bytes / 1e6)}))
+
+
+def _watched(command: list[str]) -> tuple[str, int]:
+    """What a command prints, and the most memory of it and its workers."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        peak = Peak(child.pid, every_s=0.1)
+        printed, _ = child.communicate()
+    if child.returncode:
+        raise RuntimeError(f"the check ended with status {child.returncode}: its own message stands above")
+    return printed, peak.end()
 
 
 def _peak_mb() -> float:

@@ -13,13 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
+from memory import Peak, memory
 from PIL import Image
 
 from lmm_r1_mega.cluster.pictures import ray, share  # Ray is imported after what it reads is settled
@@ -29,45 +28,12 @@ from lmm_r1_mega.data.balance import assign_rows
 from lmm_r1_mega.data.packing import num_places, pack
 from lmm_r1_mega.data.patches import PixelScale, pictures
 from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.data.rope import VisionSpec
 from lmm_r1_mega.data.stream import PromptStream
+from lmm_r1_mega.data.vision_spec import VisionSpec
 from lmm_r1_mega.schema import Prompt, Sequence
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 
 RESPONSE_TOKENS, ROW_TOKENS = 256, 8192
-
-
-class Peak:
-    """Watches the memory of this process and all below it."""
-
-    def __init__(self) -> None:
-        self.largest = 0
-        self._ended = threading.Event()
-        self._watch = threading.Thread(target=self._look, daemon=True)
-        self._watch.start()
-
-    def end(self) -> int:
-        """Bytes at the worst moment that was looked at."""
-        self._ended.set()
-        self._watch.join()
-        return self.largest
-
-    def _look(self) -> None:
-        while not self._ended.wait(0.2):
-            self.largest = max(self.largest, memory())
-
-
-def memory() -> int:
-    """Bytes, shared ones divided among those that share them."""
-    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    return sum(_pss(process) for process in processes)
-
-
-def _pss(process: psutil.Process) -> int:
-    try:
-        return process.memory_full_info().pss
-    except psutil.Error:  # it has ended
-        return 0
 
 
 @ray.remote(num_cpus=0.01)

@@ -34,7 +34,7 @@ from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.record.lines import naming_full_disks
 from lmm_r1_mega.rewards.pool import RewardPool
-from lmm_r1_mega.rewards.rules import needs_gold
+from lmm_r1_mega.rewards.rule_names import needs_gold
 from lmm_r1_mega.rewards.total import Rewards, rewards_of
 from lmm_r1_mega.rollouts import Rollouts, StepSamples
 from lmm_r1_mega.settings import to_yaml

@@ -25,20 +25,19 @@ def run(arguments: list[str]) -> int:
 
 def check(file: Path, config: Config, *, target: Path | None) -> int:
     """Look at every row; with a target the good ones are written there."""
-    from lmm_r1_mega.data.check import check_file, describe  # a wrong option need not wait for these
+    from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer  # a wrong option need not wait for these
+    from lmm_r1_mega.data.check import check_file, describe
     from lmm_r1_mega.data.fix import refuse_target, write_good_rows
     from lmm_r1_mega.record.lines import naming_full_disks
     from lmm_r1_mega.rewards.pool import RewardPool
 
     if target:
         refuse_target(file, target)
-    processor = None
+    tokenizer = None
     if config.model.path.exists():
-        from lmm_r1_mega.data.processor import Processor  # torch: a check without a model does without
-
-        processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
+        tokenizer = ChatTokenizer.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
     with RewardPool(config.reward) as rewards:
-        report = check_file(file, config.data, processor, answer_problems=rewards.gold_problems)
+        report = check_file(file, config.data, tokenizer, answer_problems=rewards.gold_problems)
     print(describe(report))
     if target:
         with naming_full_disks(target):

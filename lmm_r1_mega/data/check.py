@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
 import xxhash
 
 from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer
+from lmm_r1_mega.data.formats import format_of
 from lmm_r1_mega.data.gold import AnswerProblems, GoldAnswers
 from lmm_r1_mega.data.images import ImageLimits, ImageRefused, load_image, locate_image
 from lmm_r1_mega.data.prepare import Entry, Preparer, image_limits
 from lmm_r1_mega.data.prompts import Row, read_rows
 from lmm_r1_mega.data.rows import FIXES, BadRow
-
-if TYPE_CHECKING:  # a file can be checked without a model, and then without torch
-    from lmm_r1_mega.data.processor import Processor
 
 _BATCH = 256  # rows whose answers are judged together; with more, Python looks for cycles among them again and again
 _BAR = 40  # letters of a histogram's longest bar
@@ -59,6 +57,8 @@ class Report:
     """All that is known about a data file."""
 
     file: Path
+    unit: str
+    """What the rows' numbers count: lines, elements of a list, or rows."""
     num_good: int
     num_demonstrations: int
     num_images: int
@@ -78,19 +78,21 @@ class Report:
         return not self.bad_rows and self.num_good > 0
 
 
-def check_file(path: Path, settings: DataSettings, processor: Processor | None, *, answer_problems: AnswerProblems | None = None) -> Report:
-    """Read every row once and decode every image; with a processor tokens are counted too.
+def check_file(
+    path: Path, settings: DataSettings, tokenizer: ChatTokenizer | None, *, answer_problems: AnswerProblems | None = None
+) -> Report:
+    """Read every row once and decode every image; with a model's tokenizer tokens are counted too.
 
     Of the rows only a digest and, where it has one, the id stay in memory. `answer_problems` knows which gold answers the rewards can use.
 
     Raises: ValueError where the file as a whole cannot be read.
     """
     rows, limits = read_rows(path, settings, purpose="any"), image_limits(path, settings)
-    checked = _without_model(rows, limits) if processor is None else _with_model(rows, limits, settings, processor)
-    tally = _Tally(path, GoldAnswers(answer_problems))
+    checked = _without_model(rows, limits) if tokenizer is None else _with_model(rows, limits, settings, tokenizer)
+    tally = _Tally(GoldAnswers(answer_problems))
     while batch := list(islice(checked, _BATCH)):
         tally.add(batch)
-    return tally.report()
+    return tally.report(path, unit=format_of(path).unit)
 
 
 def histogram(sizes: Counter[int]) -> Histogram | None:
@@ -110,7 +112,7 @@ def histogram(sizes: Counter[int]) -> Histogram | None:
 
 def describe(report: Report) -> str:
     """The report as text: counts, histograms, rows worth a look, then every bad row with what mends it."""
-    answers = report.answers
+    answers, unit = report.answers, report.unit
     lines = [
         f"{report.file}: {report.num_good} good rows, {len(report.bad_rows)} bad",
         f"  demonstrations {report.num_demonstrations}, images {report.num_images}, repeated questions {len(report.repeated)}",
@@ -120,23 +122,22 @@ def describe(report: Report) -> str:
     ]
     for name, found in (("prompt tokens", report.prompt_tokens), ("image tokens", report.image_tokens)):
         lines += _histogram_lines(name, found) if found else []
-    lines += _some([f"line {line}: asks the same as line {first}" for line, first in report.repeated.items()])
-    lines += _some([f"line {line}: no answer, samples will be invalid" for line in answers.missing])
+    lines += _some([f"{unit} {line}: asks the same as {unit} {first}" for line, first in report.repeated.items()])
+    lines += _some([f"{unit} {line}: no answer, samples will be invalid" for line in answers.missing])
     lines += _some(
-        [f"line {line}: the answer cannot be compared, samples will be invalid: {why}" for line, why in answers.problems.items()]
+        [f"{unit} {line}: the answer cannot be compared, samples will be invalid: {why}" for line, why in answers.problems.items()]
     )
     if not report.num_good and not report.bad_rows:
         lines += ["  there is no row in it: give a file with rows"]
     for bad in report.bad_rows:
-        lines += [f"  line {bad.line}: {bad.kind}: {bad.reason}", f"    mend it: {FIXES[bad.kind]}"]
+        lines += [f"  {unit} {bad.line}: {bad.kind}: {bad.reason}", f"    mend it: {FIXES[bad.kind]}"]
     return "\n".join(lines)
 
 
 class _Tally:
     """What is counted while the rows go by."""
 
-    def __init__(self, file: Path, gold: GoldAnswers) -> None:
-        self._file = file
+    def __init__(self, gold: GoldAnswers) -> None:
         self._gold = gold
         self._num_demonstrations = self._num_images = self._num_given = 0
         self._sources: Counter[str] = Counter()
@@ -164,10 +165,11 @@ class _Tally:
                 self._repeated[row.line] = first
         self._add_answers(rows)
 
-    def report(self) -> Report:
+    def report(self, file: Path, *, unit: str) -> Report:
         """What was counted."""
         return Report(
-            file=self._file,
+            file=file,
+            unit=unit,
             num_good=self._sources.total(),
             num_demonstrations=self._num_demonstrations,
             num_images=self._num_images,
@@ -194,9 +196,9 @@ def _question_digest(row: Row) -> bytes:
 
 
 def _with_model(
-    rows: Iterable[Row | BadRow], limits: ImageLimits, settings: DataSettings, processor: Processor
+    rows: Iterable[Row | BadRow], limits: ImageLimits, settings: DataSettings, tokenizer: ChatTokenizer
 ) -> Iterator[Entry | BadRow]:
-    return Preparer(processor, limits, settings, max_tokens=None, decode=True).prepare(rows)
+    return Preparer(tokenizer, limits, settings, max_tokens=None, decode=True).prepare(rows)
 
 
 def _without_model(rows: Iterable[Row | BadRow], limits: ImageLimits) -> Iterator[Row | BadRow]:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.ahead import Ahead
 from lmm_r1_mega.data.build import Builder, Demonstration
-from lmm_r1_mega.data.images import ImageRefused
 from lmm_r1_mega.data.prepare import Entry, Preparer, image_limits
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.prompts import Purpose, read_rows
-from lmm_r1_mega.data.rows import FIXES, BadRow
+from lmm_r1_mega.data.rows import BROKEN_LIST, FIXES, BadRow
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Prompt
 
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
+_FATAL = ("duplicate_id", BROKEN_LIST)  # results that could not be told apart, and rows that nobody knows
+_ROWS_AHEAD = 256  # as many as an evaluation takes at a time
 _SHOWN = 5  # bad rows spelled out in an error or a log line
 
 
@@ -49,11 +51,11 @@ def load_entries(path: Path, settings: DataSettings, processor: Processor, *, pu
 
 
 def refuse_bad_rows(bad_rows: list[BadRow], settings: DataSettings) -> None:
-    """Stop where `data.bad_rows` says so, and always for rows with one id, whose results could not be told apart; else log.
+    """Stop where `data.bad_rows` says so, and always for those that are `_FATAL`; else log.
 
     Raises: BadData that spells out the first rows and what mends them.
     """
-    fatal = bad_rows if settings.bad_rows == "refuse" else [bad for bad in bad_rows if bad.kind == "duplicate_id"]
+    fatal = bad_rows if settings.bad_rows == "refuse" else [bad for bad in bad_rows if bad.kind in _FATAL]
     if fatal:
         raise BadData(f"{len(fatal)} rows cannot be used:\n{describe_bad_rows(fatal)}")
     if bad_rows:
@@ -71,16 +73,18 @@ def describe_bad_rows(bad_rows: list[BadRow]) -> str:
 
 
 class _RowFile(Generic[Item]):
-    """The rows of one file in its order; each is built when it is reached, so images are not all in memory."""
+    """The rows of one file in its order; they are built a few ahead of whom goes through them, so images are not all in memory."""
 
-    def __init__(self, path: Path, loaded: Loaded, settings: DataSettings, build: Callable[[Entry], Item]) -> None:
+    def __init__(self, path: Path, loaded: Loaded, settings: DataSettings, builder: Builder, build: Callable[[Entry], Item]) -> None:
+        """`build` is a method of `builder`."""
         self.bad_rows = loaded.bad_rows
         """Rows that were left out, those found while iterating at the end."""
         refuse_bad_rows(self.bad_rows, settings)
         if not loaded.entries:
             raise BadData(f"no usable row in {path}: `lmm-r1-mega data check {path}` says why")
         self._entries = loaded.entries
-        self._build = build
+        self._builder, self._build = builder, build
+        self._num_threads = settings.image_workers
 
     def __len__(self) -> int:
         """Rows that passed the check."""
@@ -93,13 +97,13 @@ class _RowFile(Generic[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         """Every row; one whose image turns out to be unreadable is left out and joins `bad_rows`."""
-        for entry in self._entries:
-            try:
-                item = self._build(entry)
-            except ImageRefused as refusal:
-                note_unreadable(entry, refusal, self.bad_rows)
-                continue
-            yield item
+        ahead = Ahead(iter(self._entries), self._build, self._builder.num_bytes, num_threads=self._num_threads)
+        for _ in self._entries:
+            item = ahead.take(_ROWS_AHEAD)
+            if isinstance(item, BadRow):
+                note_unreadable(item, self.bad_rows)
+            else:
+                yield item
 
 
 class PromptFile(_RowFile[Prompt]):
@@ -108,7 +112,8 @@ class PromptFile(_RowFile[Prompt]):
     def __init__(self, path: Path, settings: DataSettings, processor: Processor) -> None:
         """Raises: ValueError where the file cannot be read or has no usable row, or a bad row is refused."""
         loaded = load_entries(path, settings, processor, purpose="prompts")
-        super().__init__(path, loaded, settings, Builder(processor, settings).prompt)
+        builder = Builder(processor, settings)
+        super().__init__(path, loaded, settings, builder, builder.prompt)
 
 
 class DemonstrationFile(_RowFile[Demonstration]):
@@ -117,12 +122,12 @@ class DemonstrationFile(_RowFile[Demonstration]):
     def __init__(self, path: Path, settings: DataSettings, processor: Processor) -> None:
         """Raises: ValueError where the file cannot be read or has no usable row, or a bad row is refused."""
         loaded = load_entries(path, settings, processor, purpose="demonstrations")
-        super().__init__(path, loaded, settings, Builder(processor, settings).demonstration)
+        builder = Builder(processor, settings)
+        super().__init__(path, loaded, settings, builder, builder.demonstration)
 
 
-def note_unreadable(entry: Entry, refusal: ImageRefused, bad_rows: list[BadRow]) -> None:
+def note_unreadable(bad: BadRow, bad_rows: list[BadRow]) -> None:
     """Put a row whose image could not be decoded on the list, once, and log it."""
-    bad = entry.row.refused("image", str(refusal))
     if bad not in bad_rows:
         bad_rows.append(bad)
         logger.warning("row left out: %s", bad)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from lmm_r1_mega.data.arrow_files import arrow_batches, copy_tables, folder_batches, parquet_batches, read_tables
 from lmm_r1_mega.data.hub import PREFIX, hub_batches, is_hub_name
+from lmm_r1_mega.data.json_list import copy_list, is_list, read_list
 from lmm_r1_mega.data.rows import BadRow, Keep, RawRow
-from lmm_r1_mega.data.text_files import copy_csv, copy_json, copy_lines, read_csv, read_json, read_lines
+from lmm_r1_mega.data.text_files import copy_csv, copy_lines, read_csv, read_lines
 
 
 @dataclass(frozen=True)
@@ -22,22 +23,25 @@ class Format:
     """From a file to a new one: the rows whose line is kept, unchanged and in their order."""
     copy_suffix: str
     """What the new file is."""
+    unit: str
+    """What the rows' numbers count."""
 
 
 def _tables(batches: Callable[..., Iterator]) -> Format:
-    return Format(partial(read_tables, batches=batches), partial(copy_tables, batches=batches), ".parquet")
+    return Format(partial(read_tables, batches=batches), partial(copy_tables, batches=batches), ".parquet", "row")
 
 
-_LINES = Format(read_lines, copy_lines, ".jsonl")
+_LINES = Format(read_lines, copy_lines, ".jsonl", "line")
+_JSON_LINES = replace(_LINES, copy_suffix=".json")
 FORMATS = {
     ".jsonl": _LINES,
     ".ndjson": _LINES,
-    ".json": Format(read_json, copy_json, ".json"),
-    ".csv": Format(read_csv, copy_csv, ".csv"),
+    ".json": Format(read_list, copy_list, ".json", "element"),
+    ".csv": Format(read_csv, copy_csv, ".csv", "line"),
     ".parquet": _tables(parquet_batches),
     ".arrow": _tables(arrow_batches),
 }
-"""By suffix."""
+"""By suffix; a .json file that is no list has one object a line."""
 _FOLDER, _HUB = _tables(folder_batches), _tables(hub_batches)
 
 
@@ -54,6 +58,8 @@ def format_of(path: Path) -> Format:
         raise ValueError(f"data file {path} does not exist: check the paths in data.train and data.eval")
     if path.suffix not in FORMATS:
         raise ValueError(f"data file {path} is of an unknown kind: name it {', '.join(FORMATS)}")
+    if path.suffix == ".json" and not is_list(path):
+        return _JSON_LINES
     return FORMATS[path.suffix]
 
 

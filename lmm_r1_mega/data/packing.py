@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
-from lmm_r1_mega.data.rope import VisionSpec, mrope_positions
+from lmm_r1_mega.data.rope import mrope_positions
 from lmm_r1_mega.data.sharing import lenders, own_places
+from lmm_r1_mega.data.vision_spec import VisionSpec
 from lmm_r1_mega.schema import Row, Sequence, Vision
 
 

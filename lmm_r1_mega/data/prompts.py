@@ -45,16 +45,16 @@ def read_rows(path: Path, settings: DataSettings, *, purpose: Purpose) -> Iterat
 
     Raises: ValueError where the file as a whole cannot be read.
     """
-    name = set_name(path)
+    name, form = set_name(path), format_of(path)
     lines: dict[str, int] = {}
-    for raw in format_of(path).read(path):
+    for raw in form.read(path):
         if isinstance(raw, BadRow):
             yield raw
             continue
         try:
             row = _parse_row(raw, settings, purpose, file=path, file_name=name)
             if lines.setdefault(row.id, row.line) != row.line:
-                raise RowRefused("duplicate_id", f"id {row.id!r} is the one of line {lines[row.id]}")
+                raise RowRefused("duplicate_id", f"id {row.id!r} is the one of {form.unit} {lines[row.id]}")
         except RowRefused as refusal:
             yield BadRow(path, raw.line, refusal.kind, str(refusal))
             continue

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+BROKEN_LIST = "broken_list"
+"""Kind of the bad row that ends the reading of a JSON list: of the rows behind it nothing is known."""
+
 FIXES = {
     "json": "write one JSON object a line, in UTF-8",
+    BROKEN_LIST: "mend the list at this place, or write one row a line into a .jsonl file, where a bad row is no other's concern",
     "cells": "give every row as many cells as the header has, quotes inside a cell doubled, in UTF-8",
     "row": "write an object with the columns that data.input_key and data.label_key name",
     "message": 'write turns as [{"role": "user", "content": text or parts}]; end with the user (reward training) or the assistant (sft)',
@@ -39,7 +43,7 @@ class BadRow:
 
     file: Path
     line: int
-    """Line of a text file, else number of the row; from 1."""
+    """Line of a text file, else number of the element or row; from 1."""
     kind: str
     """Key of FIXES."""
     reason: str

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, wait
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Generic, TypeVar
 
 from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.ahead import Ahead
 from lmm_r1_mega.data.build import Builder, Demonstration
 from lmm_r1_mega.data.files import Loaded, load_entries, note_unreadable, refuse_bad_rows
-from lmm_r1_mega.data.images import ImageRefused
 from lmm_r1_mega.data.order import Order
 from lmm_r1_mega.data.prepare import Entry
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.prompts import check_names
-from lmm_r1_mega.data.threads import Threads
-from lmm_r1_mega.errors import BadData, ProcessLost
+from lmm_r1_mega.data.rows import BadRow
+from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Prompt
 
 Item = TypeVar("Item")
-
-AHEAD_BYTES = 256 * 2**20
-"""Pictures of rows that are built and not yet taken."""
-ROW_LIMIT_S = 300.0
-"""Time that one row may take to be built once its turn has come."""
 
 
 @dataclass(frozen=True)
@@ -45,20 +38,11 @@ class StreamPosition:
     """How the order depends on the settings: another mixing has other rows at the same place."""
 
 
-@dataclass(frozen=True)
-class _Begun(Generic[Item]):
-    """A row that a thread builds or has built."""
-
-    entry: Entry
-    num_bytes: int
-    item: Future[Item]
-
-
 class _RowStream(Generic[Item]):
     """Rows of `data.train` in the order of the seed.
 
-    Threads build ahead of what is taken, by as many rows as were taken last and some `AHEAD_BYTES` of pictures. Nobody sees it: a
-    row that cannot be built is noted, and the position moves, when its turn comes.
+    They are built ahead of what is taken, by as many rows as were taken last. Nobody sees it: a row that cannot be built is noted,
+    and the position moves, when its turn comes.
     """
 
     def __init__(
@@ -70,8 +54,6 @@ class _RowStream(Generic[Item]):
         refuse_bad_rows(self.bad_rows, settings)
         self._settings = settings
         self._builder, self._build = builder, build
-        self._threads = Threads(settings.image_workers)
-        self._begun: deque[_Begun[Item]] = deque()
         self._pools = _pools([file.entries for file in loaded], settings)
         self._digest = _rows_digest(self._pools)
         self._mixing = _describe_mixing(settings)
@@ -99,17 +81,16 @@ class _RowStream(Generic[Item]):
         items: list[Item] = []
         failures = 0
         while len(items) < count:
-            self._begin(count - len(items))
-            begun = self._begun.popleft()
+            item = self._ahead.take(count - len(items))
             self._visited += 1
-            try:
-                items.append(self._built(begun))
-            except ImageRefused as refusal:
-                note_unreadable(begun.entry, refusal, self.bad_rows)
-                failures += 1
-                if failures > 2 * len(self):
-                    raise BadData(f"no image of data.train can be read any more, the last: {refusal}") from refusal
-        self._begin(count)
+            if not isinstance(item, BadRow):
+                items.append(item)
+                continue
+            note_unreadable(item, self.bad_rows)
+            failures += 1
+            if failures > 2 * len(self):
+                raise BadData(f"no image of data.train can be read any more, the last: {item.reason}")
+        self._ahead.begin(count)
         return items
 
     def position(self) -> StreamPosition:
@@ -134,29 +115,11 @@ class _RowStream(Generic[Item]):
             )
         self._restart(position.seed, visited=position.epoch * len(self) + position.index)
 
-    def _begin(self, count: int) -> None:
-        """Have the next `count` rows built, or as many as there is memory for."""
-        num_bytes = sum(begun.num_bytes for begun in self._begun)
-        while len(self._begun) < count and (num_bytes < AHEAD_BYTES or not self._begun):
-            pool, index = self._order.visit(self._visited + len(self._begun))
-            entry = self._pools[pool][index]
-            begun = _Begun(entry, self._builder.num_bytes(entry), self._threads.submit(partial(self._build, entry)))
-            self._begun.append(begun)
-            num_bytes += begun.num_bytes
-
-    def _built(self, begun: _Begun[Item]) -> Item:
-        if wait([begun.item], timeout=ROW_LIMIT_S).not_done:
-            raise ProcessLost(
-                f"row {begun.entry.row.id} was not built within {ROW_LIMIT_S:.0f} s: look whether the disk of its images answers"
-            )
-        return begun.item.result()
-
     def _restart(self, seed: int, *, visited: int) -> None:
-        for begun in self._begun:
-            begun.item.cancel()
-        self._begun.clear()
         sizes = tuple(len(pool) for pool in self._pools)
-        self._order = Order(sizes, weights=self._settings.probabilities or (1.0,), seed=seed, shuffle=self._settings.shuffle)
+        order = Order(sizes, weights=self._settings.probabilities or (1.0,), seed=seed, shuffle=self._settings.shuffle)
+        entries = _visits(self._pools, order, first=visited)
+        self._ahead = Ahead(entries, self._build, self._builder.num_bytes, num_threads=self._settings.image_workers)
         self._seed = seed
         self._visited = visited
 
@@ -196,6 +159,12 @@ def _pools(entries: list[list[Entry]], settings: DataSettings) -> list[list[Entr
         names = ", ".join(str(path) for path, file in zip(settings.train, entries, strict=True) if not file)
         raise BadData(f"no usable row in {names}: `lmm-r1-mega data check FILE` says why")
     return pools
+
+
+def _visits(pools: list[list[Entry]], order: Order, *, first: int) -> Iterator[Entry]:
+    """The entries in the order in which they are visited, without end."""
+    for pool, index in map(order.visit, itertools.count(first)):
+        yield pools[pool][index]
 
 
 def _describe_mixing(settings: DataSettings) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.rewards.messages import Verdict
-from lmm_r1_mega.rewards.rules import RULES
+from lmm_r1_mega.rewards.rule_names import RULE_NAMES
 from lmm_r1_mega.schema import Score
 
 FUNCTION, REMOTE, JUDGE, MODEL = "function", "remote", "judge", "model"
@@ -25,7 +25,7 @@ def component_weights(settings: RewardSettings) -> dict[str, float]:
     Errors: ValueError for a name that is no component, one that is not set up, and a sum of nothing.
     """
     asked_for = _asked_for(settings)
-    known = [*RULES, *asked_for]
+    known = [*RULE_NAMES, *asked_for]
     weights = dict(settings.weights) | {name: ASKED_FOR_WEIGHT for name in asked_for if name not in settings.weights}
     for name in weights:
         if name in _SETTINGS and name not in asked_for:
@@ -39,7 +39,7 @@ def component_weights(settings: RewardSettings) -> dict[str, float]:
 
 def local_weights(settings: RewardSettings) -> dict[str, float]:
     """The components that the worker processes give: rules and the user's function."""
-    return {name: weight for name, weight in component_weights(settings).items() if name in RULES or name == FUNCTION}
+    return {name: weight for name, weight in component_weights(settings).items() if name in RULE_NAMES or name == FUNCTION}
 
 
 def _asked_for(settings: RewardSettings) -> list[str]:

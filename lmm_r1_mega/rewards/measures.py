@@ -16,3 +16,14 @@ def is_right(parts: Mapping[str, float]) -> bool | None:
     Example: {format: 1, iou: 0.6} -> True
     """
     return next((value >= RIGHT for name, value in parts.items() if name in MEASURES), None)
+
+
+def measure_of(weights: Mapping[str, float]) -> str:
+    """The first component that tells right from wrong: its mean is an accuracy. Raises ValueError where there is none."""
+    found = next((name for name in weights if name in MEASURES), None)
+    if not found:
+        raise ValueError(
+            f"evaluation needs one of {', '.join(MEASURES)} in reward.weights, which has {', '.join(weights)}: "
+            f"add it, with weight 0 where it shall not pay"
+        )
+    return found

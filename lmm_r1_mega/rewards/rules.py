@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lmm_r1_mega.rewards.equality import Unscorable, gold_problem, gold_text, is_correct
 from lmm_r1_mega.rewards.extract import answer_region, final_expression, format_reward
 from lmm_r1_mega.rewards.grounding import Box, area, boxes_in, mean_iou, points_in, share_hit
-from lmm_r1_mega.rewards.measures import MEASURES
 from lmm_r1_mega.rewards.messages import Answer, RewardInput, Terms, Verdict
 from lmm_r1_mega.rewards.penalties import overlong_penalty, repetition_penalty
 from lmm_r1_mega.rewards.sokoban import best_return, is_solution, moves_in
@@ -121,22 +120,6 @@ RULES: dict[str, Rule] = {
     "overlong": Rule(overlong_part),
     "repetition": Rule(repetition_part),
 }
-
-
-def measure_of(weights: Mapping[str, float]) -> str:
-    """The first component that tells right from wrong: its mean is an accuracy. Raises ValueError where there is none."""
-    found = next((name for name in weights if name in MEASURES), None)
-    if not found:
-        raise ValueError(
-            f"evaluation needs one of {', '.join(MEASURES)} in reward.weights, which has {', '.join(weights)}: "
-            f"add it, with weight 0 where it shall not pay"
-        )
-    return found
-
-
-def needs_gold(weights: Mapping[str, float]) -> bool:
-    """Whether a component compares with the gold answer."""
-    return any(name in RULES and RULES[name].gold_problem for name in weights)
 
 
 def judge(given: RewardInput, terms: Terms) -> Verdict:

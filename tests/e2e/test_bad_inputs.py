@@ -146,7 +146,7 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
     "broken tokenizer": (
         lambda p: p.model(cut("tokenizer.json")),
         BAD_DATA,
-        r"model.path .*model: tokenizer or image processor cannot be read",
+        r"model.path .*model: tokenizer.json cannot be read",
     ),
     "no weights": (
         lambda p: p.model(lambda model: (model / "model.safetensors").unlink()),
@@ -208,7 +208,11 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
         USAGE,
         r"data.min_pixels 9999 is above data.max_pixels 3136: lower",
     ),
-    "broken JSON": (lambda p: p.train("--data.train", p.written("a.json", "[{]")), BAD_DATA, r"a.json is not JSON .*: mend it"),
+    "broken JSON": (
+        lambda p: p.train("--data.train", p.written("a.json", "[{]")),
+        BAD_DATA,
+        r"(?s)mend the list at this place.*a.json:1: broken_list: .* at line 1, column 3 \(byte 2\)",
+    ),
     "broken Parquet": (
         lambda p: p.train("--data.train", p.written("a.parquet", "PAR1")),
         BAD_DATA,

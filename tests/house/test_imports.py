@@ -40,6 +40,8 @@ OWNERS = {
     "http.server": ("rewards.serving",),
     "reasoning_gym": ("data",),
     "datasets": ("data",),
+    "jinja2": ("data.chat_template",),
+    "tokenizers": ("data.chat_tokenizer", "tiny_model"),
 }
 
 LAZY = {

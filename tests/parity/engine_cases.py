@@ -12,8 +12,8 @@ from lmm_r1_mega.algorithms.losses import Clip
 from lmm_r1_mega.algorithms.ratios import Importance
 from lmm_r1_mega.algorithms.weights import token_weights
 from lmm_r1_mega.config import Config, LayoutSettings, ModelSettings, OptimizerSettings
-from lmm_r1_mega.data.rope import VisionSpec
 from lmm_r1_mega.data.sharing import num_places
+from lmm_r1_mega.data.vision_spec import VisionSpec
 from lmm_r1_mega.schema import PolicyTarget, Sequence, SFTTarget, TokenStats, ValueTarget, Vision
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 from lmm_r1_mega.training import parallel

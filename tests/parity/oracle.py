@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from lmm_r1_mega.convert.hf_shapes import short_name
 from lmm_r1_mega.data.patches import pictures
-from lmm_r1_mega.data.rope import VisionSpec
 from lmm_r1_mega.data.sharing import own_places
+from lmm_r1_mega.data.vision_spec import VisionSpec
 from lmm_r1_mega.schema import Sequence, Vision
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 

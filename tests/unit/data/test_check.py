@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -70,6 +72,23 @@ def test_without_a_model_images_are_still_decoded(picture, write_rows, tmp_path)
     report = check_file(path, DataSettings(), None)
     assert (report.num_good, report.num_images, report.prompt_tokens, report.image_tokens) == (2, 1, None, None)
     assert [(bad.line, bad.kind) for bad in report.bad_rows] == [(2, "image")]
+
+
+def test_the_command_counts_without_torch(model_folder, picture, write_rows):
+    """Importing torch and transformers takes 400 MB."""
+    picture("a.png")
+    path = write_rows(asked("2 + 2 ?", answer=r"\frac12"), asked(image("a.png"), "?", answer=1))
+    heavy = ["torch", "transformers", "sympy", "vllm", "ray", "megatron"]
+    program = f"""
+import sys
+from lmm_r1_mega.cli import main
+status = main(sys.argv[1:])
+print(status, [name for name in {heavy} if name in sys.modules])
+"""
+    command = [sys.executable, "-c", program, "data", "check", str(path), "--model.path", str(model_folder)]
+    printed = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, timeout=100).stdout
+    assert "prompt tokens" in printed and "image tokens: 4 to 4" in printed
+    assert printed.splitlines()[-1] == "0 []"
 
 
 def test_a_clean_file(write_rows):

@@ -7,10 +7,7 @@ import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from lmm_r1_mega.data import text_files
 from lmm_r1_mega.data.formats import format_of, set_name
 from lmm_r1_mega.data.rows import BadRow, RawRow
 from lmm_r1_mega.errors import BadData
@@ -88,6 +85,31 @@ def test_rows_are_the_same_in_every_format(tmp_path, name):
     assert set_name(path) == "x"
 
 
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("x.jsonl", "line"),
+        ("x.ndjson", "line"),
+        ("x.csv", "line"),
+        ("x.json", "element"),
+        ("x.parquet", "row"),
+        ("x.arrow", "row"),
+        ("x", "row"),
+    ],
+)
+def test_what_the_numbers_of_rows_count(tmp_path, name, unit):
+    assert format_of(written(tmp_path, name, ROWS)).unit == unit
+
+
+def test_a_json_file_that_is_no_list_has_lines(tmp_path):
+    write_lines(tmp_path / "x.json", ROWS)
+    form = format_of(tmp_path / "x.json")
+    assert form.unit == "line"
+    assert [row.value for row in form.read(tmp_path / "x.json")] == ROWS
+    form.copy(tmp_path / "x.json", tmp_path / "y.json", lambda line: line != 2)
+    assert [row.value for row in read(tmp_path / "y.json")] == [ROWS[0], ROWS[2]]
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_copy_has_the_rows_that_are_kept(tmp_path, name):
     path = written(tmp_path, name, ROWS)
@@ -117,32 +139,6 @@ def test_texts_are_copied_letter_for_letter(tmp_path, name):
     kept = copy.read_bytes().decode()
     assert texts[0] in kept and texts[2] in kept and texts[1].strip() not in kept
     assert len(read(copy)) == 2
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.recursive(st.none() | st.integers() | st.text() | st.floats(allow_nan=False), st.lists), max_size=6),
-    st.sampled_from([None, 1]),
-    st.integers(1, 9),
-)
-def test_a_list_is_read_as_a_whole_decoder_reads_it(tmp_path_factory, values, indent, chunk):
-    path = tmp_path_factory.mktemp("list") / "x.json"
-    path.write_text(json.dumps(values, indent=indent, ensure_ascii=False), encoding="utf-8", errors="replace")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_files, "_CHUNK", chunk)
-        found = read(path)
-    assert [row.value for row in found] == json.loads(path.read_text(encoding="utf-8"))
-    assert [row.line for row in found] == list(range(1, len(values) + 1))
-
-
-@pytest.mark.parametrize(
-    ("text", "place"),
-    [("[1, 2", 2), ("[1 2]", 1), ("[1, {]", 1), ("[1] 2", 1), ("[", 0), ("[1,]", 1)],
-)
-def test_a_list_that_is_none_says_where(tmp_path, text, place):
-    (tmp_path / "x.json").write_text(text)
-    with pytest.raises(BadData, match=f"is not JSON after element {place} "):
-        read(tmp_path / "x.json")
 
 
 def test_a_csv_row_is_named_by_its_first_line(tmp_path):

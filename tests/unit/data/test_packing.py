@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lmm_r1_mega.data.packing import pack, place, take
-from lmm_r1_mega.data.rope import VisionSpec
+from lmm_r1_mega.data.vision_spec import VisionSpec
 from lmm_r1_mega.schema import Sequence, Vision
 
 IMAGE, START, END = 90, 91, 92

@@ -2,9 +2,10 @@
 
 import pytest
 
-from lmm_r1_mega.rewards.measures import MEASURES
+from lmm_r1_mega.rewards.measures import MEASURES, measure_of
 from lmm_r1_mega.rewards.messages import RewardInput, Terms, Verdict
-from lmm_r1_mega.rewards.rules import RULES, Rule, gold_verdict, judge, measure_of
+from lmm_r1_mega.rewards.rule_names import COMPARE, RULE_NAMES
+from lmm_r1_mega.rewards.rules import RULES, Rule, gold_verdict, judge
 
 BOTH = ("format", "accuracy")
 
@@ -49,10 +50,12 @@ def test_a_configuration_that_cannot_tell_right_from_wrong_is_named():
         measure_of({"format": 1.0, "sokoban": 1.0})
 
 
+def test_the_names_are_those_of_the_table():
+    assert tuple(RULES) == RULE_NAMES
+    assert tuple(name for name, rule in RULES.items() if rule.gold_problem) == COMPARE
+    assert set(MEASURES) < set(COMPARE)
+
+
 def test_nesting_beyond_the_recursion_limit_is_a_reason():
     verdict = judge(RewardInput(answered(r"\boxed{" + r"\sqrt{" * 150 + "2" + "}" * 150 + "}"), "3"), Terms(BOTH))
     assert verdict == Verdict({"format": 1.0}, "recursion limit")
-
-
-def test_what_measures_is_a_rule():
-    assert set(MEASURES) < set(RULES)

@@ -3,7 +3,7 @@
 import torch
 
 from lmm_r1_mega.data.packing import pack
-from lmm_r1_mega.data.rope import VisionSpec
+from lmm_r1_mega.data.vision_spec import VisionSpec
 from lmm_r1_mega.schema import PolicyTarget, Sequence
 from lmm_r1_mega.training.row_targets import by_sequence, policy_tokens
 
