@@ -25,7 +25,7 @@ from lmm_r1_mega.rewards.messages import OUT_OF_MEMORY, TIMEOUT, Begun, Job, Pla
 from lmm_r1_mega.rewards.rules import gold_verdict, judge
 
 PR_SET_PDEATHSIG = 1
-OUT_OF_MEMORY_STATUS = 3
+OUT_OF_MEMORY_STATUS = 109  # a number that nobody else exits with
 REASONS = {-signal.SIGPROF: TIMEOUT, OUT_OF_MEMORY_STATUS: OUT_OF_MEMORY}
 """Exit code of a worker -> why the response that it was judging is invalid."""
 WARM_UP = (r"\frac{\sqrt{3}}{2}", r"2\pi r^2+1", "1<x<2", "(1,2]", r"\{1,2\}", "x=3", r"5\times 10^{3}", "-3.5")

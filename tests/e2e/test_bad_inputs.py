@@ -390,7 +390,7 @@ UNSCORABLE = {
     "raise": "function: raised KeyError",
     "hang": "function: timeout",
     "die": "function: worker died",
-    "memory": "function: raised MemoryError",
+    "memory": "function: memory limit",
     "short": "function: wrong length: `rewards` has 0 entries for 1 responses",
     "text": "function: `rewards` is not a list of numbers",
     "nan": "function: not a finite number",
