@@ -25,9 +25,10 @@ from lmm_r1_mega.cluster.pictures import ray, share  # Ray is imported after wha
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.config import ClusterSettings, DataSettings
 from lmm_r1_mega.data.balance import assign_rows
-from lmm_r1_mega.data.packing import num_places, pack
+from lmm_r1_mega.data.packing import pack
 from lmm_r1_mega.data.patches import PixelScale, pictures
 from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.sharing import num_places
 from lmm_r1_mega.data.stream import PromptStream
 from lmm_r1_mega.data.vision_spec import VisionSpec
 from lmm_r1_mega.schema import Prompt, Sequence

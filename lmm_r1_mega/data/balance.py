@@ -11,7 +11,7 @@ import numpy as np
 def assign_rows(lengths: Items[int], costs: Items[float], *, budget: int, num_ranks: int) -> list[list[list[int]]]:
     """Share sequences out over ranks and rows: the same number of rows on every rank, as few as the budget allows, work balanced.
 
-    `lengths` are places of a row (`packing.num_places`), `costs` any measure of work, `budget` the places of one row. The result
+    `lengths` are places of a row (`sharing.num_places`), `costs` any measure of work, `budget` the places of one row. The result
     is rank -> rows -> indices into `lengths`. A row may be empty where there are too few sequences. The same input gives the
     same result on every machine.
 

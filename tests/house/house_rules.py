@@ -60,6 +60,12 @@ def package_modules() -> list[Module]:
     return [Module(".".join(path.relative_to(folder).with_suffix("").parts), path.read_text(encoding="utf-8")) for path in files]
 
 
+def scripts() -> list[Module]:
+    """The programs beside the package: their path, and their text."""
+    files = [path for folder in ("benchmarks", "examples", "tools") for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [Module(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) for path in files]
+
+
 def imports(module: Module) -> Iterator[Import]:
     """All imports of a module."""
     inside = {id(node) for function in module.functions for node in ast.walk(function)}
@@ -104,6 +110,29 @@ def lazy_imports(modules: Iterable[Module], allowed: Mapping[str, str]) -> Itera
         for one in imports(module):
             if one.is_lazy and module.name not in allowed:
                 yield f"{module.name} imports {one.target} inside a function: move it to the top"
+
+
+def missing_imports(scripts: Iterable[Module], modules: Iterable[Module]) -> Iterator[str]:
+    """What scripts import from the package by a name that it has not."""
+    there = {PACKAGE}
+    for module in modules:
+        path = f"{PACKAGE}.{module.name}".removesuffix(".__init__")
+        there |= {".".join(path.split(".")[:depth]) for depth in range(1, path.count(".") + 2)}
+        there |= {f"{path}.{name}" for name in _top_level_names(module)}
+    for script in scripts:
+        for one in imports(script):
+            if one.target.split(".")[0] == PACKAGE and one.target not in there:
+                yield f"{script.name} imports {one.target}, which is not there"
+
+
+def _top_level_names(module: Module) -> Iterator[str]:
+    for node in module.tree.body:
+        if isinstance(node, Function | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+        else:
+            yield from (name.id for name in ast.walk(node) if isinstance(name, ast.Name))
 
 
 def import_cycles(modules: Sequence[Module]) -> Iterator[str]:

@@ -1,7 +1,17 @@
 """Imports go down only, foreign libraries have one owner, and nothing imports in a circle or by stealth."""
 
 import pytest
-from house_rules import Module, foreign_imports, import_cycles, imports, lazy_imports, package_modules, wrong_way_imports
+from house_rules import (
+    Module,
+    foreign_imports,
+    import_cycles,
+    imports,
+    lazy_imports,
+    missing_imports,
+    package_modules,
+    scripts,
+    wrong_way_imports,
+)
 
 LAYERS = (
     ("config", "schema", "errors", "torchvision_shim", "sokoban"),
@@ -85,6 +95,17 @@ def test_imports_stand_at_the_top():
 def test_every_listed_exception_is_used():
     lazy = {module.name for module in package_modules() if any(one.is_lazy for one in imports(module))}
     assert set(LAZY) - lazy == set()
+
+
+def test_programs_import_what_is_there():
+    assert list(missing_imports(scripts(), package_modules())) == []
+
+
+def test_an_import_of_what_has_moved_is_found():
+    modules = [Module("data.rope", "import json\nAXES: int = 3\ndef positions() -> None: ...")]
+    there = Module("there.py", "import lmm_r1_mega.data\nfrom lmm_r1_mega.data.rope import AXES, json, positions")
+    gone = Module("gone.py", "from lmm_r1_mega.data.rope import lengths")
+    assert list(missing_imports([there, gone], modules)) == ["gone.py imports lmm_r1_mega.data.rope.lengths, which is not there"]
 
 
 def test_nothing_imports_in_a_circle():
