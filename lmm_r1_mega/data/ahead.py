@@ -17,7 +17,7 @@ from lmm_r1_mega.errors import ProcessLost
 
 Item = TypeVar("Item")
 
-AHEAD_BYTES = 256 * 2**20
+AHEAD_BYTES = 192 * 2**20
 """Pictures of rows that are built and not yet taken."""
 ROW_LIMIT_S = 300.0
 """Time that one row may take to be built once its turn has come."""
