@@ -3,7 +3,7 @@
     python benchmarks/data_check.py [--rows 200000] [--model HF_FOLDER] [--suffix .jsonl]
 
 Prints one JSON line. The check runs in a process of its own, as the command does, with the gold answers judged by the reward workers.
-`all_mb` is the largest sum over that process and the workers, memory that they share counted once, looked at ten times a second;
+`all_mb` is the largest sum over that process and the workers, memory that they share counted once, looked at twice a second;
 `peak_mb` the most memory that process alone ever held, `above_imports_mb` how far that is above the process with its imports and,
 where there is a model, its tokenizer. `rows_per_cpu_s`: by that process's own time, whatever else the machine does.
 """
@@ -88,7 +88,7 @@ def main(*, rows: int = 200_000, model: str = "", suffix: str = ".jsonl") -> Non
 def _watched(command: list[str]) -> tuple[str, int]:
     """What a command prints, and the most memory of it and its workers."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        peak = Peak(child.pid, every_s=0.1)
+        peak = Peak(child.pid, every_s=0.5)
         printed, _ = child.communicate()
     if child.returncode:
         raise RuntimeError(f"the check ended with status {child.returncode}: its own message stands above")
