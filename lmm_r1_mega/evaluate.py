@@ -15,8 +15,8 @@ from lmm_r1_mega.config import Config, RewardSettings, RolloutSettings
 from lmm_r1_mega.convert.checkpoints import refuse_damaged
 from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.rewards.measures import measure_of
 from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.rule_names import measure_of
 from lmm_r1_mega.rewards.total import Rewards
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Prompt, Sample, Scored

@@ -9,8 +9,8 @@ from typing import Self
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.rewards.components import FUNCTION, local_weights, merged, total
 from lmm_r1_mega.rewards.killable import KillableWorkers
-from lmm_r1_mega.rewards.measures import measure_of
 from lmm_r1_mega.rewards.messages import Answer, Job, JobKind, Plan, RewardInput, Terms, Verdict
+from lmm_r1_mega.rewards.rule_names import measure_of
 from lmm_r1_mega.schema import Score
 
 __all__ = ["RewardInput", "RewardPool"]

@@ -8,8 +8,31 @@ RULE_NAMES = ("format", "accuracy", "iou", "point_in_box", "solved", "sokoban", 
 """The keys of `rewards.rules.RULES`."""
 COMPARE = ("accuracy", "iou", "point_in_box", "solved", "sokoban")
 """Compare with the gold answer."""
+MEASURES = ("accuracy", "iou", "point_in_box", "solved")
+"""Rules whose part is between 0 (wrong) and 1 (right), so that its mean is an accuracy."""
+RIGHT = 0.5
+"""Part from which a response counts as right."""
 
 
 def needs_gold(weights: Mapping[str, float]) -> bool:
     """Whether a component compares with the gold answer."""
     return any(name in COMPARE for name in weights)
+
+
+def is_right(parts: Mapping[str, float]) -> bool | None:
+    """Whether a response is right by the first of its parts that measures; None where none does.
+
+    Example: {format: 1, iou: 0.6} -> True
+    """
+    return next((value >= RIGHT for name, value in parts.items() if name in MEASURES), None)
+
+
+def measure_of(weights: Mapping[str, float]) -> str:
+    """The first component that tells right from wrong: its mean is an accuracy. Raises ValueError where there is none."""
+    found = next((name for name in weights if name in MEASURES), None)
+    if not found:
+        raise ValueError(
+            f"evaluation needs one of {', '.join(MEASURES)} in reward.weights, which has {', '.join(weights)}: "
+            f"add it, with weight 0 where it shall not pay"
+        )
+    return found

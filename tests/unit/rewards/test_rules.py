@@ -2,9 +2,8 @@
 
 import pytest
 
-from lmm_r1_mega.rewards.measures import MEASURES, measure_of
 from lmm_r1_mega.rewards.messages import RewardInput, Terms, Verdict
-from lmm_r1_mega.rewards.rule_names import COMPARE, RULE_NAMES
+from lmm_r1_mega.rewards.rule_names import COMPARE, MEASURES, RULE_NAMES, measure_of
 from lmm_r1_mega.rewards.rules import RULES, Rule, gold_verdict, judge
 
 BOTH = ("format", "accuracy")
