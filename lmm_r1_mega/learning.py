@@ -185,7 +185,7 @@ def loss_weights(annotated: Annotated, config: Config) -> list[Tensor]:
     count = config.algorithm.optimizer_steps
     for lengths, valid in zip(torch.tensor_split(annotated.lengths, count), torch.tensor_split(annotated.valid, count), strict=True):
         weights = token_weights(lengths, valid, aggregation, max_response_tokens=limit)
-        per_sample += [weight.expand(int(length)) for weight, length in zip(weights, lengths, strict=True)]
+        per_sample += [weight.repeat(int(length)) for weight, length in zip(weights, lengths, strict=True)]
     return per_sample
 
 

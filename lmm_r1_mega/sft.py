@@ -66,7 +66,7 @@ def as_targets(demonstrations: list[Demonstration]) -> list[SFTTarget]:
     lengths = torch.tensor([len(one.response_ids) for one in demonstrations])
     valid = torch.ones(len(demonstrations), dtype=torch.bool)
     weights = token_weights(lengths, valid, "token", max_response_tokens=int(lengths.max()))
-    return [SFTTarget(_sequence(one), weight.expand(len(one.response_ids))) for one, weight in zip(demonstrations, weights, strict=True)]
+    return [SFTTarget(_sequence(one), weight.repeat(len(one.response_ids))) for one, weight in zip(demonstrations, weights, strict=True)]
 
 
 def _sequence(one: Demonstration) -> Sequence:

@@ -53,5 +53,8 @@ def pad_responses(responses: Sequence[Shaped[Tensor, "_"]]) -> Shaped[Tensor, "s
 
 
 def cut_responses(padded: Shaped[Tensor, "samples length"], lengths: Int[Tensor, "samples"]) -> list[Shaped[Tensor, "_"]]:
-    """Take the rows of a padded tensor as `response_` tensors of their own lengths. The inverse of `pad_responses`."""
-    return [row[:length] for row, length in zip(padded, lengths.tolist(), strict=True)]
+    """Take the rows of a padded tensor as `response_` tensors of their own lengths. The inverse of `pad_responses`.
+
+    They are copies: a view would carry the whole padded tensor into the message that its sample is sent in.
+    """
+    return [row[:length].clone() for row, length in zip(padded, lengths.tolist(), strict=True)]
