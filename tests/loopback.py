@@ -42,6 +42,7 @@ def loopback(answer: Answer) -> Iterator[Loopback]:
             pass
 
     class Server(ThreadingHTTPServer):
+        closing = threading.Event()
         daemon_threads = True
         request_queue_size = 128  # with the usual 5, connections that come together wait a second
 
@@ -52,6 +53,7 @@ def loopback(answer: Answer) -> Iterator[Loopback]:
     try:
         yield running
     finally:
+        Server.closing.set()
         server.shutdown()
         server.server_close()
         thread.join()

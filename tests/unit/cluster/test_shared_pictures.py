@@ -29,7 +29,7 @@ def free_bytes() -> int:
     return int(ray.available_resources()["object_store_memory"])
 
 
-def after(condition, *, within_s: float = 10) -> bool:
+def after(condition, *, within_s: float = 100) -> bool:
     end = time.monotonic() + within_s
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)

@@ -53,7 +53,7 @@ class Watched:
 
     def wait_for(self, calls: int) -> None:
         """Until it was asked so often."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 100
         while self.calls < calls:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -78,7 +78,7 @@ class TestAhead:
 
     def test_two_are_built_at_a_time(self):
         meeting = threading.Barrier(2)  # neither goes on without the other
-        ahead = Ahead(self.entries(2, []), lambda entry: meeting.wait(10), lambda entry: 0, num_threads=2)
+        ahead = Ahead(self.entries(2, []), lambda entry: meeting.wait(100), lambda entry: 0, num_threads=2)
         assert sorted([ahead.take(2), ahead.take(2)]) == [0, 1]
 
     def test_as_many_are_begun_as_asked_for(self):

@@ -60,11 +60,10 @@ def test_duration(seconds, text):
 
 
 LIVE = textwrap.dedent("""
-    import time
     from lmm_r1_mega.record.console import open_console
     with open_console(total_steps=2) as console:
         console.phase("generate")
-        time.sleep(0.6)
+        input()
         console.step(1, {"reward": 0.5, "time/step": 2.0})
 """)
 
@@ -74,7 +73,11 @@ def test_on_a_terminal_a_status_line_moves_below_the_steps():
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     with subprocess.Popen([sys.executable, "-c", LIVE], stdin=theirs, stdout=theirs, env=environment) as process:
         os.close(theirs)
-        text = b"".join(iter(lambda: read(ours), b"")).decode()
+        text = b""
+        while b"generate for" not in text and (more := read(ours)):
+            text += more
+        os.write(ours, b"\n")
+        text = (text + b"".join(iter(lambda: read(ours), b""))).decode()
     os.close(ours)
     assert process.returncode == 0
     assert "step 1/2  generate for" in text

@@ -135,7 +135,7 @@ def test_wandb_offline_needs_no_key_and_a_resumed_run_has_a_part_under_the_same_
         path.mkdir()
     rest = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     track_and_resume(folder, "wandb", {**rest, "HOME": str(home), "TMPDIR": str(scratch), "WANDB_MODE": "offline"})
-    _, alive = psutil.wait_procs(processes_of(home), timeout=10)
+    _, alive = psutil.wait_procs(processes_of(home), timeout=60)
     assert (alive, list(scratch.iterdir())) == ([], [])
 
     points = []

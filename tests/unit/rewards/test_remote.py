@@ -7,6 +7,8 @@ import socket
 import threading
 import time
 import zlib
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from loopback import loopback, loopbacks, send
@@ -31,23 +33,26 @@ def expected(inputs) -> list[Verdict]:
     return [Verdict({"remote": worth(given.prompt + given.response)}) for given in inputs]
 
 
-def rewards(servers, *, size=4, timeout_s=0.3, budget_s=5.0) -> RemoteRewards:
+NEVER_S = 500.0
+"""A limit that no test comes near, however slow the machine: who waits for it is caught by the suite's own."""
+
+
+def rewards(servers, *, size=4, timeout_s=NEVER_S, budget_s=NEVER_S) -> RemoteRewards:
     settings = RemoteSettings(urls=tuple(server.url for server in servers), timeout_s=timeout_s, budget_s=budget_s)
     return RemoteRewards(settings, request_size=size)
 
 
-def slow(handler, body, number):
-    time.sleep(0.6)
-    right(handler, body, number)
+def silent(handler, body, number):
+    """No answer as long as the server runs."""
+    handler.server.closing.wait()
 
 
 def drip(handler, body, number):
-    """A byte every tenth of a second: no single read of the client is ever late."""
-    handler.wfile.write(b"HTTP/1.0 200 OK\r\n")
-    for byte in b"X-Slow: " + b"y" * 100:
-        handler.wfile.write(bytes([byte]))
+    """A byte every tenth of a second without end: no single read of the client is ever late."""
+    handler.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
+    while not handler.server.closing.wait(0.1):
+        handler.wfile.write(b"y")
         handler.wfile.flush()
-        time.sleep(0.1)
 
 
 def half(handler, body, number):
@@ -87,7 +92,7 @@ FAULTS = {
     "status 429": giving({}, status=429),
     "status 404": giving({}, status=404),
     "status 307": moved,
-    "timeout": slow,
+    "timeout": silent,
     "answer is not JSON": half,
     "connection failed": closed,
     "wrong number of rewards": wrong_length,
@@ -97,29 +102,33 @@ FAULTS = {
 }
 
 
+def impatient(reason: str) -> float:
+    """The limit of a request: long, unless it has to be met."""
+    return 0.3 if reason == "timeout" else NEVER_S
+
+
 @pytest.mark.parametrize("reason", FAULTS)
 def test_another_server_stands_in_for_one_that_fails(reason):
     with loopbacks(FAULTS[reason], right) as servers:
-        assert rewards(servers).verdicts(TEXTS) == expected(TEXTS)
+        assert rewards(servers, timeout_s=impatient(reason)).verdicts(TEXTS) == expected(TEXTS)
         assert servers[0].bodies, "the failing one was asked"
 
 
-@pytest.mark.parametrize("reason", FAULTS)
-def test_without_another_the_samples_are_invalid_by_reason_within_the_budget(reason):
-    with loopback(FAULTS[reason]) as server:
-        started = time.monotonic()
-        found = rewards([server], budget_s=0.4, timeout_s=0.3 if reason == "timeout" else 5.0).verdicts(TEXTS)
-        assert time.monotonic() - started < 0.4 + 0.5
-    assert found == [Verdict({}, f"remote: {reason}")] * len(TEXTS)
+def test_without_another_the_samples_are_invalid_by_reason():
+    def verdicts(reason: str) -> list[Verdict]:
+        with loopback(FAULTS[reason]) as server:
+            return rewards([server], budget_s=3.0, timeout_s=impatient(reason)).verdicts(TEXTS)
+
+    with ThreadPoolExecutor(len(FAULTS)) as together:
+        found = dict(zip(FAULTS, together.map(verdicts, FAULTS), strict=True))
+    assert found == {reason: [Verdict({}, f"remote: {reason}")] * len(TEXTS) for reason in FAULTS}
 
 
-@pytest.mark.parametrize("fault", [drip, cut])
-def test_an_answer_that_never_ends_is_cut(fault):
+@pytest.mark.parametrize(("fault", "reason"), [(drip, "timeout"), (silent, "timeout"), (cut, "connection failed")])
+def test_an_answer_that_never_ends_is_cut_by_the_budget(fault, reason):
     with loopback(fault) as server:
-        started = time.monotonic()
-        [found] = rewards([server], budget_s=0.6).verdicts(TEXTS[:1])
-        assert time.monotonic() - started < 0.6 + 0.5
-    assert found == Verdict({}, "remote: timeout" if fault is drip else "remote: connection failed")
+        [found] = rewards([server], budget_s=2.0).verdicts(TEXTS[:1])
+    assert found == Verdict({}, f"remote: {reason}")
 
 
 def test_a_failure_that_passes_is_waited_out():
@@ -142,18 +151,17 @@ def test_retry_after_is_honoured_within_the_budget():
         assert rewards([server], size=100).verdicts(TEXTS) == expected(TEXTS)
     assert times[1] - times[0] >= 1.0
 
+
+def test_nobody_waits_for_what_cannot_come_in_time():
     with loopback(giving({}, status=429, headers={"Retry-After": "3600"})) as server:
-        started = time.monotonic()
-        assert {one.invalid for one in rewards([server], size=100, budget_s=3.0).verdicts(TEXTS)} == {"remote: status 429"}
-        assert time.monotonic() - started < 1.0, "nobody waits for what cannot come in time"
+        assert {one.invalid for one in rewards([server], size=100).verdicts(TEXTS)} == {"remote: status 429"}
         assert len(server.bodies) == 1
 
 
 def test_a_server_that_refuses_is_not_asked_the_same_again():
     with loopback(FAULTS["status 404"]) as server:
-        started = time.monotonic()
-        rewards([server], size=100, budget_s=30).verdicts(TEXTS)
-        assert len(server.bodies) == 1 and time.monotonic() - started < 5
+        rewards([server], size=100).verdicts(TEXTS)
+        assert len(server.bodies) == 1
 
 
 def test_the_circuit_of_a_dead_server_opens():
@@ -214,7 +222,7 @@ def test_what_is_posted_is_the_protocol():
 def test_the_token_comes_from_the_environment_and_is_not_logged(monkeypatch, caplog):
     monkeypatch.setenv("LMM_R1_REWARD_TOKEN", "s3cret\n")
     with loopback(FAULTS["status 500"]) as server, caplog.at_level(logging.DEBUG):
-        rewards([server], budget_s=0.3).verdicts(TEXTS)
+        rewards([server], budget_s=2.0).verdicts(TEXTS)
     assert server.headers[0]["Authorization"] == "Bearer s3cret"
     assert "status 500" in caplog.text and "s3cret" not in caplog.text
 
@@ -230,7 +238,7 @@ def test_a_token_that_no_header_carries_is_refused_without_being_shown(monkeypat
 def test_nobody_listens():
     with contextlib.closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
-        settings = RemoteSettings(urls=(f"http://127.0.0.1:{taken.getsockname()[1]}",), timeout_s=0.5, budget_s=0.5)
+        settings = RemoteSettings(urls=(f"http://127.0.0.1:{taken.getsockname()[1]}",), timeout_s=NEVER_S, budget_s=2.0)
         assert {one.invalid for one in RemoteRewards(settings).verdicts(TEXTS)} == {"remote: connection failed"}
 
 
@@ -242,17 +250,20 @@ def test_no_responses_ask_nobody():
 
 def test_of_100_000_samples_none_gets_the_reward_of_another():
     """Four servers that fail in turn by chance, answers out of order: every reward is the one of its own query."""
-    chance, lock = random.Random(0), threading.Lock()
+    attempts, lock = Counter(), threading.Lock()
     faults = [FAULTS[name] for name in ("status 500", "status 429", "answer is not JSON", "connection failed", "wrong number of rewards")]
 
     def flaky(handler, body, number):
+        request = body["query"][0]
         with lock:
-            fails, fault, delay = chance.random() < 0.3, chance.choice([*faults, nan, cut]), chance.random() * 0.02
+            attempts[request] += 1
+            chance = random.Random(f"{request} {attempts[request]}")  # whichever server and thread it came to
+        fails, fault, delay = chance.random() < 0.3, chance.choice([*faults, nan, cut]), chance.random() * 0.02
         time.sleep(delay)
         fault(handler, body, number) if fails else right(handler, body, number)
 
     inputs = [RewardInput(f"r{i}", i, f"p{i % 977} ") for i in range(100_000)]
     with loopbacks(flaky, flaky, flaky, flaky) as servers:
-        found = rewards(servers, size=500, budget_s=60, timeout_s=5).verdicts(inputs)
+        found = rewards(servers, size=500).verdicts(inputs)
         assert sum(len(server.bodies) for server in servers) > 200, "some failed and were asked again"
     assert found == expected(inputs)

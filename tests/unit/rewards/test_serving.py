@@ -43,10 +43,10 @@ def served(*options: str, token: str = ""):
         yield process, int(line.rsplit(":", 1)[1])
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        output, errors = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=60)
         assert process.returncode == 0 and "Traceback" not in errors
         assert token == "" or token not in output + errors
-        _, alive = psutil.wait_procs(family, timeout=10)
+        _, alive = psutil.wait_procs(family, timeout=60)
         assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
     finally:
         process.kill()
@@ -66,7 +66,7 @@ def guarded_port():
 
 
 def ask(port: int, content: object, *, method: str = "POST", path: str = "/get_reward", **headers: str) -> tuple[int, dict]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=200)
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     connection.request(method, path, body=body if method == "POST" else None, headers={"Content-Type": "application/json", **headers})
     response = connection.getresponse()
@@ -137,7 +137,7 @@ def test_bodies_that_are_too_large_or_of_unknown_length_are_not_read(port):
         ("Content-Length: -1", b"411"),
         (f"Content-Length: {'9' * 5000}", b"413"),
     ):
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+        with socket.create_connection(("127.0.0.1", port), timeout=100) as raw:
             raw.sendall(f"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{header}\r\n\r\n".encode())
             assert raw.recv(4096).split()[1] == status
 
@@ -145,14 +145,14 @@ def test_bodies_that_are_too_large_or_of_unknown_length_are_not_read(port):
 def test_a_client_that_goes_away_disturbs_nobody():
     with served() as (_, port):
         for sent in (b"{", json.dumps({"query": ["Q" + answered("3")]}).encode()):
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+            with socket.create_connection(("127.0.0.1", port), timeout=100) as raw:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closes with a reset
                 raw.sendall(b"POST / HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n" + sent)
         assert ask(port, {"query": ["Q" + answered("3")], "prompts": ["Q"], "labels": ["3"]})[1]["rewards"] == [1.5]
 
 
 def test_a_stranger_who_sends_slowly_is_told_why_he_is_refused(guarded_port):
-    with socket.create_connection(("127.0.0.1", guarded_port), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", guarded_port), timeout=100) as raw:
         raw.sendall(b"POST / HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 400000\r\n\r\n")
         for _ in range(400):
             raw.sendall(b"x" * 1000)
@@ -183,17 +183,18 @@ def test_on_loopback_it_does(host):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_at_once_and_who_waits_is_told(number):
-    with served("--reward.timeout_s", "60") as (process, port):
+    with served("--reward.timeout_s", "3600") as (process, port):
         answers = []
         bomb = {"query": ["Q<answer>9^{9^{9^{9}}}</answer>"], "prompts": ["Q"], "labels": ["3"]}
+        workers = psutil.Process(process.pid).children(recursive=True)
+        idle_s = sum(worker.cpu_times().user for worker in workers)
         client = threading.Thread(target=lambda: answers.append(ask(port, bomb)))
         client.start()
-        time.sleep(0.5)
-        started = time.monotonic()
+        while sum(worker.cpu_times().user for worker in workers) < idle_s + 0.2:
+            time.sleep(0.02)  # until the bomb is being judged
         process.send_signal(number)
-        process.wait(timeout=20)
-        client.join(timeout=20)
-        assert time.monotonic() - started < 10
+        process.wait(timeout=60)
+        client.join(timeout=60)
     assert answers[0][0] == 503
 
 
