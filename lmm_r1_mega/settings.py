@@ -94,7 +94,8 @@ def read_tree(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"no configuration file {path}: give a YAML file, or an option as --section.field value")
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            tree = yaml.load(file, _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
     if not isinstance(tree, dict):
@@ -102,6 +103,20 @@ def read_tree(path: Path) -> dict[str, Any]:
             f"{path} holds {'nothing' if tree is None else type(tree).__name__}, not sections with settings such as `model: {{path: ...}}`"
         )
     return tree
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key stands twice beside itself, as the standard asks for."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines:
+                raise ValueError(f"{self.name} has `{name}` on line {lines[name]} and on line {line}: keep one of them")
+            lines[name] = line
+        return node
 
 
 def _options(arguments: list[str]) -> Iterator[tuple[str, Any]]:
@@ -126,6 +141,9 @@ def _value(name: str, words: list[str], annotation: Any) -> Any:
     if tuple in kinds:
         return words
     if dict in kinds and len(words) % 2 == 0:
+        names = words[0::2]
+        if twice := [one for one in names if names.count(one) > 1]:
+            raise ValueError(f"--{name} names {twice[0]} twice: keep one of them")
         return dict(zip(words[0::2], words[1::2], strict=True))
     if len(words) != 1 or dict in kinds:
         raise ValueError(f"--{name} takes {_placeholder(annotation)}, got {' '.join(words) or 'nothing'}")

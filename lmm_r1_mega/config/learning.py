@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lmm_r1_mega.config.section import Amount, Count, NonNegative, Positive, Probability, Section
+from lmm_r1_mega.config.section import Amount, Count, Decay, NonNegative, Positive, Probability, Section
 
 AlgorithmName = Literal["ppo", "grpo", "dr_grpo", "rloo", "reinforce", "reinforce_pp", "reinforce_baseline"]
 Aggregation = Literal["token", "sequence", "constant"]
@@ -81,8 +81,8 @@ class AlgorithmSettings(Section):
     """Passes over a step's samples."""
     policy_loss: PolicyLossName = "clip"
     """PPO's clipped ratio of tokens, GSPO's of whole responses, or CISPO's log-likelihood with a clipped weight."""
-    clip_low: Positive = 0.2
-    """The ratio's lower bound is 1 - clip_low."""
+    clip_low: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """The ratio's lower bound is 1 - clip_low; with 1 it has none."""
     clip_high: Positive = 0.2
     """The ratio's upper bound is 1 + clip_high."""
     dual_clip: Annotated[float, Field(gt=1)] | None = None
@@ -128,6 +128,14 @@ class AlgorithmSettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _ranges_hold_something(self) -> AlgorithmSettings:
+        ranges = {"algorithm.importance_bounds": self.importance_bounds, "algorithm.reward_clip": self.reward_clip}
+        for setting, bounds in ranges.items():
+            if bounds is not None and bounds[0] >= bounds[1]:
+                raise ValueError(f"{setting} {bounds[0]} and {bounds[1]} hold nothing: give the lower one first")
+        return self
+
+    @model_validator(mode="after")
     def _losses_agree(self) -> AlgorithmSettings:
         if self.policy_loss == "cispo" and self.dual_clip is not None:
             raise ValueError("algorithm.dual_clip bounds a clipped ratio, which algorithm.policy_loss cispo has not: leave it out")
@@ -138,9 +146,6 @@ class AlgorithmSettings(Section):
                 f"{weighing[0]} weighs the trainer's old log-probabilities against the engine's, and with algorithm.old_logprobs rollout "
                 f"the engine's are the old ones: leave it out, or set algorithm.old_logprobs to trainer"
             )
-        if self.importance_bounds is not None and self.importance_bounds[0] >= self.importance_bounds[1]:
-            low, high = self.importance_bounds
-            raise ValueError(f"algorithm.importance_bounds {low} and {high} hold nothing: give the lower one first")
         if self.entropy_target is not None and not self.entropy_coefficient:
             raise ValueError(
                 f"algorithm.entropy_target {self.entropy_target} needs a weight to adapt, got 0: "
@@ -180,9 +185,9 @@ class OptimizerSettings(Section):
     """Optimizer steps of linear warm-up."""
     final_ratio: Probability = 0.1
     """Learning rate at the end as a share of the peak."""
-    beta1: Probability = 0.9
+    beta1: Decay = 0.9
     """Decay of the first moment."""
-    beta2: Probability = 0.95
+    beta2: Decay = 0.95
     """Decay of the second moment."""
     eps: Positive = 1e-8
     """Added to the root of the second moment."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lmm_r1_mega.config.section import Amount, Count, Positive, Probability, Section
+from lmm_r1_mega.config.section import Amount, Count, Positive, Section
 
 HostName = Annotated[str, Field(pattern=r"^(https?://)?([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?$")]
 """A host in lower case, the scheme before it and the port behind it where they are not the usual ones."""
@@ -108,7 +108,7 @@ class RolloutSettings(Section):
     """Sequences that one engine runs at the same time."""
     prefix_caching: bool = True
     """Share the prompt's keys and values among its samples."""
-    gpu_memory: Probability = 0.6
+    gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.6
     """Share of a GPU's memory that an engine may take."""
     kv_cache_gib: Positive = 1.0
     """Memory for keys and values of one engine on a CPU."""

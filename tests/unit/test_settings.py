@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.settings import describe_settings, merge, parse_tree, read_config, setting_names, to_yaml
+from lmm_r1_mega.settings import describe_settings, merge, parse_tree, read_config, setting_fields, setting_names, to_yaml
 
 TREES = st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=6)
 MAPPINGS = st.dictionaries(st.sampled_from("abc"), TREES, max_size=3)
@@ -99,6 +99,53 @@ def test_wrong_files_are_named(tmp_path, text, message):
         read_config([written(tmp_path, "a.yaml", text)])
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("run: {steps: 1}\nalgorithm:\n  epochs: 1\n  name: ppo\n  epochs: 2\n", r"a.yaml has `epochs` on line 3 and on line 5: keep one"),
+        ("run: {steps: 1}\ndata: {}\nrun: {seed: 2}\n", r"a.yaml has `run` on line 1 and on line 3: keep one"),
+        ("run: {steps: 1, seed: 2,\n  'steps': 3}\n", r"a.yaml has `steps` on line 1 and on line 2: keep one"),
+        ("reward: {weights: {format: 1, accuracy: 1, format: 0}}\n", r"a.yaml has `format` on line 1 and on line 1: keep one"),
+    ],
+)
+def test_a_key_given_twice_is_named_with_both_lines(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        read_config([written(tmp_path, "a.yaml", text)])
+
+
+def test_a_key_of_several_sections_and_one_that_a_merge_brings_are_not_twice(tmp_path):
+    text = "critic: &rates {learning_rate: 1.0e-5}\noptimizer: {<<: *rates, learning_rate: 2.0e-5, eps: 1.0e-6}\n"
+    config = read_config([written(tmp_path, "a.yaml", text)])
+    assert (config.critic.learning_rate, config.optimizer.learning_rate, config.optimizer.eps) == (1e-5, 2e-5, 1e-6)
+
+
+def test_a_name_given_twice_on_the_command_line_is_refused():
+    with pytest.raises(ValueError, match=r"--reward.weights names accuracy twice: keep one"):
+        read_config(["--reward.weights", "accuracy", "1", "format", "1", "accuracy", "0.5"])
+
+
+NUMBERS = {name: field.annotation for name, field in setting_fields() if "float" in str(field.annotation)}
+"""Every setting that holds a number with a fraction, alone, in a pair, a list or a mapping."""
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_every_number_is_finite(name, number):
+    kind = str(NUMBERS[name])
+    words = ["accuracy", number] if "dict" in kind else [number] * (2 if kind.count("float") > 1 else 1)
+    with pytest.raises(ValueError, match=rf"{name}\b.*finite number"):
+        read_config([f"--{name}", *words])
+
+
+def test_numbers_in_lists_and_mappings_are_among_them():
+    assert {"reward.weights", "algorithm.reward_clip", "data.probabilities", "algorithm.kl.target"} <= set(NUMBERS)
+
+
+def test_yaml_has_its_own_spelling_of_what_is_not_finite(tmp_path):
+    with pytest.raises(ValueError, match=r"reward.weights.accuracy = inf: .*finite number; optimizer.learning_rate = nan: .*finite number"):
+        read_config([written(tmp_path, "a.yaml", "optimizer: {learning_rate: .nan}\nreward: {weights: {accuracy: .inf}}")])
+
+
 @given(MAPPINGS, MAPPINGS)
 def test_merging_changes_nothing_twice_and_nothing_is_its_neutral_element(a, b):
     assert merge(a, {}) == merge({}, a) == merge(a, a) == a
@@ -137,6 +184,8 @@ def test_help_has_every_setting_with_its_meaning():
         ({"old_logprobs": "rollout", "importance_cap": 2.0}, r"algorithm\.importance_cap weighs .* set algorithm\.old_logprobs to trainer"),
         ({"old_logprobs": "rollout", "importance_bounds": [0.5, 5]}, r"algorithm\.importance_bounds weighs"),
         ({"importance_bounds": [5, 0.5]}, r"algorithm\.importance_bounds 5\.0 and 0\.5 hold nothing: give the lower one first"),
+        ({"reward_clip": [1, -1]}, r"algorithm\.reward_clip 1\.0 and -1\.0 hold nothing: give the lower one first"),
+        ({"reward_clip": [0, 0]}, r"algorithm\.reward_clip 0\.0 and 0\.0 hold nothing"),
         (
             {"name": "ppo", "samples_per_prompt": 1, "whitening": "group"},
             r"algorithm\.whitening group .* raise algorithm\.samples_per_prompt",
@@ -149,6 +198,21 @@ def test_help_has_every_setting_with_its_meaning():
 def test_parts_of_an_algorithm_that_do_not_fit_are_refused(algorithm, message):
     with pytest.raises(ValueError, match=message):
         parse_tree({"algorithm": algorithm}, source="test")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("optimizer.beta1", "1", "less than 1"),
+        ("optimizer.beta2", "1", "less than 1"),
+        ("algorithm.clip_low", "1.5", "less than or equal to 1"),
+        ("rollout.gpu_memory", "0", "greater than 0"),
+    ],
+)
+def test_numbers_that_say_nothing_are_refused(name, value, message):
+    """A moment that never changes, a ratio below 0, an engine without memory."""
+    with pytest.raises(ValueError, match=rf"{name} = '{value}'.*{message}"):
+        read_config([f"--{name}", value])
 
 
 @pytest.mark.parametrize("cut", [{"top_p": 0.9}, {"top_k": 20}])

@@ -50,6 +50,7 @@ OTHER_VALUES = {
     "prompt_data_probs": ["0.25,0.75"],
     "processor_kwargs": ['{"min_pixels": 1024, "max_pixels": 4096}'],
     "vllm_num_engines": ["4"],
+    "reward_clip_range": ["-0.5", "0.5"],
     "actor_num_nodes": ["2"],
     "actor_num_gpus_per_node": ["4"],
 }
