@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lmm_r1_mega.convert.extents import Extent
 from lmm_r1_mega.convert.safetensors_file import SafetensorsReader, SafetensorsWriter, TensorSpec
+from lmm_r1_mega.errors import BadData
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -117,16 +118,23 @@ class HFWriter(AbstractContextManager["HFWriter"]):
 
 
 def weight_files(folder: Path) -> list[str]:
-    """Names of the safetensors files of a folder, from its index where it has one; `ValueError` where one is missing."""
+    """Names of the safetensors files of a folder, from its index where it has one; `ValueError` where it or one of them cannot be read."""
     folder = Path(folder)
-    if (folder / INDEX).is_file():
-        names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
-    else:
-        names = [SINGLE]
+    names = _indexed_files(folder / INDEX) if (folder / INDEX).is_file() else [SINGLE]
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise ValueError(f"{folder} lacks {', '.join(missing)}: give a complete Hugging Face folder with safetensors weights")
     return names
+
+
+def _indexed_files(index: Path) -> list[str]:
+    try:
+        files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        if not all(isinstance(file, str) for file in files):
+            raise ValueError("a file name is no string")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise BadData(f"{index} has no `weight_map` from tensors to files ({error}): copy it again") from None
+    return sorted(files)
 
 
 def copy_side_files(source: Path, folder: Path) -> None:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -67,13 +68,11 @@ class SafetensorsReader(AbstractContextManager["SafetensorsReader"]):
         size, num_bytes = int.from_bytes(self._file.read(8), "little"), os.path.getsize(path)
         if not 2 <= size <= min(_MAX_HEADER_BYTES, num_bytes):
             raise BadData(f"{path} is not a safetensors file: its header would take {size} bytes of {num_bytes}: copy it again")
-        header = _parsed(self._file.read(size), path)
-        end = 8 + size + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-        if end > num_bytes:
-            raise BadData(f"{path} has {num_bytes} bytes instead of {end}: it was not written or copied completely, copy it again")
-        self._offsets = {name: 8 + size + entry["data_offsets"][0] for name, entry in header.items()}
-        in_order = sorted(header, key=self._offsets.__getitem__)
-        self.specs = {name: TensorSpec(_DTYPES[header[name]["dtype"]], tuple(header[name]["shape"])) for name in in_order}
+        self.specs = _parsed(self._file.read(size), path)
+        ends = list(accumulate((spec.num_bytes for spec in self.specs.values()), initial=8 + size))
+        if ends[-1] != num_bytes:
+            raise BadData(f"{path} has {num_bytes} bytes instead of {ends[-1]}: it was not written or copied completely, copy it again")
+        self._offsets = dict(zip(self.specs, ends, strict=False))
 
     def tensor(self, name: str) -> Tensor:
         """A copy of the tensor `name` in memory."""
@@ -132,13 +131,39 @@ class SafetensorsWriter(AbstractContextManager["SafetensorsWriter"]):
         self._file.close()
 
 
-def _parsed(header: bytes, path: Path) -> dict[str, Any]:
-    """The header's entry of each tensor."""
+def _parsed(header: bytes, path: Path) -> dict[str, TensorSpec]:
+    """The tensors of a header in the order in which they lie: each begins where the one before ends, as the format has it."""
     try:
         entries = json.loads(header)
-    except ValueError as error:
-        raise BadData(f"{path} is not a safetensors file: its header is not JSON ({error}): copy it again") from None
-    return {name: entry for name, entry in entries.items() if name != "__metadata__"}
+        ranges = sorted((*_range(entry), name) for name, entry in entries.items() if name != "__metadata__")
+        specs = {name: _spec(entries[name]) for _, _, name in ranges}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        problem = str(error) or type(error).__name__
+        raise BadData(f"{path} is not a safetensors file: its header cannot be read ({problem}): copy it again") from None
+    end = 0
+    for start, stop, name in ranges:
+        if (start, stop) != (end, end + specs[name].num_bytes):
+            raise BadData(
+                f"{path}: {name} is said to lie at bytes {start} to {stop}, and its place is {end} to {end + specs[name].num_bytes}: the "
+                f"header is damaged, copy the file again"
+            )
+        end = stop
+    return specs
+
+
+def _range(entry: Mapping[str, Any]) -> tuple[int, int]:
+    start, stop = entry["data_offsets"]
+    return _size(start), _size(stop)
+
+
+def _spec(entry: Mapping[str, Any]) -> TensorSpec:
+    return TensorSpec(_DTYPES[entry["dtype"]], tuple(_size(size) for size in entry["shape"]))
+
+
+def _size(number: object) -> int:
+    if type(number) is not int or number < 0:
+        raise ValueError(f"{number!r} is no size")
+    return number
 
 
 def _bytes_of(tensor: Tensor) -> Tensor:
