@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
 DONE, USAGE, BAD_DATA, INTERNAL, REQUEUE, INTERRUPTED = 0, 2, 65, 70, 75, 130
 """Exit statuses of the command line."""
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+BROKEN = frozenset({errno.EROFS, errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.EUCLEAN, errno.ENOTCONN, errno.ESHUTDOWN})
+"""What the system says of a disk that fails, of one that it has made read-only for that, and of a network file system that is gone."""
 
 
 class BadData(ValueError):
     """The user's data cannot be used: rows, images, checkpoints (exit status 65)."""
 
 
-class DiskFull(OSError):
+class StorageFailed(OSError):
+    """A file system fails or is read-only; when it works again the run goes on with `lmm-r1-mega resume` (exit status 75)."""
+
+
+class DiskFull(StorageFailed):
     """There is no room to write; with room the run goes on with `lmm-r1-mega resume` (exit status 75)."""
 
 
@@ -24,5 +37,33 @@ class ProcessLost(RuntimeError):
 
 def exit_status(error: BaseException) -> int:
     """The status that an error ends the command line with; INTERNAL for what no user can mend."""
-    kinds = ((BadData, BAD_DATA), (ProcessLost, REQUEUE), (DiskFull, REQUEUE), (ValueError, USAGE), (KeyboardInterrupt, INTERRUPTED))
+    kinds = ((BadData, BAD_DATA), (ProcessLost, REQUEUE), (StorageFailed, REQUEUE), (ValueError, USAGE), (KeyboardInterrupt, INTERRUPTED))
+    if isinstance(error, OSError) and error.errno in FULL | BROKEN:
+        return REQUEUE
     return next((status for kind, status in kinds if isinstance(error, kind)), INTERNAL)
+
+
+@contextlib.contextmanager
+def naming_storage_errors(path: Path) -> Iterator[None]:
+    """Turns the system's errors of a full, read-only or failing disk into `DiskFull` or `StorageFailed`, with the place and the way out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise DiskFull(
+                f"no room to write {path} ({error.strerror}, {_free_mib(path)} MiB free): nothing written before is lost; make room, then "
+                f"`lmm-r1-mega resume`"
+            ) from error
+        if error.errno in BROKEN:
+            raise StorageFailed(
+                f"{path} cannot be read or written ({error.strerror}): nothing written before is lost; when its file system works again, "
+                f"`lmm-r1-mega resume`"
+            ) from error
+        raise
+
+
+def _free_mib(path: Path) -> int:
+    try:
+        return shutil.disk_usage(path.parent).free // 2**20
+    except OSError:
+        return 0

@@ -25,14 +25,13 @@ from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream, StreamPosition
-from lmm_r1_mega.errors import BadData
+from lmm_r1_mega.errors import BadData, naming_storage_errors
 from lmm_r1_mega.evaluate import SetAccuracy, evaluate, refuse_unmeasurable
 from lmm_r1_mega.learning import REFERENCE, Annotated, Updates, mismatch_metrics, needs_reference
 from lmm_r1_mega.models.reward_model import kind_of
 from lmm_r1_mega.planning.checks import refuse_impossible, refuse_overlap
 from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.record.folder import Checkpoint
-from lmm_r1_mega.record.lines import naming_full_disks
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.rule_names import needs_gold
 from lmm_r1_mega.rewards.total import Rewards, rewards_of
@@ -194,7 +193,7 @@ def save(book: Book, trainers: Trainers, state: dict[str, Any], *, roles: tuple[
 
 def export(book: Book, trainers: Trainers) -> None:
     """Write the final model as a Hugging Face folder; one of an earlier end of the run is replaced."""
-    with book.phase("export"), naming_full_disks(book.folder.hf):
+    with book.phase("export"), naming_storage_errors(book.folder.hf):
         trainers.export_hf(book.folder.hf)
 
 

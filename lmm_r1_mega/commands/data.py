@@ -7,7 +7,7 @@ from pathlib import Path
 from lmm_r1_mega.commands.arguments import take_positional, take_value
 from lmm_r1_mega.commands.verbs import VERBS
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.errors import BAD_DATA, DONE
+from lmm_r1_mega.errors import BAD_DATA, DONE, naming_storage_errors
 from lmm_r1_mega.settings import read_config
 
 
@@ -28,7 +28,6 @@ def check(file: Path, config: Config, *, target: Path | None) -> int:
     from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer  # a wrong option need not wait for these
     from lmm_r1_mega.data.check import check_file, describe
     from lmm_r1_mega.data.fix import refuse_target, write_good_rows
-    from lmm_r1_mega.record.lines import naming_full_disks
     from lmm_r1_mega.rewards.pool import RewardPool
 
     if target:
@@ -40,7 +39,7 @@ def check(file: Path, config: Config, *, target: Path | None) -> int:
         report = check_file(file, config.data, tokenizer, answer_problems=rewards.gold_problems)
     print(describe(report))
     if target:
-        with naming_full_disks(target):
+        with naming_storage_errors(target):
             write_good_rows(report, target)
         print(f"{target}: {report.num_good} good rows written")
     return DONE if report.is_clean or (target and report.num_good) else BAD_DATA

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import xxhash
 
-from lmm_r1_mega.record.lines import naming_full_disks, sync_folder, write_whole
+from lmm_r1_mega.errors import naming_storage_errors
+from lmm_r1_mega.record.lines import sync_folder, write_whole
 
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
@@ -54,7 +55,7 @@ def write_checkpoint(checkpoints: Path, step: int, *, keep: int) -> Iterator[Pat
     partial = final.with_name(final.name + PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        with naming_full_disks(final):
+        with naming_storage_errors(final):
             partial.mkdir(parents=True)
             yield partial
             _write_manifest(partial)

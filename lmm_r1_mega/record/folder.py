@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from lmm_r1_mega.errors import BadData
+from lmm_r1_mega.errors import BadData, naming_storage_errors
 from lmm_r1_mega.record.checkpoints import Checkpoint, find_damage, finished_checkpoints, newest_checkpoint, write_checkpoint
-from lmm_r1_mega.record.lines import append_rows, keep_rows, naming_full_disks, read_rows, write_whole
+from lmm_r1_mega.record.lines import append_rows, keep_rows, read_rows, write_whole
 
 __all__ = ["Checkpoint", "RunFolder", "Verb"]
 
@@ -132,7 +132,7 @@ class RunFolder:
         """Writes an image once, under the name of its content; its path within the folder."""
         name = f"{IMAGES}/{hashlib.sha256(png).hexdigest()[:16]}.png"
         if not (self.path / name).exists():
-            with naming_full_disks(self.path / IMAGES):
+            with naming_storage_errors(self.path / IMAGES):
                 (self.path / IMAGES).mkdir(exist_ok=True)
             write_whole(self.path / name, png)
         return name

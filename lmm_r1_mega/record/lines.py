@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lmm_r1_mega.errors import DiskFull
-
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-
-@contextlib.contextmanager
-def naming_full_disks(path: Path) -> Iterator[None]:
-    """Turns the system's error for a full disk or quota into `DiskFull`, which names the place and the way out."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        free_mib = shutil.disk_usage(path.parent).free // 2**20
-        raise DiskFull(
-            f"no room to write {path} ({error.strerror}, {free_mib} MiB free): nothing written before is lost; make room, then "
-            f"`lmm-r1-mega resume`"
-        ) from error
+from lmm_r1_mega.errors import BadData, naming_storage_errors
 
 
 def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Adds rows at the end and waits until they are on the disk; a failed write leaves the file as it was. Errors: `DiskFull`."""
+    """Adds rows at the end and waits until they are on the disk; a failed write leaves the file as it was. Errors: `StorageFailed`."""
     text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=True) + "\n" for row in rows)
-    with naming_full_disks(path), path.open("ab", buffering=0) as file:
+    with naming_storage_errors(path), path.open("ab", buffering=0) as file:
         before = file.tell()
         try:
             _write_all(file.fileno(), text.encode())
@@ -47,35 +28,58 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def whole_lines(path: Path) -> Iterator[bytes]:
     """Every line with its end; a last one that a killed process left unfinished is none. A missing file has none."""
-    if path.exists():
-        with path.open("rb") as file:
-            yield from (line for line in file if line.endswith(b"\n"))
+    with naming_storage_errors(path):
+        if path.exists():
+            with path.open("rb") as file:
+                yield from (line for line in file if line.endswith(b"\n"))
+
+
+def checked_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Every whole line and its row.
+
+    Raises:
+        BadData: a line is no row of a step; the message has its number.
+    """
+    for number, line in enumerate(whole_lines(path), start=1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise damaged_line(path, number, f"is no JSON ({error})") from None
+        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+            raise damaged_line(path, number, "has no whole number `step`")
+        yield line, row
+
+
+def damaged_line(path: Path, number: int, problem: str) -> BadData:
+    """What to say of a line that cannot be used."""
+    return BadData(f"{path}:{number} {problem}: delete the line (`sed -i {number}d {path}`), or bring the file back")
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """All whole rows."""
-    return [json.loads(line) for line in whole_lines(path)]
+    """All whole rows. Errors: BadData where a line is none."""
+    return [row for _, row in checked_lines(path)]
 
 
 def keep_rows(path: Path, *, until_step: int) -> None:
-    """Drops the rows of steps after `until_step`, and an unfinished last line."""
+    """Drops the rows of steps after `until_step`, and an unfinished last line. Errors: BadData where a line is no row, nothing dropped."""
     if path.exists():
-        write_whole(path, b"".join(line for line in whole_lines(path) if json.loads(line)["step"] <= until_step))
+        write_whole(path, b"".join(line for line, row in checked_lines(path) if row["step"] <= until_step))
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replaces a file in one step: readers and crashes see the old content or the new. Errors: `DiskFull`."""
+    """Replaces a file in one step: readers and crashes see the old content or the new. Errors: `StorageFailed`."""
     aside = path.with_name(path.name + ".partial")
-    try:
-        with naming_full_disks(path):
+    with naming_storage_errors(path):
+        try:
             with aside.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    sync_folder(path.parent)
+        finally:
+            with contextlib.suppress(OSError):  # it is gone when all went well; else the first error is the one to show
+                aside.unlink()
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

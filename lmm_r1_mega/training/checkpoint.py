@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from torch import Tensor
 from torch.distributed.checkpoint import FileSystemWriter, save_state_dict
 from torch.distributed.checkpoint.api import CheckpointException
 
-from lmm_r1_mega.errors import DiskFull
+from lmm_r1_mega.errors import DiskFull, naming_storage_errors
 from lmm_r1_mega.models.load import load_sharded
 from lmm_r1_mega.training.optimizer_state import ParameterStates, empty_states, restore_states, whole_states
 
@@ -42,7 +43,7 @@ def save_checkpoint(folder: Path, trained: Trained, *, steps_done: int) -> None:
 
     Every file is on the disk when it returns. The caller writes aside and renames.
 
-    Raises: DiskFull, or RuntimeError for another failure of the storage, on every rank.
+    Raises: StorageFailed, or RuntimeError for what the storage does not explain, on every rank.
     """
     if dist.get_rank() == 0:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -94,14 +95,28 @@ def _by_parameter(loaded: dict[str, dict[str, Tensor]], trained: Trained) -> Par
 
 
 def _storage_error(folder: Path, trained: Trained, failure: CheckpointException) -> Exception:
-    """What to tell of a failed write: torch reports a full disk as a broken file, so the room that is left decides."""
+    """What to tell of a failed write: torch reports every error of the system as a broken file, so the system is asked again."""
     needed, free = sum(parameter.nbytes for parameter in trained.module.parameters()), shutil.disk_usage(folder).free
     if free < needed:
         return DiskFull(
             f"no room for a checkpoint in {folder}: {free // 2**20} MiB are free; nothing written before is lost; make room, then "
             f"`lmm-r1-mega resume`"
         )
+    try:
+        with naming_storage_errors(folder):
+            _write_probe(folder / f"probe_{dist.get_rank()}")
+    except OSError as error:
+        return error
     return RuntimeError(f"the checkpoint {folder} could not be written: {failure}")
+
+
+def _write_probe(path: Path) -> None:
+    """Write as much as gets an error where writing is impossible."""
+    with path.open("wb") as file:
+        file.write(b"probe")
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
 
 
 class _SaveInProcess(TorchDistSaveShardedStrategy):

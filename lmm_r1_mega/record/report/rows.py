@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.record.lines import whole_lines
+from lmm_r1_mega.record.lines import checked_lines, damaged_line
 
 Row = Mapping[str, Any]
 
@@ -42,7 +41,7 @@ def places(file: Path) -> list[Place]:
     for number, (start, row) in enumerate(_placed(file), start=1):
         problem = _sample_problem(row)
         if problem:
-            raise _damaged(file, number, problem)
+            raise damaged_line(file, number, problem)
         found.append(Place(row["step"], start))
     return found
 
@@ -58,13 +57,7 @@ def rows_at(file: Path, starts: list[int]) -> Iterator[Row]:
 
 def _placed(file: Path) -> Iterator[tuple[int, Row]]:
     start = 0
-    for number, line in enumerate(whole_lines(file), start=1):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise _damaged(file, number, f"is no JSON ({error})") from None
-        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-            raise _damaged(file, number, "has no whole number `step`")
+    for line, row in checked_lines(file):
         yield start, row
         start += len(line)
 
@@ -77,7 +70,3 @@ def _sample_problem(row: Row) -> str | None:
     if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
         return "has `images` that are no list of files"
     return None
-
-
-def _damaged(file: Path, number: int, problem: str) -> BadData:
-    return BadData(f"{file}:{number} {problem}: delete the line")

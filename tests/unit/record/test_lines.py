@@ -2,14 +2,15 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 import textwrap
 
 import pytest
 
-from lmm_r1_mega.errors import DiskFull
-from lmm_r1_mega.record.lines import append_rows, keep_rows, naming_full_disks, read_rows, write_whole
+from lmm_r1_mega.errors import BAD_DATA, REQUEUE, BadData, DiskFull, StorageFailed, exit_status, naming_storage_errors
+from lmm_r1_mega.record.lines import append_rows, keep_rows, read_rows, write_whole
 
 
 def test_rows_come_back_as_they_were(tmp_path):
@@ -89,8 +90,59 @@ def test_a_device_without_room_is_named_too(tmp_path):
 def test_other_errors_of_the_system_keep_their_own_name(tmp_path):
     with pytest.raises(IsADirectoryError):
         append_rows(tmp_path, [{"step": 1}])
-    with pytest.raises(PermissionError), naming_full_disks(tmp_path / "x"):
+    with pytest.raises(PermissionError), naming_storage_errors(tmp_path / "x"):
         raise PermissionError(errno.EACCES, "no")
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_fails_asks_for_another_start_and_is_named(tmp_path, code):
+    with pytest.raises(StorageFailed, match="nothing written before is lost") as caught, naming_storage_errors(tmp_path / "x.bin"):
+        raise OSError(code, os.strerror(code))
+    assert str(tmp_path / "x.bin") in str(caught.value) and os.strerror(code) in str(caught.value)
+    assert exit_status(caught.value) == REQUEUE
+    assert exit_status(OSError(code, os.strerror(code), "elsewhere")) == REQUEUE, "where nobody has named it, too"
+    assert isinstance(caught.value, DiskFull) == (code in {errno.ENOSPC, errno.EDQUOT})
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A file system that is mounted for reading alone, as the kernel does when a disk fails."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(disk)], capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    append_rows(disk / "m.jsonl", [{"step": 1}])
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_read_only_file_system_is_named(read_only):
+    file = read_only / "m.jsonl"
+    for write in (lambda: append_rows(file, [{"step": 2}]), lambda: write_whole(file, b""), lambda: keep_rows(file, until_step=0)):
+        with pytest.raises(StorageFailed, match=r"m\.jsonl cannot be read or written \(Read-only file system\)") as caught:
+            write()
+        assert exit_status(caught.value) == REQUEUE
+    assert read_rows(file) == [{"step": 1}]
+
+
+DAMAGED = [b"\n", b"{\n", b"[1]\n", b'{"reward": 1}\n', b'{"step": "2"}\n', b"\0" * 20 + b"\n", b"\xff\xfe\n", b"[" * 100_000 + b"\n"]
+
+
+@pytest.mark.parametrize("line", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_damaged_line_is_named_with_the_way_out_and_nothing_is_dropped(tmp_path, line):
+    path = tmp_path / "rollouts.jsonl"
+    content = b'{"step": 1}\n' + line + b'{"step": 2}\n'
+    path.write_bytes(content)
+    for use in (lambda: read_rows(path), lambda: keep_rows(path, until_step=1)):
+        with pytest.raises(
+            BadData, match=r"rollouts.jsonl:2 .*: delete the line \(`sed -i 2d .*rollouts.jsonl`\), or bring the file"
+        ) as caught:
+            use()
+        assert exit_status(caught.value) == BAD_DATA
+    assert path.read_bytes() == content
+    subprocess.run(["sed", "-i", "2d", str(path)], check=True)
+    assert read_rows(path) == [{"step": 1}, {"step": 2}]
 
 
 def test_rows_survive_a_kill_between_them(tmp_path):
