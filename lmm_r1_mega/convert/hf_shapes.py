@@ -9,6 +9,10 @@ from lmm_r1_mega.convert.shape import ModelShape, VisionShape
 
 TOWER = "visual."
 LONG_PREFIXES = {"visual.": "model.visual.", "model.": "model.language_model."}
+QKV_WEIGHTS, QKV_BIASES = (tuple(f"self_attn.{part}_proj.{kind}" for part in "qkv") for kind in ("weight", "bias"))
+GATE_UP = ("mlp.gate_proj.weight", "mlp.up_proj.weight")
+FUSED = (QKV_WEIGHTS, QKV_BIASES, GATE_UP)
+"""Tensors of a layer that are one parameter of Megatron's."""
 
 
 def long_name(short: str) -> str:

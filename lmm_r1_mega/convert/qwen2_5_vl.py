@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lmm_r1_mega.convert.hf_shapes import GATE_UP, QKV_BIASES, QKV_WEIGHTS
 from lmm_r1_mega.convert.rules import QKV, Copy, GateUp, Rule, Vocab
 from lmm_r1_mega.convert.shape import ModelShape
 
@@ -29,15 +30,14 @@ def table(shape: ModelShape, *, padded_vocab: int) -> tuple[TableRow, ...]:
     qkv = QKV(shape.num_heads, shape.num_kv_heads, shape.head_dim)
     vocab = Vocab(shape.vocab_size, padded_vocab)
     layer, hf = "decoder.layers.{layer}.", "model.layers.{layer}."
-    queries = [f"{hf}self_attn.{part}_proj." for part in "qkv"]
     rows = (
         TableRow(EMBEDDING, ("model.embed_tokens.weight",), vocab),
         TableRow(f"{layer}self_attention.linear_qkv.layer_norm_weight", (f"{hf}input_layernorm.weight",), Copy()),
-        TableRow(f"{layer}self_attention.linear_qkv.weight", tuple(f"{part}weight" for part in queries), qkv),
-        TableRow(f"{layer}self_attention.linear_qkv.bias", tuple(f"{part}bias" for part in queries), qkv),
+        TableRow(f"{layer}self_attention.linear_qkv.weight", tuple(hf + name for name in QKV_WEIGHTS), qkv),
+        TableRow(f"{layer}self_attention.linear_qkv.bias", tuple(hf + name for name in QKV_BIASES), qkv),
         TableRow(f"{layer}self_attention.linear_proj.weight", (f"{hf}self_attn.o_proj.weight",), Copy(split_dim=1)),
         TableRow(f"{layer}mlp.linear_fc1.layer_norm_weight", (f"{hf}post_attention_layernorm.weight",), Copy()),
-        TableRow(f"{layer}mlp.linear_fc1.weight", (f"{hf}mlp.gate_proj.weight", f"{hf}mlp.up_proj.weight"), GateUp()),
+        TableRow(f"{layer}mlp.linear_fc1.weight", tuple(hf + name for name in GATE_UP), GateUp()),
         TableRow(f"{layer}mlp.linear_fc2.weight", (f"{hf}mlp.down_proj.weight",), Copy(split_dim=1)),
         TableRow("decoder.final_layernorm.weight", ("model.norm.weight",), Copy()),
     )

@@ -37,5 +37,5 @@ def build_model(hf_path: Path, *, model: ModelSettings, layout: LayoutSettings, 
     stage.to(training_device())
     load_hf_weights(stage, hf_path, fresh=frozenset([OUTPUT]) if role == "critic" else frozenset())
     with HFReader(hf_path) as hf:
-        freeze(stage, plan_of(hf, stage), model.freeze)
+        freeze(stage, plan_of(hf, stage), shape, model.freeze)
     return stage

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.convert.freeze import freeze_problems
 from lmm_r1_mega.convert.shape import ModelShape
 from lmm_r1_mega.planning.hardware import Hardware, precision_on
-from lmm_r1_mega.planning.parameters import unmatched_patterns
+from lmm_r1_mega.planning.parameters import policy_ranks
 
 FP8_ALIGNMENT = 16
 ANY_GIB = 1.0  # no problem depends on how much memory there is
@@ -94,8 +95,12 @@ def _model_errors(config: Config, shape: ModelShape) -> Iterator[str]:
             f"layout.pipeline {pipeline} does not divide the model's {shape.num_layers} layers: "
             f"use {nearest(pipeline, divisors(shape.num_layers))}"
         )
-    for pattern, name in unmatched_patterns(shape, config.model.freeze).items():
-        yield f"model.freeze {pattern!r} matches no parameter: the nearest name is {name}"
+    yield from freeze_problems(shape, config.model.freeze)
+    trained = [ranks.trained for ranks in policy_ranks(shape, model=config.model, layout=config.layout)]
+    if not any(trained):
+        yield "model.freeze leaves nothing of the model to train: name fewer parameters"
+    elif 0 in trained:
+        yield f"model.freeze leaves nothing of pipeline stage {trained.index(0)} to train: name fewer, or lower layout.pipeline {pipeline}"
 
 
 def _length_errors(config: Config, shape: ModelShape) -> Iterator[str]:

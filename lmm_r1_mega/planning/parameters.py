@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from lmm_r1_mega.config import LayoutSettings, ModelSettings
-from lmm_r1_mega.convert.hf_shapes import TOWER, hf_shapes, long_name
+from lmm_r1_mega.convert.freeze import frozen_names
+from lmm_r1_mega.convert.hf_shapes import TOWER, hf_shapes
 from lmm_r1_mega.convert.shape import ModelShape
 
 EMBEDDING, OUTPUT, FINAL_NORM, LAYERS = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight", "model.layers."
@@ -64,23 +63,6 @@ def policy_ranks(shape: ModelShape, *, model: ModelSettings, layout: LayoutSetti
 def critic_ranks(shape: ModelShape, *, model: ModelSettings, layout: LayoutSettings) -> tuple[RankParameters, ...]:
     """Parameters of a rank of each pipeline stage of the critic: a value head of one row in place of the output layer."""
     return _critic_ranks(_Split(shape, model.freeze, model.vocab_padding_multiple, layout.tensor, layout.pipeline))
-
-
-@lru_cache
-def frozen_names(shape: ModelShape, patterns: tuple[str, ...]) -> frozenset[str]:
-    """Parameters that the patterns of `model.freeze` name, in either layout of names."""
-    return frozenset(name for name in hf_shapes(shape) for pattern in patterns if _matches(name, pattern))
-
-
-def unmatched_patterns(shape: ModelShape, patterns: tuple[str, ...]) -> dict[str, str]:
-    """Freeze patterns that match no parameter, each with the nearest name there is."""
-    names = list(hf_shapes(shape))
-    unmatched = [pattern for pattern in patterns if not frozen_names(shape, (pattern,))]
-    return {pattern: difflib.get_close_matches(pattern, names, n=1, cutoff=0)[0] for pattern in unmatched}
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatchcase(name, pattern) or fnmatchcase(long_name(name), pattern)
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,11 @@ def on_workers(llm: LLM, method: str, *arguments: Any) -> None:
 
 
 def reset_caches(llm: LLM) -> None:
-    """Drop keys, values and image features that old weights computed."""
-    llm.reset_prefix_cache()
+    """Drop keys, values and image features that old weights computed.
+
+    Raises: RuntimeError where vLLM keeps them, as it does while a request is under way: an internal error.
+    """
+    if not llm.reset_prefix_cache():
+        raise RuntimeError("vLLM kept keys and values of the old weights, because a request still uses them: nothing may be generated")
     llm.reset_mm_cache()
     llm.llm_engine.reset_encoder_cache()

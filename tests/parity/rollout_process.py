@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from lmm_r1_mega.config import RolloutSettings
 from lmm_r1_mega.data.patches import pictures
 from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.rollout.sampling import Sampling
 from lmm_r1_mega.schema import Completion, Prompt
 
 SETTINGS = RolloutSettings(max_response_tokens=32, kv_cache_gib=0.1)
@@ -64,6 +66,18 @@ class EngineProcess:
         return result
 
 
+def _reset_during_a_request(engine: Any, prompt: Prompt) -> None:
+    """`reset_caches` while vLLM computes a request, which ends afterwards."""
+    vllm, backend = engine._llm.llm_engine, engine._backend
+    params = backend.sampling_params(Sampling(max_response_tokens=24), samples=1, seed=0, processor=engine._processor)
+    vllm.add_request("under way", backend.request(prompt, merge_size=2), params)
+    vllm.step()
+    try:
+        backend.reset_caches(engine._llm)
+    finally:
+        vllm.abort_request(["under way"])
+
+
 def _serve(model: Path, connection: Connection) -> None:
     from lmm_r1_mega.rollout.engine import PromptLimits, RolloutEngine
 
@@ -73,7 +87,8 @@ def _serve(model: Path, connection: Connection) -> None:
     while (message := connection.recv()) is not None:
         method, arguments, named = message
         try:
-            connection.send((getattr(engine, method)(*arguments, **named), None))
+            call = partial(_reset_during_a_request, engine) if method == "reset_during_a_request" else getattr(engine, method)
+            connection.send((call(*arguments, **named), None))
         except (RuntimeError, ValueError) as error:
             connection.send((None, error))
     engine.close()

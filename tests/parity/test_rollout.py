@@ -236,6 +236,11 @@ def test_more_prompt_tokens_than_a_step_takes_in(fresh, prompts):
     assert [c.response_ids for c in groups[-1]] == [c.response_ids for c in alone[0]]
 
 
+def test_caches_that_vllm_keeps_are_an_error_and_no_silence(fresh, prompts):
+    with pytest.raises(RuntimeError, match="vLLM kept keys and values of the old weights"):
+        fresh.reset_during_a_request(prompts[0])
+
+
 def test_a_prompt_that_is_too_long_is_named(fresh, prompts):
     long = replace(prompts[0], id="file:long", expanded_ids=prompts[0].expanded_ids * 9)
     with pytest.raises(ValueError, match=rf"file:long has \d+ tokens, data.max_prompt_tokens is {MAX_PROMPT_TOKENS}"):
