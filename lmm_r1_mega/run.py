@@ -31,6 +31,7 @@ from lmm_r1_mega.learning import REFERENCE, Annotated, Updates, mismatch_metrics
 from lmm_r1_mega.models.reward_model import kind_of
 from lmm_r1_mega.planning.checks import refuse_impossible, refuse_overlap
 from lmm_r1_mega.record.book import Book, open_book
+from lmm_r1_mega.record.checkpoints import STATE_FILE
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.rule_names import needs_gold
@@ -38,8 +39,6 @@ from lmm_r1_mega.rewards.total import Rewards, rewards_of
 from lmm_r1_mega.rollouts import Rollouts, StepSamples
 from lmm_r1_mega.settings import to_yaml
 from lmm_r1_mega.step_metrics import rollout_rows, sample_metrics, update_metrics
-
-STATE_FILE = "state.json"
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Checkpoints that are complete or do not count: written aside, listed with sizes and digests, renamed last.
 
 A checkpoint is a folder `step_000040` with a `manifest.json`. `step_000040.partial` is one being written, or what a killed
-process left of it.
+process left of it; `step_000040.set_aside` one that a resumed run did not go on from, which nothing here deletes.
 """
 
 from __future__ import annotations
@@ -11,24 +11,48 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import xxhash
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lmm_r1_mega.errors import naming_storage_errors
 from lmm_r1_mega.record.lines import sync_folder, write_whole
 
 MANIFEST = "manifest.json"
+STATE_FILE = "state.json"
+"""The driver's part, which every checkpoint has."""
 PARTIAL = ".partial"
+SET_ASIDE = ".set_aside"
 STEP_NAME = re.compile(r"step_(\d{6,})")
 BLOCK_BYTES = 8 * 2**20
 READERS = 8
 
 logger = logging.getLogger(__name__)
+
+
+class FileEntry(BaseModel):
+    """A file as it was written."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    bytes: Annotated[int, Field(ge=0)]
+    xxh3: str
+
+
+class Manifest(BaseModel):
+    """What lies in a checkpoint. Another layout of the folder is another `format`."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    format: Literal[1]
+    files: dict[str, FileEntry]
+    """By path within the folder."""
+    digest: str
+    """Of `files`."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +71,13 @@ def step_folder(checkpoints: Path, step: int) -> Path:
 
 @contextmanager
 def write_checkpoint(checkpoints: Path, step: int, *, keep: int) -> Iterator[Path]:
-    """A folder to fill; at the end of the block it becomes the checkpoint of `step`, and all but the newest `keep` are deleted.
+    """A folder to fill; at the end of the block it is the checkpoint of `step`, and what is older than the newest `keep` is deleted.
 
-    When the block or the writing fails, the unfinished folder is removed and older checkpoints stay. Errors: `DiskFull`.
+    When the block or the writing fails, the unfinished folder is removed and older checkpoints stay. Errors: `StorageFailed`.
     """
     final = step_folder(checkpoints, step)
     partial = final.with_name(final.name + PARTIAL)
-    shutil.rmtree(partial, ignore_errors=True)
+    _delete_partial(checkpoints)
     try:
         with naming_storage_errors(final):
             partial.mkdir(parents=True)
@@ -63,7 +87,8 @@ def write_checkpoint(checkpoints: Path, step: int, *, keep: int) -> Iterator[Pat
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    _delete_older(checkpoints, keep=keep)
+    with naming_storage_errors(checkpoints):
+        _delete_older(checkpoints, step, keep=keep)
 
 
 def newest_checkpoint(checkpoints: Path) -> Checkpoint | None:
@@ -76,22 +101,51 @@ def newest_checkpoint(checkpoints: Path) -> Checkpoint | None:
     return None
 
 
-def find_damage(folder: Path) -> str | None:
-    """What of a checkpoint differs from its manifest; None for a complete one."""
-    try:
-        expected = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        return f"its {MANIFEST} cannot be read ({error})"
+def find_damage(folder: Path, *, digests: bool = True) -> str | None:
+    """What of a checkpoint differs from its manifest, without `digests` judged by sizes alone; None for a complete one."""
+    with naming_storage_errors(folder):
+        try:
+            manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+        except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
+            return f"its {MANIFEST} cannot be read ({error.strerror})"
+        except ValidationError as error:
+            problem = error.errors()[0]
+            place = ".".join(map(str, problem["loc"])) or "the file"
+            return f"its {MANIFEST} cannot be read ({place}: {problem['msg']}): it is damaged, or of another version of this program"
+        if manifest.digest != _digest_of(manifest.files):
+            return f"its {MANIFEST} has changed since it was written"
+        if STATE_FILE not in manifest.files:
+            return f"its {MANIFEST} has no {STATE_FILE}"
+        return _first_problem(folder, manifest.files, digests=digests)
+
+
+def _first_problem(folder: Path, expected: Mapping[str, FileEntry], *, digests: bool) -> str | None:
     found = {str(path.relative_to(folder)): path for path in _files(folder)}
     for name, entry in expected.items():
         if name not in found:
             return f"{name} is missing"
-        if found[name].stat().st_size != entry["bytes"]:
-            return f"{name} has {found[name].stat().st_size} bytes instead of {entry['bytes']}"
+        size = found[name].stat().st_size
+        if size != entry.bytes:
+            return f"{name} has {size} bytes instead of {entry.bytes}"
+    if not digests:
+        return None
     with ThreadPoolExecutor(READERS) as readers:
-        digests = readers.map(_digest, (found[name] for name in expected))
-        changed = [name for name, digest in zip(expected, digests, strict=True) if digest != expected[name]["xxh3"]]
-    return f"{changed[0]} has changed since it was written" if changed else None
+        now = readers.map(_digest, (found[name] for name in expected))
+        changed = (name for name, digest in zip(expected, now, strict=True) if digest != expected[name].xxh3)
+        return next((f"{name} has changed since it was written" for name in changed), None)
+
+
+def set_newer_aside(checkpoints: Path, step: int) -> list[Path]:
+    """Renames the checkpoints of steps after `step`, which a run that goes on from there does without; their new places."""
+    return [_set_aside(one.path) for one in finished_checkpoints(checkpoints) if one.step > step]
+
+
+def _set_aside(path: Path) -> Path:
+    names = (path.name + SET_ASIDE + number for number in ("", *(f".{count}" for count in range(2, 1000))))
+    free = next(place for name in names if not (place := path.with_name(name)).exists())
+    path.rename(free)
+    sync_folder(path.parent)
+    return free
 
 
 def _write_manifest(folder: Path) -> None:
@@ -100,29 +154,42 @@ def _write_manifest(folder: Path) -> None:
     with ThreadPoolExecutor(READERS) as readers:
         digests = list(readers.map(_settled_digest, files))
     entries = {
-        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "xxh3": digest} for path, digest in zip(files, digests, strict=True)
+        str(path.relative_to(folder)): FileEntry(bytes=path.stat().st_size, xxh3=digest)
+        for path, digest in zip(files, digests, strict=True)
     }
     for inner in {path.parent for path in files}:
         sync_folder(inner)
-    write_whole(folder / MANIFEST, json.dumps(entries, indent=1).encode())
+    manifest = Manifest(format=1, files=entries, digest=_digest_of(entries))
+    write_whole(folder / MANIFEST, manifest.model_dump_json(indent=1).encode())
 
 
 def _put_in_place(partial: Path, final: Path) -> None:
-    """Renames; an older folder of the same step steps aside first and goes last."""
-    replaced = final.with_name(final.name + ".replaced" + PARTIAL)
-    shutil.rmtree(replaced, ignore_errors=True)
+    """Renames; another folder of the same step steps aside."""
     if final.exists():
-        final.rename(replaced)
+        logger.warning("%s is there already and is now %s", final, _set_aside(final))
     partial.rename(final)
     sync_folder(final.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
+    sync_folder(final.parent.parent)
 
 
-def _delete_older(checkpoints: Path, *, keep: int) -> None:
-    """Deletes all finished checkpoints but the newest ones, and what killed processes left unfinished."""
-    for checkpoint in finished_checkpoints(checkpoints)[keep:]:
-        leaving = checkpoint.path.with_name(checkpoint.path.name + PARTIAL)
-        checkpoint.path.rename(leaving)
+def _delete_older(checkpoints: Path, step: int, *, keep: int) -> None:
+    """Deletes what is older than the newest `keep` complete checkpoints up to `step`, the one that was just written.
+
+    One with missing or cut files does not count. One of a later step was not written by this run, and stays.
+    """
+    num_complete = 0
+    for checkpoint in finished_checkpoints(checkpoints):
+        if checkpoint.step > step:
+            continue
+        if num_complete == keep:
+            checkpoint.path.rename(checkpoint.path.with_name(checkpoint.path.name + PARTIAL))
+        elif find_damage(checkpoint.path, digests=False) is None:
+            num_complete += 1
+    _delete_partial(checkpoints)
+
+
+def _delete_partial(checkpoints: Path) -> None:
+    """Deletes what killed processes left unfinished, and what is on its way out."""
     for left_over in checkpoints.glob(f"step_*{PARTIAL}"):
         shutil.rmtree(left_over, ignore_errors=True)
 
@@ -152,3 +219,8 @@ def _digest(path: Path) -> str:
         while block := file.read(BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _digest_of(files: Mapping[str, FileEntry]) -> str:
+    listed = json.dumps({name: entry.model_dump() for name, entry in files.items()}, sort_keys=True)
+    return xxhash.xxh3_128_hexdigest(listed.encode())

@@ -88,6 +88,7 @@ def test_a_damaged_checkpoint_is_not_passed_over_to_start_again(tmp_path):
     folder = RunFolder.create(tmp_path, "", verb="train")
     with folder.checkpoint(1, keep=1) as partial:
         (partial / "x").write_bytes(b"x")
+        (partial / "state.json").write_text("{}")
     (folder.checkpoints / "step_000001" / "x").write_bytes(b"y")
     assert folder.newest_checkpoint() is None
     with pytest.raises(
