@@ -1,39 +1,39 @@
-"""A model's chat template: turns to text. The only owner of jinja2, which it sets up as transformers 5.19 does."""
+"""A model's chat template: turns to text, by a process of limited means (`data.template_process`)."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import weakref
 from collections.abc import Mapping
 from collections.abc import Sequence as Items
-from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
-
-from jinja2 import TemplateError, nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import Any
 
 from lmm_r1_mega.data.chat import Turn
 from lmm_r1_mega.data.model_files import read_settings
+from lmm_r1_mega.data.template_process import CPU_S, MAX_CHARACTERS, MEMORY_BYTES
 from lmm_r1_mega.errors import BadData
 
 _FILE = "chat_template.jinja"
+_ANSWER = "answer"
 
 
 class ChatTemplate:
-    """Writes turns as the model is used to reading them."""
+    """Writes turns as the model is used to reading them, for one thread at a time."""
 
     def __init__(self, source: str, variables: Mapping[str, str]) -> None:
         """`variables` are what the template may name beside the turns: `eos_token` and the like.
 
-        Raises: BadData where the source is no template.
+        Raises: BadData where the source is no template, or one without end.
         """
-        try:
-            self._template = _environment().from_string(source)
-        except TemplateError as error:
-            raise BadData(f"the model's chat template cannot be read ({error}): copy it again") from error
-        self._variables = dict(variables)
+        command = [sys.executable, "-P", "-m", "lmm_r1_mega.data.template_process"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        weakref.finalize(self, _end, self._process)
+        problem = self._ask([source, dict(variables)])
+        if problem:
+            raise BadData(f"the model's chat template cannot be read ({problem}): copy it again")
 
     @classmethod
     def load(cls, folder: Path, variables: Mapping[str, str]) -> ChatTemplate:
@@ -55,7 +55,8 @@ class ChatTemplate:
     def render(self, turns: Items[Turn], *, demonstration: str | None = None) -> tuple[str, str]:
         """Text of the prompt, and the text that the template writes after it for the assistant's answer.
 
-        Raises: ValueError where the template refuses the turns, or writes the prompt of an answered chat differently.
+        Raises: ValueError where the template refuses the turns, or writes the prompt of an answered chat differently, BadData where it
+        does not come to an end.
         """
         messages = [{"role": turn.role, "content": _content(turn)} for turn in turns]
         prompt = self._write(messages, opens_answer=True)
@@ -66,12 +67,38 @@ class ChatTemplate:
             raise ValueError("the chat template writes the prompt of an answered chat differently from an open one")
         return prompt, whole[len(prompt) :]
 
+    def after_answer(self) -> str:
+        """What the template writes after an answer; nothing where it does not take a chat of a question and its answer."""
+        chat = [{"role": "user", "content": "question"}, {"role": "assistant", "content": _ANSWER}]
+        answer = self._ask([chat, False])
+        _, found, after = answer.get("text", "").rpartition(_ANSWER)
+        return after if found else ""
+
     def _write(self, messages: list[dict[str, Any]], *, opens_answer: bool) -> str:
-        given = {"messages": messages, "tools": None, "documents": None, "add_generation_prompt": opens_answer}
+        answer = self._ask([messages, opens_answer])
+        if "refusal" in answer:
+            raise ValueError(f"the chat template refuses the turns: {answer['refusal']}")
+        return answer["text"]
+
+    def _ask(self, question: list[Any]) -> Any:
+        """The process's answer. Raises: BadData where it was ended instead."""
+        assert self._process.stdin and self._process.stdout
         try:
-            return self._template.render(given | self._variables)
-        except TemplateError as error:
-            raise ValueError(f"the chat template refuses the turns: {error}") from error
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            raise BadData(
+                f"the model's chat template does not come to an end: it takes more than {CPU_S} s of processor time, "
+                f"{MEMORY_BYTES // 2**20} MiB of memory or {MAX_CHARACTERS} characters for a chat; correct it in the folder of model.path"
+            )
+        return json.loads(answer)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.communicate()
 
 
 def _default(found: str | list[dict[str, str]]) -> str | None:
@@ -84,36 +111,3 @@ def _content(turn: Turn) -> str | list[dict[str, str]]:
     if not turn.num_images:
         return turn.text
     return [{"type": "image"} if part is None else {"type": "text", "text": part} for part in turn.parts]
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    """What templates of models are written for. They come with the model and are not trusted: the sandbox lets them only write text."""
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])
-    environment.filters["tojson"] = _as_json
-    environment.globals["raise_exception"] = _refuse
-    environment.globals["strftime_now"] = _now
-    return environment
-
-
-class _Generation(Extension):
-    """`{% generation %}` marks the assistant's words for those who train on them; here it changes nothing."""
-
-    tags = {"generation"}  # noqa: RUF012 (as jinja declares it)
-
-    def parse(self, parser: Parser) -> nodes.Node:
-        """The statements inside the mark."""
-        line = next(parser.stream).lineno
-        return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
-
-
-def _as_json(value: Any, ensure_ascii: bool = False, **style: Any) -> str:
-    """Without jinja's own, which writes letters of HTML otherwise."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, **style)
-
-
-def _refuse(message: str) -> NoReturn:
-    raise TemplateError(message)
-
-
-def _now(form: str) -> str:
-    return datetime.now().strftime(form)

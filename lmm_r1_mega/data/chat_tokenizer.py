@@ -32,7 +32,7 @@ class ChatTokenizer:
     spec: VisionSpec
     sizes: ImageSizes
     eos_ids: tuple[int, ...]
-    """Tokens that end a response, by `generation_config.json`, else `config.json`, else the tokenizer."""
+    """Tokens that end a response: those of `generation_config.json`, of `config.json`, the tokenizer's and the chat template's."""
     _template: ChatTemplate
     _tokenizer: Tokenizer
 
@@ -40,7 +40,7 @@ class ChatTokenizer:
     def load(cls, model_path: Path | str, *, min_pixels: int | None = None, max_pixels: int | None = None) -> ChatTokenizer:
         """Load from a Hugging Face folder; the pixel bounds replace the folder's own where given.
 
-        Raises: ValueError where a file is missing or the bounds cross, BadData where one is damaged.
+        Raises: ValueError where a file is missing, the bounds cross or turns have no end, BadData where a file is damaged.
         """
         folder = Path(model_path)
         spec = VisionSpec.load(folder)
@@ -48,11 +48,12 @@ class ChatTokenizer:
         settings = read_settings(folder, "tokenizer_config.json")
         named = {name: _spelling(settings[name]) for name in _NAMED if settings.get(name)}
         tokenizer = _load_tokenizer(folder, settings)
+        template = ChatTemplate.load(folder, named)
         return ChatTokenizer(
             spec=spec,
             sizes=sizes,
-            eos_ids=_eos_ids(folder, tokenizer, named.get("eos_token")),
-            _template=ChatTemplate.load(folder, named),
+            eos_ids=_eos_ids(folder, tokenizer, eos_token=named.get("eos_token"), after_answer=template.after_answer()),
+            _template=template,
             _tokenizer=tokenizer,
         )
 
@@ -142,7 +143,8 @@ def _spelling(token: str | dict[str, Any]) -> str:
     return token if isinstance(token, str) else token["content"]
 
 
-def _eos_ids(folder: Path, tokenizer: Tokenizer, eos_token: str | None) -> tuple[int, ...]:
+def _eos_ids(folder: Path, tokenizer: Tokenizer, *, eos_token: str | None, after_answer: str) -> tuple[int, ...]:
+    """Tokens that end a response, each once; `after_answer` is what the chat template writes there."""
     generation, config = (read_settings(folder, name) for name in ("generation_config.json", "config.json"))
     declared = (
         generation.get("eos_token_id"),
@@ -150,7 +152,14 @@ def _eos_ids(folder: Path, tokenizer: Tokenizer, eos_token: str | None) -> tuple
         config.get("text_config", {}).get("eos_token_id"),
         tokenizer.token_to_id(eos_token) if eos_token else None,
     )
-    found = next((ids for ids in declared if ids is not None), None)
-    if found is None:
+    ends = [end for ids in declared if ids is not None for end in (ids if isinstance(ids, list) else [ids])]
+    written, added = tokenizer.encode(after_answer, add_special_tokens=False).ids, tokenizer.get_added_tokens_decoder()
+    ends += [token for token in written if token in added][:1]
+    if after_answer.strip() and not set(written) & set(ends):
+        raise ValueError(
+            f"model.path {folder}: the chat template ends a turn with {after_answer!r}, in tokens {written}, and none of them "
+            f"ends a response: name the one that does as eos_token_id in generation_config.json, or make the text a special token"
+        )
+    if not ends:
         raise ValueError(f"model.path {folder} names no end-of-turn token: put eos_token_id into its generation_config.json")
-    return tuple(found) if isinstance(found, list) else (found,)
+    return tuple(dict.fromkeys(ends))

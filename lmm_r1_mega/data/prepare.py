@@ -15,6 +15,7 @@ from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer
 from lmm_r1_mega.data.images import ImageLimits, ImageRefused, ImageSource, load_image, locate_image, measure_image
 from lmm_r1_mega.data.prompts import Row
 from lmm_r1_mega.data.rows import BadRow, RowRefused
+from lmm_r1_mega.errors import BadData
 
 _BATCH = 1024  # rows tokenized by one call
 
@@ -92,6 +93,8 @@ class Preparer:
             return row.refused("special_token", f"the text has the model's special token {forged.group()!r}")
         try:
             return _Rendered(row, *self._tokenizer.render(row.turns, demonstration=row.demonstration))
+        except BadData:  # the template's own fault, not that of this row
+            raise
         except ValueError as error:
             return row.refused("template", str(error))
 

@@ -50,7 +50,7 @@ OWNERS = {
     "http.server": ("rewards.serving",),
     "reasoning_gym": ("data",),
     "datasets": ("data",),
-    "jinja2": ("data.chat_template",),
+    "jinja2": ("data.template_process",),
     "tokenizers": ("data.chat_tokenizer", "tiny_model"),
 }
 

@@ -246,3 +246,44 @@ def test_a_template_reaches_nothing_outside_itself():
     template = ChatTemplate("{{ messages.__class__.__mro__[-1].__subclasses__() }}", {})
     with pytest.raises(ValueError, match="the chat template refuses the turns: access to attribute '__class__'"):
         template.render(CHATS["text"])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}{% endfor %}{% endfor %}",
+        "{{ 'a' * 10**9 }}",
+        "{% set all = namespace(text='a') %}{% for i in range(99) %}{% set all.text = all.text ~ all.text %}{% endfor %}{{ all.text }}",
+        "{{ '%9999999999d' % 1 }}",
+        "{{ 'a' | center(10**10) }}",
+        "{{ 10**(10**10) }}",
+        "{% macro more(x) %}{{ more(x ~ x) }}{% endmacro %}{{ more('a') }}{{ 'a' * 10**10 }}",
+        "{% for turn in messages %}{{ 'a' * 10**6 }}{% endfor %}",
+    ],
+)
+def test_a_template_without_end_is_ended(source):
+    with pytest.raises(BadData, match=r"the model's chat template does not come to an end: it takes more than 2 s of processor time, 512"):
+        ChatTemplate(source, {}).render(CHATS["text"])
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{{ 1 // 0 }}", "refuses the turns: integer division or modulo by zero"),
+        ("{{ range(10**9) }}", "refuses the turns: Range too big"),
+        ("{% macro more() %}{{ more() }}{% endmacro %}{{ more() }}", "refuses the turns: maximum recursion depth exceeded"),
+    ],
+)
+def test_whatever_else_goes_wrong_in_a_template_is_said(source, message):
+    template = ChatTemplate(source, {})
+    for _ in range(2):  # it goes on
+        with pytest.raises(ValueError, match=message):
+            template.render(CHATS["text"])
+
+
+def test_the_process_of_a_template_ends_with_it():
+    template = ChatTemplate("{{ messages[0].content }}", {})
+    process = template._process
+    assert template.render(CHATS["text"])[0] and process.poll() is None
+    del template
+    assert process.poll() == 0

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tokenizers import Tokenizer
 
 from lmm_r1_mega.data.chat import Turn
 from lmm_r1_mega.data.packing import join_visions
@@ -177,10 +178,41 @@ def test_the_template_that_transformers_4_wrote_for_the_processor_goes_first(mod
     assert Processor.load(folder).render([Turn("user", ("x",))])[0] == "transformers 5"
 
 
-def test_the_end_of_turn_token_is_found_without_a_generation_config(model_folder, processor, tmp_path):
+def test_whatever_a_folder_names_as_an_end_ends_a_response(model_folder, processor, tmp_path):
     folder = shutil.copytree(model_folder, tmp_path / "model")
+    [end], [pad] = processor.encode(["<|im_end|>", "<|endoftext|>"])
     (folder / "generation_config.json").unlink()
-    assert Processor.load(folder).eos_ids == tuple(processor.encode(["<|im_end|>"])[0])
+    assert Processor.load(folder).eos_ids == (end,)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": pad}))
+    assert Processor.load(folder).eos_ids == (pad, end), "the template ends turns with it"
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"eos_token_id": 3}))
-    assert Processor.load(folder).eos_ids == (3,)
+    found = Processor.load(folder)
+    assert found.eos_ids == (pad, 3, end) and not set(found.forbidden_ids) & {pad, end}
+
+
+def test_the_chat_templates_own_end_of_turn_is_one(model_folder, processor, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": "<|endoftext|>"}))
+    [pad], [end] = processor.encode(["<|endoftext|>", "<|im_end|>"])
+    for name in ("generation_config.json", "config.json"):
+        declared = json.loads((folder / name).read_text())
+        declared.get("text_config", {}).pop("eos_token_id", None)
+        (folder / name).write_text(json.dumps(declared | {"eos_token_id": pad}))
+    found = Processor.load(folder)
+    assert found.eos_ids == (pad, end)
+    assert found.cut_after_eos(found.encode([found.render([Turn("user", ("x",))], demonstration="y")[1]])[0])[-1] == end
+
+
+def test_turns_that_end_with_no_token_of_their_own_are_refused(model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    template = "{% for turn in messages %}{{ turn.role }}: {{ turn.content }}STOP\n{% endfor %}"
+    (folder / "chat_template.jinja").write_text(template)
+    with pytest.raises(ValueError, match=r"ends a turn with 'STOP\\n', in tokens \[\d.*: name the one that does as eos_token_id"):
+        Processor.load(folder)
+    [stop, *_] = Tokenizer.from_file(str(folder / "tokenizer.json")).encode("STOP\n", add_special_tokens=False).ids
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [stop]}))
+    assert stop in Processor.load(folder).eos_ids
+    (folder / "chat_template.jinja").write_text(template.replace("STOP", ""))  # nothing is written: what the folder names has to do
+    assert Processor.load(folder).eos_ids[0] == stop
