@@ -14,11 +14,15 @@ import torch
 from torch import Tensor
 
 from lmm_r1_mega.convert.extents import Extent
+from lmm_r1_mega.convert.hf_shapes import long_name
 from lmm_r1_mega.convert.safetensors_file import SafetensorsReader, SafetensorsWriter, TensorSpec
+from lmm_r1_mega.convert.shape import is_tied
 from lmm_r1_mega.errors import BadData
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+CONFIG = "config.json"
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 _SIDE_SUFFIXES = frozenset({".json", ".jinja", ".txt", ".model"})
 
 
@@ -45,13 +49,18 @@ class HFContents:
 
 
 class HFReader(AbstractContextManager["HFReader"]):
-    """The weights of a Hugging Face folder; `contents` lists them."""
+    """The weights of a Hugging Face folder; `contents` lists them.
+
+    A tied model's output layer that is stored a second time is not among them.
+    """
 
     def __init__(self, folder: Path) -> None:
+        """Raises: BadData where a file is damaged, or a tied output layer is not the embedding."""
         self._stack = ExitStack()
         self._files = {name: self._stack.enter_context(SafetensorsReader(Path(folder) / name)) for name in weight_files(folder)}
         file_of = {name: file for file, reader in self._files.items() for name in reader.specs}
         self.contents = HFContents({name: self._files[file].specs[name] for name, file in file_of.items()}, file_of)
+        self._leave_out_tied_head(Path(folder))
 
     def tensor(self, name: str) -> Tensor:
         """The whole tensor `name`, in memory."""
@@ -63,6 +72,21 @@ class HFReader(AbstractContextManager["HFReader"]):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
+
+    def _leave_out_tied_head(self, folder: Path) -> None:
+        specs, files = self.contents.specs, self.contents.file_of
+        embedding = next((name for name in (EMBEDDING, long_name(EMBEDDING)) if name in specs), None)
+        if HEAD not in specs or embedding is None or not is_tied(json.loads((folder / CONFIG).read_text(encoding="utf-8"))):
+            return
+        if specs[HEAD] != specs[embedding] or not torch.equal(self.tensor(HEAD), self.tensor(embedding)):
+            self._stack.close()
+            raise BadData(
+                f"{folder}: config.json says tie_word_embeddings true, and {HEAD} differs from {embedding}: say false there if it is the "
+                f"model's own output layer, else take it out of the weights"
+            )
+        self.contents = HFContents(
+            {name: spec for name, spec in specs.items() if name != HEAD}, {name: file for name, file in files.items() if name != HEAD}
+        )
 
 
 class HFWriter(AbstractContextManager["HFWriter"]):
@@ -76,7 +100,7 @@ class HFWriter(AbstractContextManager["HFWriter"]):
         self._folder, self._contents = Path(folder), contents
         self._partial = partial_folder(self._folder, replace=replace)
         copy_side_files(source, self._partial)
-        _state_dtype(self._partial / "config.json", next(iter(contents.specs.values())).dtype)
+        _state_dtype(self._partial / CONFIG, next(iter(contents.specs.values())).dtype)
         self._missing = set(contents.specs)
         self._stack = ExitStack()
         self._files = {name: self._stack.enter_context(self._open(name)) for name in sorted(set(contents.file_of.values()))}

@@ -91,10 +91,7 @@ def read_shape(folder: Path) -> ModelShape:
 
 
 def parse_shape(config: dict[str, Any], *, source: str = "config.json") -> ModelShape:
-    """ModelShape of a parsed config: transformers 5 (`text_config`, `rope_parameters`) or 4 (flat, `rope_scaling`).
-
-    The top-level `tie_word_embeddings` decides over tied weights, a nested one counts where it alone is true.
-    """
+    """ModelShape of a parsed config: transformers 5 (`text_config`, `rope_parameters`) or 4 (flat, `rope_scaling`)."""
     if config.get("model_type") != FAMILY:
         raise ValueError(f"{source}: model_type {config.get('model_type')!r} is not supported: only {FAMILY!r} is")
     text = config.get("text_config") or config
@@ -102,6 +99,11 @@ def parse_shape(config: dict[str, Any], *, source: str = "config.json") -> Model
         return _shape(config, text)
     except KeyError as missing:
         raise ValueError(f"{source} lacks {missing}: take the config.json that was published with the weights") from None
+
+
+def is_tied(config: dict[str, Any]) -> bool:
+    """Whether one matrix is embedding and output layer: by `tie_word_embeddings` at the top, or in `text_config` where it alone is true."""
+    return bool(config.get("tie_word_embeddings") or config.get("text_config", {}).get("tie_word_embeddings"))
 
 
 def _shape(config: dict[str, Any], text: dict[str, Any]) -> ModelShape:
@@ -123,7 +125,7 @@ def _shape(config: dict[str, Any], text: dict[str, Any]) -> ModelShape:
         norm_eps=text["rms_norm_eps"],
         rope_theta=float(rope.get("rope_theta", text.get("rope_theta", 1e6))),
         mrope_section=section,
-        tied=bool(config.get("tie_word_embeddings") or text.get("tie_word_embeddings")),
+        tied=is_tied(config),
         image_token_id=config["image_token_id"],
         vision=_vision_shape(config["vision_config"], hidden_size=text["hidden_size"]),
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lmm_r1_mega.convert.checkpoints import compare, hf_to_megatron, megatron_to_hf
+from lmm_r1_mega.convert.checkpoints import compare, hf_to_megatron, megatron_to_hf, refuse_damaged
 from lmm_r1_mega.convert.hf_folder import INDEX, HFReader, HFWriter
 from lmm_r1_mega.convert.hf_shapes import long_name
 from lmm_r1_mega.convert.megatron_folder import MegatronReader, missing_files
@@ -176,3 +177,44 @@ def test_files_that_were_written_elsewhere_are_missed(source, tmp_path):
     part.unlink()
     assert missing_files(folder) == [part.name]
     assert missing_files(tmp_path) == ["metadata.json"]
+
+
+@pytest.fixture(scope="module")
+def tied(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("tied")
+    make_tiny_model(folder, TinyShape(layers=2, vocab=500, vision_depth=1, vision_hidden=32, tied=True))
+    return folder
+
+
+@pytest.mark.parametrize("spell", [str, long_name], ids=["short", "long"])
+def test_a_tied_models_second_output_layer_is_left_out(tied, tmp_path, spell):
+    twice = copied(tied, tmp_path / "twice")
+    weights = {spell(name): tensor for name, tensor in load_file(tied / "model.safetensors").items()}
+    embedding = weights[spell("model.embed_tokens.weight")]
+    save_file(weights | {"lm_head.weight": embedding.clone()}, twice / "model.safetensors", metadata={"format": "pt"})
+    hf_to_megatron(twice, tmp_path / "megatron")
+    assert compare(twice, tmp_path / "megatron").different == ()
+    megatron_to_hf(tmp_path / "megatron", tmp_path / "hf")
+    found = load_file(tmp_path / "hf" / "model.safetensors")
+    assert found.keys() == weights.keys() and all(torch.equal(found[name], weights[name]) for name in weights)
+
+
+@pytest.mark.parametrize("change", [lambda head: head + 1, lambda head: head[:-1].clone(), lambda head: head.double()])
+def test_a_tied_models_output_layer_that_is_another_is_an_error(tied, tmp_path, change):
+    other = copied(tied, tmp_path / "other")
+    weights = load_file(tied / "model.safetensors")
+    weights["lm_head.weight"] = change(weights["model.embed_tokens.weight"].clone())
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        BadData, match=r"tie_word_embeddings true, and lm_head.weight differs from model.embed_tokens.weight: say false there"
+    ):
+        refuse_damaged(other)
+    config = json.loads((other / "config.json").read_text())
+    config["tie_word_embeddings"] = config["text_config"]["tie_word_embeddings"] = False
+    (other / "config.json").write_text(json.dumps(config))
+    if weights["lm_head.weight"].shape == weights["model.embed_tokens.weight"].shape:
+        refuse_damaged(other)  # it is the model's own
+
+
+def copied(source: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(source, folder))
