@@ -21,8 +21,10 @@ def read_config(arguments: list[str]) -> Config:
 
     Example: `base.yaml --layout.tensor 2 --data.train a.jsonl b.jsonl --reward.weights accuracy 1 format 0.5`
 
+    A model may be given as the folder of a run that exported it.
+
     Raises:
-        ValueError: a file is missing or not a mapping, or a setting is unknown or out of range.
+        ValueError: a file is missing or not a mapping, a setting is unknown or out of range, or a run has no exported model.
     """
     files = list(_leading_files(arguments))
     tree: dict[str, Any] = {}
@@ -32,7 +34,7 @@ def read_config(arguments: list[str]) -> Config:
     for name, value in options:
         tree = _replaced(tree, name.split("."), value)
     sources = [*files, *(["the command line"] if options else [])]
-    return parse_tree(tree, source=" and ".join(sources) or "the defaults")
+    return _with_model_folders(parse_tree(tree, source=" and ".join(sources) or "the defaults"))
 
 
 def parse_tree(tree: Mapping[str, Any], *, source: str) -> Config:
@@ -41,6 +43,31 @@ def parse_tree(tree: Mapping[str, Any], *, source: str) -> Config:
         return Config.model_validate(tree)
     except ValidationError as error:
         raise ValueError(f"{source}: " + "; ".join(_explain(problem) for problem in error.errors())) from None
+
+
+def model_folder(path: Path) -> Path:
+    """Where a model is: in `path` itself, or in `hf` of the run that exported it.
+
+    Raises: ValueError where the run has not exported one.
+    """
+    if (path / "config.json").is_file() or not (path / "run.json").is_file():
+        return path
+    if not (path / "hf" / "config.json").is_file():
+        raise ValueError(
+            f"{path} is the folder of a run without an exported model (hf): let `lmm-r1-mega resume {path}` finish it, with run.export_hf "
+            f"true, or give a Hugging Face folder"
+        )
+    return path / "hf"
+
+
+def _with_model_folders(config: Config) -> Config:
+    models = {name: model_folder(path) for name, path in config.reward.models.items()}
+    sections = {
+        "model": config.model.model_copy(update={"path": model_folder(config.model.path)}),
+        "critic": config.critic.model_copy(update={"path": config.critic.path and model_folder(config.critic.path)}),
+        "reward": config.reward.model_copy(update={"models": models}),
+    }
+    return config.model_copy(update=sections)
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

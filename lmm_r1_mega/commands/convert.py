@@ -7,6 +7,7 @@ from pathlib import Path
 from lmm_r1_mega.commands.arguments import take_positional, take_value
 from lmm_r1_mega.commands.verbs import VERBS
 from lmm_r1_mega.errors import BAD_DATA, DONE
+from lmm_r1_mega.settings import model_folder
 
 
 def run(arguments: list[str]) -> int:
@@ -16,13 +17,13 @@ def run(arguments: list[str]) -> int:
     if rest or action not in ("to-megatron", "to-hf", "verify") or (source is not None and action != "to-hf"):
         raise ValueError(VERBS["convert"].usage)
     if action == "verify":
-        return _verify(Path(start), Path(end))
+        return _verify(model_folder(Path(start)), Path(end))
     from lmm_r1_mega.convert.checkpoints import hf_to_megatron, megatron_to_hf  # torch takes seconds that a wrong argument need not
 
     if action == "to-megatron":
-        hf_to_megatron(Path(start), Path(end))
+        hf_to_megatron(model_folder(Path(start)), Path(end))
     else:
-        megatron_to_hf(Path(start), Path(end), source=Path(source) if source is not None else None)
+        megatron_to_hf(Path(start), Path(end), source=model_folder(Path(source)) if source is not None else None)
     print(f"written: {end}")
     return DONE
 

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from lmm_r1_mega.commands.arguments import take_flag, take_positional
+from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.errors import DONE
-from lmm_r1_mega.settings import read_config
+from lmm_r1_mega.settings import model_folder, read_config
 
 
 def run(arguments: list[str]) -> int:
@@ -21,6 +22,7 @@ def run(arguments: list[str]) -> int:
     model = model_folder(Path(name))
     options = [*_run_settings(Path(name)), *rest, "--model.path", str(model)]
     config = read_config(options)
+    read_shape(model)  # a folder without a model need not wait for what follows
     from lmm_r1_mega.evaluate import evaluate_file  # torch and Ray take seconds that a wrong option need not
 
     found = asdict(evaluate_file(model, Path(data), config).accuracy)
@@ -32,18 +34,6 @@ def run(arguments: list[str]) -> int:
         table.add_row(label, f"{value:.4f}" if isinstance(value, float) else str(value))
     Console().print(table)
     return DONE
-
-
-def model_folder(path: Path) -> Path:
-    """The Hugging Face folder itself, or the exported model of a run's folder.
-
-    Raises:
-        ValueError: the folder is neither.
-    """
-    for folder in (path, path / "hf"):
-        if (folder / "config.json").is_file():
-            return folder
-    raise ValueError(f"{path} holds neither a config.json nor an exported model (hf/): give a Hugging Face folder or a finished run")
 
 
 def _run_settings(path: Path) -> list[str]:

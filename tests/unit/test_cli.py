@@ -62,7 +62,7 @@ def test_no_verb_prints_the_help_and_is_wrong_usage(capsys):
         (["plan", "--gpu-gib", "much"], "--gpu-gib much: give a number of GiB above 0"),
         (["plan", "--gpu-gib=-3"], "--gpu-gib -3: give a number of GiB above 0"),
         (["plan", "--host-gib", "nan"], "--host-gib nan: give a number of GiB above 0"),
-        (["eval", "/gone", "a.jsonl"], "/gone holds neither a config.json nor an exported model (hf/)"),
+        (["eval", "/gone", "a.jsonl"], "model.path /gone has no config.json: give a Hugging Face folder"),
         (["doctor", "now"], "usage: lmm-r1-mega doctor"),
     ],
 )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.settings import describe_settings, merge, parse_tree, read_config, setting_fields, setting_names, to_yaml
+from lmm_r1_mega.settings import describe_settings, merge, model_folder, parse_tree, read_config, setting_fields, setting_names, to_yaml
 
 TREES = st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=6)
 MAPPINGS = st.dictionaries(st.sampled_from("abc"), TREES, max_size=3)
@@ -228,3 +228,21 @@ def test_k1_may_stand_in_the_loss_where_its_weight_gives_it_a_gradient():
 
 def test_settings_are_few_enough_to_read():
     assert len(list(setting_names())) <= 120
+
+
+def test_a_run_stands_for_the_model_that_it_exported(tmp_path):
+    run, model = tmp_path / "run", tmp_path / "model"
+    for folder in (run / "hf", model):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    (run / "run.json").write_text("{}")
+    config = read_config(["--model.path", str(run), "--critic.path", str(run), "--reward.models", "a", str(run), "b", str(model)])
+    assert config.model.path == config.critic.path == run / "hf"
+    assert config.reward.models == {"a": run / "hf", "b": model}
+    assert read_config(["--model.path", str(model)]).model.path == model
+    (run / "hf" / "config.json").unlink()
+    for setting in (["--model.path", str(run)], ["--critic.path", str(run)], ["--reward.models", "a", str(run)]):
+        with pytest.raises(ValueError, match=f"{run} is the folder of a run without an exported model .hf.: let `lmm-r1-mega resume {run}"):
+            read_config(setting)
+    (run / "run.json").unlink()
+    assert model_folder(run) == run, "whoever reads the model says that there is none"
