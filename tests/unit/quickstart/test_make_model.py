@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -6,6 +9,7 @@ from transformers import AutoTokenizer
 
 from examples.quickstart.make_model import task_tokenizer, write_random_model
 from examples.quickstart.problems import TRAINING, worked_answer
+from lmm_r1_mega.convert.checkpoints import hf_to_megatron, megatron_to_hf
 from lmm_r1_mega.settings import read_config
 
 HERE = Path(__file__).parents[3] / "examples" / "quickstart"
@@ -46,3 +50,15 @@ def test_the_stages_follow_one_another():
     assert stages["cold_start_b"].model.path == stages["cold_start_a"].run.folder / "hf"
     assert (stages["fre"].layout.tensor, stages["fre"].layout.sequence_parallel) == (2, True)
     assert stages["mgt"].layout.pipeline == 2
+
+
+def test_transformers_loads_the_models_as_the_page_says(folder, tmp_path):
+    lines = [line for line in (HERE / "README.md").read_text().split("## Files")[0].splitlines() if line.startswith("    ")]
+    code = textwrap.dedent("\n".join(lines[next(at for at, line in enumerate(lines) if "torchvision_shim" in line) :]))
+    assert code.count("runs/quickstart/mgt/hf") == 2
+    hf_to_megatron(folder, tmp_path / "megatron")
+    megatron_to_hf(tmp_path / "megatron", tmp_path / "hf")  # by the writer of a run's end
+    for_both = [code.replace("runs/quickstart/mgt/hf", str(model)) for model in (HERE / "model", tmp_path / "hf")]
+    programme = "\n".join(f"{one}\nprint(type(processor).__name__, type(model).__name__)" for one in for_both)
+    said = subprocess.run([sys.executable, "-c", programme], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == ["Qwen2_5_VLProcessor Qwen2_5_VLForConditionalGeneration"] * 2
