@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,6 +16,7 @@ from lmm_r1_mega.config import Config, RewardSettings, RolloutSettings
 from lmm_r1_mega.convert.checkpoints import refuse_damaged
 from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.rewards.golds import scorable_rows
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.rule_names import measure_of
 from lmm_r1_mega.rewards.total import Rewards
@@ -27,12 +29,15 @@ PROMPTS_AT_A_TIME = 256
 
 @dataclass(frozen=True)
 class SetAccuracy:
-    """Accuracy on one held-out file. Samples whose correctness could not be judged are in no mean but are counted."""
+    """Accuracy on one held-out file, over the prompts whose gold answer can be judged.
+
+    All figures have these in the denominator: a response that could not be judged (it was too long, say) counts as wrong.
+    """
 
     accuracy: float
     """Mean over all samples."""
     pass_at_n: float
-    """Share of prompts with a right answer among their samples."""
+    """Mean over the prompts of the best of their samples; never below `accuracy`."""
     greedy: float
     """Mean over one greedy answer a prompt."""
     mean_length: float
@@ -42,6 +47,9 @@ class SetAccuracy:
     num_prompts: int
     num_samples: int
     num_invalid: int
+    """Samples that could not be judged."""
+    num_unscorable: int
+    """Prompts left out: their gold answer cannot be judged."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,12 @@ class Evaluation:
 def refuse_unmeasurable(settings: RewardSettings) -> None:
     """Raises ValueError where no component of the rewards tells right from wrong."""
     measure_of(settings.weights)
+
+
+def refuse_unscorable(pool: RewardPool, held_out: Mapping[str, PromptFile]) -> None:
+    """Raises BadData for a file in which no gold answer can be judged."""
+    for name, prompts in held_out.items():
+        scorable_rows(pool, prompts.answers, source=f"held-out file {name}")
 
 
 def greedy_sampling(settings: RolloutSettings) -> Sampling:
@@ -78,13 +92,18 @@ def evaluate(
     rewards = rewards.local()
     sampled: list[Scored] = []
     greedy: list[Scored] = []
+    num_unscorable = 0
     remaining = iter(prompts)
-    while some := list(islice(remaining, PROMPTS_AT_A_TIME)):
+    while asked := list(islice(remaining, PROMPTS_AT_A_TIME)):
+        problems = rewards.pool.gold_problems([prompt.answer for prompt in asked])
+        some = [prompt for prompt, problem in zip(asked, problems, strict=True) if problem is None]
+        num_unscorable += len(asked) - len(some)
         answers = engines.generate(some, samples=samples, sampling=Sampling.of(settings), seed=seed)
         likeliest = engines.generate(some, samples=1, sampling=greedy_sampling(settings), seed=seed)
         sampled += map(_without_pictures, score(rewards, answers))
         greedy += map(_without_pictures, score(rewards, likeliest))
-    return Evaluation(summarize(sampled, greedy, samples=samples, measure=rewards.pool.measure), greedy)
+    found = summarize(sampled, greedy, samples=samples, measure=rewards.pool.measure)
+    return Evaluation(replace(found, num_unscorable=num_unscorable), greedy)
 
 
 def _without_pictures(one: Scored) -> Scored:
@@ -94,26 +113,20 @@ def _without_pictures(one: Scored) -> Scored:
 def summarize(sampled: list[Scored], greedy: list[Scored], *, samples: int, measure: str) -> SetAccuracy:
     """Figures of one held-out file by the component `measure`. `sampled` holds `samples` neighbours for each entry of `greedy`."""
     verdicts = [one.score.parts.get(measure) for one in sampled]
-    groups = [_judged(verdicts[start : start + samples]) for start in range(0, len(verdicts), samples)]
+    right = [verdict or 0.0 for verdict in verdicts]
+    groups = [right[start : start + samples] for start in range(0, len(right), samples)]
     completions = [one.sample.completion for one in sampled]
     return SetAccuracy(
-        accuracy=_mean(_judged(verdicts)),
-        pass_at_n=fmean(max(group, default=0.0) for group in groups),
-        greedy=_mean(_judged([one.score.parts.get(measure) for one in greedy])),
+        accuracy=fmean(right),
+        pass_at_n=fmean(max(group) for group in groups),
+        greedy=fmean(one.score.parts.get(measure, 0.0) for one in greedy),
         mean_length=fmean(len(completion.response_ids) for completion in completions),
         truncated=fmean(completion.finish_reason == "length" for completion in completions),
         num_prompts=len(groups),
         num_samples=len(sampled),
         num_invalid=verdicts.count(None),
+        num_unscorable=0,
     )
-
-
-def _judged(verdicts: list[float | None]) -> list[float]:
-    return [verdict for verdict in verdicts if verdict is not None]
-
-
-def _mean(values: list[float]) -> float:
-    return fmean(values) if values else 0.0
 
 
 def evaluate_file(model_path: Path, data: Path, config: Config) -> Evaluation:
@@ -129,7 +142,10 @@ def evaluate_files(model_path: Path, files: Mapping[str, Path], config: Config) 
     held_out = {name: PromptFile(path, config.data, processor) for name, path in files.items()}
     max_images = max(prompts.max_images for prompts in held_out.values())
     samples, seed = config.run.eval_samples, config.run.seed
-    with ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=0)), RewardPool(config.reward) as pool:
+    with ExitStack() as stack:
+        pool = stack.enter_context(RewardPool(config.reward))
+        refuse_unscorable(pool, held_out)
+        stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=0)))
         engines = Engines(config, place(config, num_trainers=0), model_path, max_images=max_images)
         engines.wait_until_ready()
         rewards = Rewards(pool, pool.weights)

@@ -26,7 +26,7 @@ from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream, StreamPosition
 from lmm_r1_mega.errors import BadData, naming_storage_errors
-from lmm_r1_mega.evaluate import SetAccuracy, evaluate, refuse_unmeasurable
+from lmm_r1_mega.evaluate import SetAccuracy, evaluate, refuse_unmeasurable, refuse_unscorable
 from lmm_r1_mega.learning import REFERENCE, Annotated, Updates, mismatch_metrics, needs_reference
 from lmm_r1_mega.models.reward_model import kind_of
 from lmm_r1_mega.planning.checks import refuse_impossible, refuse_overlap
@@ -122,6 +122,7 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
         refuse_unanswered(prompts, config)
         held_out = {name: PromptFile(path, config.data, processor) for name, path in config.data.eval.items()}
         pool = stack.enter_context(RewardPool(config.reward))
+        refuse_unscorable(pool, held_out)
         book = stack.enter_context(open_book(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None))
         with book.phase("start"):
             stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)))

@@ -95,6 +95,11 @@ class _RowFile(Generic[Item]):
         """Images of the row that has most."""
         return max(len(entry.sources) for entry in self._entries)
 
+    @property
+    def answers(self) -> list[str | int | float | None]:
+        """The rows' gold answers."""
+        return [entry.row.answer for entry in self._entries]
+
     def __iter__(self) -> Iterator[Item]:
         """Every row; one whose image turns out to be unreadable is left out and joins `bad_rows`."""
         ahead = Ahead(iter(self._entries), self._build, self._builder.num_bytes, num_threads=self._num_threads)

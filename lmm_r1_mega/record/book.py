@@ -57,9 +57,7 @@ class Book:
         row = {f"eval/{name}/{figure}": value for name, figures in found.items() for figure, value in figures.items()}
         self.folder.append_metrics(done, row)
         self.trackers.log(done, row)
-        self.console.message(
-            f"held out after {done} steps: " + ", ".join(f"{name} {figures['accuracy']:.1%}" for name, figures in found.items())
-        )
+        self.console.message(f"held out after {done} steps: " + ", ".join(_accuracy(name, figures) for name, figures in found.items()))
 
     def finish(self, *, steps: int) -> None:
         """The summary of a run that has all its steps; `eval` holds the last figures of each held-out file."""
@@ -68,6 +66,11 @@ class Book:
         summary = {"steps": steps, "wall_s": round(time.monotonic() - self.started, 1), "eval": last}
         trained = [row for row in rows if "time/step" in row]
         self.folder.write_summary(summary | {"last_step": trained[-1] if trained else {}})
+
+
+def _accuracy(name: str, figures: Mapping[str, float]) -> str:
+    left_out = figures["num_unscorable"]
+    return f"{name} {figures['accuracy']:.1%}" + (f" ({left_out} gold answers cannot be judged)" if left_out else "")
 
 
 @contextmanager

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from lmm_r1_mega.config import RewardSettings
-from lmm_r1_mega.rewards.messages import Verdict
+from lmm_r1_mega.rewards.messages import FUNCTION, Verdict, number_problem
 from lmm_r1_mega.rewards.rule_names import RULE_NAMES
 from lmm_r1_mega.schema import Score
 
-FUNCTION, REMOTE, JUDGE, MODEL = "function", "remote", "judge", "model"
+REMOTE, JUDGE, MODEL = "remote", "judge", "model"
 ASKED_FOR_WEIGHT = 1.0
 """Weight of a component that a setting of its own asks for, where `reward.weights` does not name it."""
 _SETTINGS = {
@@ -59,6 +59,11 @@ def merged(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def total(verdict: Verdict, weights: Mapping[str, float]) -> Score:
-    """The weighted sum of the parts, or no reward and the reason."""
-    reward = None if verdict.invalid else sum(weight * verdict.parts[name] for name, weight in weights.items())
-    return Score(reward, verdict.parts, verdict.invalid)
+    """The weighted sum of the parts, or no reward and the reason; a part or a sum that is no reward is such a reason."""
+    if verdict.invalid:
+        return Score(None, verdict.parts, verdict.invalid)
+    reward = sum(weight * verdict.parts[name] for name, weight in weights.items())
+    for name, value in [*((name, verdict.parts[name]) for name in weights), ("weighted sum", reward)]:
+        if problem := number_problem(value):
+            return Score(None, {part: one for part, one in verdict.parts.items() if part != name}, f"{name}: {problem}")
+    return Score(reward, verdict.parts)

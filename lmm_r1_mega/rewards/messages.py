@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 JobKind = Literal["rules", "gold", "function"]
+FUNCTION = "function"
+"""Component of the user's own function."""
 TIMEOUT, OUT_OF_MEMORY = "timeout", "memory limit"
 """Why a worker ended, and the response that it was judging is invalid."""
 Answer = str | int | float | None
 """A gold answer, as the row has it."""
+
+
+LARGEST_REWARD = 1e6
+"""Beyond it a number is no reward: the trainer sums squares of rewards in float32."""
+NOT_FINITE = "not a finite number"
+MAX_REASON = 80
+"""Letters of a reason from elsewhere that are kept."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,29 @@ class Verdict:
 
     parts: dict[str, float]
     invalid: str | None = None
+
+
+def number_problem(value: float) -> str | None:
+    """Why a number cannot be a reward, or None."""
+    if not math.isfinite(value):
+        return NOT_FINITE
+    return None if abs(value) <= LARGEST_REWARD else f"beyond {LARGEST_REWARD:,.0f}"
+
+
+def verdict_of(component: str, numbers: Mapping[str, float | None], reason: object = None) -> Verdict:
+    """What a source with an answer of its own says of a response: its `rewards`, further numbers by name, why it could not judge.
+
+    Further numbers that are not finite are left out.
+
+    Example: "remote", {rewards: 1.0, brevity: 0.5} -> {remote: 1.0, remote/brevity: 0.5}
+    """
+    further = {f"{component}/{name}": value for name, value in numbers.items() if name != "rewards" and value is not None}
+    parts = {name: value for name, value in further.items() if math.isfinite(value)}
+    reward = numbers["rewards"]
+    problem = str(reason)[:MAX_REASON] if reason is not None else "no reward" if reward is None else number_problem(reward)
+    if reward is None or problem is not None:
+        return Verdict(parts, f"{component}: {problem}")
+    return Verdict({component: reward} | parts)
 
 
 @dataclass(frozen=True)

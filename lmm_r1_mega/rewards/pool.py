@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Self
 
 from lmm_r1_mega.config import RewardSettings
-from lmm_r1_mega.rewards.components import FUNCTION, local_weights, merged, total
+from lmm_r1_mega.rewards.components import local_weights, merged, total
 from lmm_r1_mega.rewards.killable import KillableWorkers
-from lmm_r1_mega.rewards.messages import Answer, Job, JobKind, Plan, RewardInput, Terms, Verdict
+from lmm_r1_mega.rewards.messages import FUNCTION, Answer, Job, JobKind, Plan, RewardInput, Terms, Verdict
 from lmm_r1_mega.rewards.rule_names import measure_of
 from lmm_r1_mega.schema import Score
 

@@ -14,16 +14,13 @@ from typing import Any
 
 from lmm_r1_mega.config import RemoteSettings
 from lmm_r1_mega.rewards.components import REMOTE
-from lmm_r1_mega.rewards.messages import RewardInput, Verdict
+from lmm_r1_mega.rewards.messages import NOT_FINITE, RewardInput, Verdict, verdict_of
 from lmm_r1_mega.rewards.posting import NoAnswer
 from lmm_r1_mega.rewards.servers import Partial, Servers, Unanswered
 
 TOKEN_VARIABLE = "LMM_R1_REWARD_TOKEN"
 REQUEST_SIZE = 64
 """Responses of one request."""
-MAX_REASON = 80
-"""Letters of a server's reason that are kept."""
-NOT_FINITE = f"{REMOTE}: not a finite number"
 
 
 class RemoteRewards:
@@ -75,28 +72,18 @@ def _read(answer: Any, count: int) -> list[Verdict]:
         raise NoAnswer("a reward is not a number")
     lists = {name: values for name, values in answer.items() if isinstance(values, list) and len(values) == count}
     reasons = lists.pop("invalid", [None] * count)
-    verdicts = [_verdict({name: values[i] for name, values in lists.items()}, reasons[i]) for i in range(count)]
-    if any(verdict.invalid == NOT_FINITE for verdict in verdicts):
-        raise Partial("not a finite number", verdicts)
+    verdicts = [verdict_of(REMOTE, {name: _number(values[i]) for name, values in lists.items()}, reasons[i]) for i in range(count)]
+    if any(verdict.invalid == f"{REMOTE}: {NOT_FINITE}" for verdict in verdicts):
+        raise Partial(NOT_FINITE, verdicts)
     return verdicts
-
-
-def _verdict(values: dict[str, Any], reason: Any) -> Verdict:
-    """Further values that are no finite numbers say nothing and are left out."""
-    numbers = {name: _as_float(value) for name, value in values.items() if _is_number(value)}
-    parts = {REMOTE if name == "rewards" else f"{REMOTE}/{name}": value for name, value in numbers.items() if math.isfinite(value)}
-    if reason is not None or values["rewards"] is None:
-        parts.pop(REMOTE, None)
-        return Verdict(parts, f"{REMOTE}: {str(reason or 'no reward')[:MAX_REASON]}")
-    return Verdict(parts, None if REMOTE in parts else NOT_FINITE)
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _as_float(value: int | float) -> float:
+def _number(value: Any) -> float | None:
     try:
-        return float(value)
+        return float(value) if _is_number(value) else None
     except OverflowError:
         return math.inf

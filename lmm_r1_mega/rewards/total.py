@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.rewards.components import MODEL, component_weights, merged, total
 from lmm_r1_mega.rewards.judge import Judge
-from lmm_r1_mega.rewards.messages import RewardInput, Verdict
+from lmm_r1_mega.rewards.messages import RewardInput, Verdict, number_problem
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.remote import RemoteRewards
 from lmm_r1_mega.rewards.running import RunningScales
@@ -69,15 +68,15 @@ class Rewards:
         found = models(samples)
         if self.is_normalized:
             for name, scores in found.items():
-                self._scales.add(name, [score for score in scores if score is not None and math.isfinite(score)])
+                self._scales.add(name, [score for score in scores if score is not None and not number_problem(score)])
         return [merged(self._verdict(name, scores[i]) for name, scores in found.items()) for i in range(len(samples))]
 
     def _verdict(self, name: str, score: float | None) -> Verdict:
         component = f"{MODEL}/{name}"
         if score is None:
             return Verdict({}, f"{component}: too long")
-        if not math.isfinite(score):
-            return Verdict({}, f"{component}: not a finite number")
+        if problem := number_problem(score):
+            return Verdict({}, f"{component}: {problem}")
         if not self.is_normalized:
             return Verdict({component: score})
         return Verdict({component: self._scales.scaled(name, score), f"{component}/raw": score})

@@ -1,7 +1,8 @@
 """A reward from the user's own file: `reward_func(queries, prompts, labels)`, loaded and called at arm's length.
 
 `queries` are prompts with their responses, `prompts` the prompts alone, `labels` the gold answers. It returns a list of
-numbers, or a dict with `rewards` and further lists of the same length, which are recorded beside it.
+numbers, or what a reward server answers: a dict with `rewards` and, of the same length, further lists (also in OpenRLHF's
+`extra_logs`), which are recorded beside it, and `invalid` with reasons. Lists may be tensors.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lmm_r1_mega.rewards.messages import Outcome, RewardInput, Verdict
+from lmm_r1_mega.rewards.messages import FUNCTION, Outcome, RewardInput, verdict_of
 
 UserFunction = Callable[..., Any]
 
@@ -51,43 +52,55 @@ def call(function: UserFunction, inputs: Sequence[RewardInput], path: Path) -> O
         raise
     except (Exception, SystemExit) as error:  # a user's function may raise anything; the run survives and says what
         return Outcome([], f"function: raised {type(error).__name__}", _trace_from(path, error))
-    return Outcome([_verdict({name: column[i] for name, column in columns.items()}) for i in range(len(inputs))])
+    reasons = columns.pop("invalid", [None] * len(inputs))
+    verdicts = [verdict_of(FUNCTION, {name: column[i] for name, column in columns.items()}, reasons[i]) for i in range(len(inputs))]
+    return Outcome(verdicts)
 
 
 class _WrongResult(Exception):
     """The function returned something that is not one number a response."""
 
 
-def _columns(result: object, *, count: int) -> dict[str, list[float]]:
-    """Part name -> one number a response, from a list or a dict of lists."""
+def _columns(result: object, *, count: int) -> dict[str, list[Any]]:
+    """Name -> one number a response, or None: of a list, or of a dict of lists, as a server answers; `invalid` has reasons.
+
+    What else stands in the dict (scalars, texts, lists of another length) says nothing of a single response and is left out.
+    """
     lists: dict[str, Any] = dict(result) if isinstance(result, dict) else {"rewards": result}
     if "rewards" not in lists:
         raise _WrongResult("no `rewards` in the returned dict")
-    columns = {}
-    for name, values in lists.items():
-        try:
-            column = [_number(value) for value in values]
-        except (TypeError, ValueError):
-            raise _WrongResult(f"`{name}` is not a list of numbers") from None
-        if len(column) != count:
-            raise _WrongResult(f"wrong length: `{name}` has {len(column)} entries for {count} responses")
-        columns["function" if name == "rewards" else f"function/{name}"] = column
-    return columns
+    rewards = _column(lists.pop("rewards"))
+    if rewards is None:
+        raise _WrongResult("`rewards` is not a list of numbers")
+    if len(rewards) != count:
+        raise _WrongResult(f"wrong length: `rewards` has {len(rewards)} entries for {count} responses")
+    logs = lists.pop("extra_logs", None)  # OpenRLHF's place for further lists
+    found = {str(name): _column(values) for name, values in [*lists.items(), *(logs.items() if isinstance(logs, dict) else ())]}
+    columns: dict[str, list[Any]] = {name: column for name, column in found.items() if column is not None and len(column) == count}
+    columns["rewards"] = rewards
+    reasons: Any = lists.get("invalid")
+    is_reasoned = isinstance(reasons, list) and len(reasons) == count
+    return columns | ({"invalid": reasons} if is_reasoned else {})
 
 
-def _number(value: Any) -> float:
+def _column(values: Any) -> list[float | None] | None:
+    """Numbers, None among them; None for what is no list of such."""
+    try:
+        return [_number(value) for value in values]
+    except (TypeError, ValueError):
+        return None
+
+
+def _number(value: Any) -> float | None:
     """What is a number or, as scalars of numpy and torch, turns into one; not text, which `float` would read."""
+    if value is None:
+        return None
     if isinstance(value, str | bytes):
         raise TypeError
     try:
         return float(value)
     except OverflowError:
         return math.inf
-
-
-def _verdict(parts: dict[str, float]) -> Verdict:
-    finite = {name: value for name, value in parts.items() if math.isfinite(value)}
-    return Verdict(finite, None if len(finite) == len(parts) else "function: not a finite number")
 
 
 def _trace_from(path: Path, error: BaseException) -> str:

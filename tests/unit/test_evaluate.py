@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmm_r1_mega.errors import SamplesLost
 from lmm_r1_mega.evaluate import summarize
@@ -28,11 +30,20 @@ SAMPLED = [
 
 def test_accuracy_pass_at_n_and_greedy():
     found = summarize(SAMPLED, [answer("one", 1.0), answer("two", 1.0)], samples=2, measure="accuracy")
-    assert found.accuracy == pytest.approx(1 / 3)
-    assert found.pass_at_n == 0.5
+    assert found.accuracy == 1 / 4
+    assert found.pass_at_n == 1 / 2
     assert found.greedy == 1.0
     assert (found.mean_length, found.truncated) == (2.5, 0.25)
     assert (found.num_prompts, found.num_samples, found.num_invalid) == (2, 4, 1)
+
+
+@given(st.lists(st.lists(st.sampled_from([None, 0.0, 0.3, 1.0]), min_size=3, max_size=3), min_size=1, max_size=5))
+def test_pass_at_n_is_never_below_the_accuracy(groups):
+    sampled = [
+        answer(str(i), worth or 0.0, invalid=None if worth is not None else "timeout") for i, group in enumerate(groups) for worth in group
+    ]
+    found = summarize(sampled, sampled[::3], samples=3, measure="accuracy")
+    assert found.pass_at_n >= found.accuracy - 1e-12
 
 
 def test_a_masked_sample_that_could_be_judged_counts():

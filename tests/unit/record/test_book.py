@@ -32,19 +32,19 @@ def steady(folder):
 def test_a_row_a_step_counted_by_the_steps_that_are_done(tmp_path, capsys):
     with opened(tmp_path / "run", verb="sft") as book:
         play(book, range(2))
-        book.evaluation(2, {"text": {"accuracy": 0.5, "num_prompts": 8.0}})
+        book.evaluation(2, {"text": {"accuracy": 0.5, "num_unscorable": 3}})
         book.finish(steps=2)
     assert steady(tmp_path / "run") == [
         {"step": 1, "reward": 0.0},
         {"step": 2, "reward": 1 / 3},
-        {"step": 2, "eval/text/accuracy": 0.5, "eval/text/num_prompts": 8.0},
+        {"step": 2, "eval/text/accuracy": 0.5, "eval/text/num_unscorable": 3},
     ]
     row = book.folder.metrics()[0]
     assert row["perf/tokens_per_s"] == pytest.approx(12 / row["time/step"])
-    assert "held out after 2 steps: text 50.0%" in capsys.readouterr().out
+    assert "held out after 2 steps: text 50.0% (3 gold answers cannot be judged)" in capsys.readouterr().out
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["steps"] == 2 and summary["last_step"]["reward"] == 1 / 3
-    assert summary["eval"] == {"eval/text/accuracy": 0.5, "eval/text/num_prompts": 8.0}
+    assert summary["eval"] == {"eval/text/accuracy": 0.5, "eval/text/num_unscorable": 3}
     assert book.folder.verb == "sft"
 
 

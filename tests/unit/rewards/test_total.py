@@ -63,6 +63,52 @@ def test_what_a_model_cannot_score_is_invalid(pool):
     assert [one.invalid for one in rewards.score([sample("3")] * 3)] == ["model/a: too long", "model/a: not a finite number", None]
 
 
+WILD = 1e30
+
+
+def test_a_number_that_float32_cannot_learn_from_is_no_reward_whichever_source_says_it(tmp_path):
+    path = tmp_path / "wild.py"
+    worth = f"{{'3': {WILD}, '4': float('inf'), '5': -1e6}}"
+    path.write_text(
+        f"def reward_func(queries, prompts, labels):\n    return [{worth}[query[query.index('{{') + 1]] for query in queries]\n"
+    )
+
+    def wild(handler, body, number):
+        send(handler, {"rewards": [WILD, -1e6, 1.0]} if "query" in body else {"choices": [{"message": {"content": f"Score: {WILD}"}}]})
+
+    samples = [sample("3"), sample("4"), sample("5")]
+    with loopback(wild) as server:
+        sources = {
+            "function": {"function": path},
+            "remote": {"remote": {"urls": [server.url], "budget_s": 2.0}},
+            "judge": {"judge": {"urls": [server.url], "model": "m", "prompt": "{response}"}},
+            "model/a": {"models": {"a": "f"}},
+            "accuracy": {"weights": {"accuracy": WILD}},
+        }
+        found = {}
+        for name, source in sources.items():
+            settings = RewardSettings(**{"weights": {"format": 0.0}, **source}, **LOCAL)
+            with RewardPool(settings) as pool:
+                models = (lambda given: {"a": [WILD, float("nan"), 1.0]}) if "models" in source else None
+                found[name] = rewards_of(settings, pool, models=models).score(samples)
+    beyond = "beyond 1,000,000"
+    assert {name: [one.invalid for one in scores] for name, scores in found.items()} == {
+        "function": [f"function: {beyond}", "function: not a finite number", None],
+        "remote": [f"remote: {beyond}", None, None],
+        "judge": [f"judge: {beyond}"] * 3,
+        "model/a": [f"model/a: {beyond}", "model/a: not a finite number", None],
+        "accuracy": [f"weighted sum: {beyond}", None, None],
+    }
+    assert all((one.reward is None) == bool(one.invalid) for scores in found.values() for one in scores)
+    assert found["remote"][1].reward == -1e6 and WILD not in found["judge"][0].parts.values()
+
+
+def test_a_wild_score_leaves_the_running_scale_alone(pool):
+    rewards = rewards_of(RewardSettings(models={"a": "f"}, normalize=True, **LOCAL), pool, models=lambda given: {"a": [1.0, WILD, 3.0]})
+    rewards.score([sample("3")] * 3)
+    assert rewards.state() == {"a": {"count": 2, "mean": 2.0, "squares": 2.0}}
+
+
 def test_scores_are_normalised_with_all_so_far_and_go_on_after_a_checkpoint(pool):
     settings = RewardSettings(models={"a": "f"}, normalize=True, **LOCAL)
     steps = iter([[1.0, 2.0, None, 6.0], [5.0, 1.0, 1.0, 1.0]] * 2)

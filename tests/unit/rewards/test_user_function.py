@@ -4,8 +4,11 @@ import math
 from pathlib import Path
 
 import pytest
+from loopback import loopback, send
 
+from lmm_r1_mega.config import RemoteSettings
 from lmm_r1_mega.rewards.messages import RewardInput, Verdict
+from lmm_r1_mega.rewards.remote import RemoteRewards
 from lmm_r1_mega.rewards.user_function import call, load
 
 INPUTS = [RewardInput("ab", "x", "P:"), RewardInput("c", "y", "Q:")]
@@ -30,6 +33,26 @@ def test_it_reads_queries_prompts_and_labels_and_gives_a_part(tmp_path):
 def test_named_lists_are_further_parts(tmp_path):
     given = outcome(tmp_path, "return {'rewards': [1, 2], 'brevity': [0.5, 0.25]}")
     assert given.verdicts == [Verdict({"function": 1.0, "function/brevity": 0.5}), Verdict({"function": 2.0, "function/brevity": 0.25})]
+
+
+OPENRLHF = """import torch
+    right = torch.tensor([float(str(label) in query[len(prompt):]) for query, prompt, label in zip(queries, prompts, labels)])
+    logs = {'accuracy': right.mean(), 'length': right + 1}
+    return {'rewards': right, 'scores': right, 'extra_logs': logs, 'note': 'x', 'x': [1, 2, 3]}"""
+
+
+def test_a_file_in_openrlhfs_shape_pays_as_a_server_with_that_answer(tmp_path):
+    given = outcome(tmp_path, OPENRLHF).verdicts
+    assert given == [Verdict({"function": 0.0, "function/scores": 0.0, "function/length": 1.0})] * 2
+    answer = {"rewards": [0.0] * 2, "scores": [0.0] * 2, "extra_logs": {"accuracy": 0.0}, "note": "x", "x": [1, 2, 3]}
+    with loopback(lambda handler, body, number: send(handler, answer)) as server:
+        by_server = RemoteRewards(RemoteSettings(urls=(server.url,))).verdicts(INPUTS)
+    assert by_server == [Verdict({"remote": 0.0, "remote/scores": 0.0})] * 2
+
+
+def test_a_function_may_say_why_a_response_cannot_be_judged(tmp_path):
+    given = outcome(tmp_path, "return {'rewards': [None, 3.0], 'invalid': [None, 'no picture'], 'x': [1.0, None]}")
+    assert given.verdicts == [Verdict({"function/x": 1.0}, "function: no reward"), Verdict({}, "function: no picture")]
 
 
 def test_a_value_that_is_not_finite_is_invalid_alone(tmp_path):
@@ -61,7 +84,6 @@ def test_a_file_with_a_dataclass_and_late_annotations_can_be_imported(tmp_path):
     ("body", "failure"),
     [
         ("return [1.0]", "function: wrong length: `rewards` has 1 entries for 2 responses"),
-        ("return {'rewards': [1, 2], 'x': [1, 2, 3]}", "function: wrong length: `x` has 3 entries for 2 responses"),
         ("return {'score': [1, 2]}", "function: no `rewards` in the returned dict"),
         ("return None", "function: `rewards` is not a list of numbers"),
         ("return ['a', 'b']", "function: `rewards` is not a list of numbers"),
