@@ -21,7 +21,9 @@ from engine_cases import (
 from spawn import spawn
 
 from lmm_r1_mega.schema import PolicyTarget, TokenStats, UpdateReport
+from lmm_r1_mega.training import parallel
 from lmm_r1_mega.training.engine import Engine
+from lmm_r1_mega.training.optimizer_state import whole_states
 
 SPREAD = {"one rank": Case(), "tensor and pipeline": Case(tensor=2, pipeline=2), "data": Case(data=2)}
 spread = pytest.mark.parametrize("case", SPREAD.values(), ids=SPREAD.keys())
@@ -167,6 +169,31 @@ def test_text_and_images_with_a_trainable_or_frozen_tower(model: Path, images: b
     for reports, moved in spawn(supervised, 4, model, spreading, images):
         assert [report.loss for report in reports] == pytest.approx([report.loss for report in expected], rel=1e-5, abs=1e-6)
         assert moved == changed
+
+
+def first_moments(model: Path, case: Case, grad_clip: float) -> tuple[float, list[float]]:
+    """The gradient's norm of a first step, and the norm of what AdamW made of it in each of three steps."""
+    config = case.config(model)
+    optimizer = config.optimizer.model_copy(update={"grad_clip": grad_clip, "learning_rate": 1e-9, "warmup_steps": 0})
+    parallel.form_groups(case.config(model).layout)
+    engine = Engine(model, role="policy", config=config.model_copy(update={"optimizer": optimizer}), total_steps=8)
+    norms = []
+    for _ in range(3):
+        [report] = train(engine, model, case, 1)
+        moments = whole_states(engine._optimizer, engine._module)
+        norms.append(sum(kinds["exp_avg"].double().square().sum().item() for kinds in moments.values()) ** 0.5)
+    return report.grad_norm, norms
+
+
+@pytest.mark.parametrize("share", [0.1, 1.5, None], ids=["clipped", "below the limit", "no limit"])
+def test_the_gradient_that_adamw_sees_is_clipped_to_the_setting(model: Path, share: float | None) -> None:
+    """AdamW's first moment is (1 - beta1) g, then (1 - beta1^2) g, ...: its weights alone do not tell how long the gradient was."""
+    [(norm, _)] = spawn(first_moments, 1, model, Case(), 0.0)
+    limit = 0.0 if share is None else share * norm
+    for found, moments in spawn(first_moments, 2, model, Case(data=2), limit):
+        seen = min(found, limit) if limit else found
+        assert found == pytest.approx(norm, rel=1e-4)
+        assert moments == pytest.approx([(1 - 0.9**step) * seen for step in (1, 2, 3)], rel=1e-4)
 
 
 def absurd_update(model: Path) -> bool:

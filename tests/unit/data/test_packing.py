@@ -76,6 +76,13 @@ def test_samples_of_a_prompt_share_its_places():
     assert [part.tolist() for part in take(sequences, row.labels)] == [[4, 5], [6], [8], [4, 4]]
 
 
+def test_a_prompt_is_borrowed_from_where_its_lender_lies():
+    """Places 0-2 are of another sequence; the lender has 3-6, the borrower attends to the 3 of its prompt that have a successor."""
+    row = pack([text([9, 9, 9, 9], 1), text([1, 2, 3, 4, 5], 4), text([1, 2, 3, 4, 6, 7], 4)], spec=SPEC)
+    assert row.input_ids.tolist() == [9, 9, 9, 1, 2, 3, 4, 4, 6]
+    assert row.borrowed.tolist() == [[0, 0], [0, 0], [3, 3]]
+
+
 def test_a_shared_prompt_has_its_picture_once():
     first = with_image([1], [1, 4, 4], [8, 9], prompt_length=8)
     again = Sequence(torch.tensor([*first.token_ids[:8].tolist(), 10, 11]), 8, first.vision)

@@ -108,6 +108,7 @@ def test_a_token_without_weight_is_not_there() -> None:
     assert loss.item() == pytest.approx(0.5 * -2 + 0.25 * 0.8)
     assert sums["num_tokens"] == 2
     assert sums["entropy"] == 5
+    assert sums["approx_kl"].item() == pytest.approx(0.5 - 1 + log(2))  # KL(old || present): of its two signs one token is left
 
 
 def test_without_reference_there_is_no_kl() -> None:
