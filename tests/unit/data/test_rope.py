@@ -38,6 +38,13 @@ def test_the_documented_example():
     assert positions.tolist() == [[0, 1, 1, 1, 1, 3], [0, 1, 1, 2, 2, 3], [0, 1, 2, 1, 2, 3]]
 
 
+def test_text_goes_on_behind_the_longer_side_of_an_image():
+    wide = mrope_positions(torch.tensor([7, *[90] * 8, 8]), torch.tensor([[1, 4, 8]]), SPEC)
+    assert wide.tolist() == [[0, *[1] * 8, 5], [0, 1, 1, 1, 1, 2, 2, 2, 2, 5], [0, 1, 2, 3, 4, 1, 2, 3, 4, 5]]
+    tall = mrope_positions(torch.tensor([90] * 3 + [8]), torch.tensor([[1, 6, 2]]), SPEC)
+    assert tall.tolist() == [[0, 0, 0, 3], [0, 1, 2, 3], [0, 0, 0, 3]]
+
+
 def test_text_counts_up():
     assert mrope_positions(torch.tensor([7, 8, 9]), None, SPEC).tolist() == [[0, 1, 2]] * 3
 
