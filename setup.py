@@ -21,6 +21,8 @@ CORE = [
     "tokenizers>=0.22",
     "torch==2.13.0",
     "transformers>=5.16.1,<5.20",
+    "tree-sitter>=0.25,<1",
+    "tree-sitter-bash>=0.25,<0.26",
     "tyro>=1,<2",
     "xxhash>=3.5",
 ]

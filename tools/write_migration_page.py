@@ -22,11 +22,22 @@ Written by `tools/write_migration_page.py` from `lmm_r1_mega/migration/flags.py`
     lmm-r1-mega plan my_run.yaml            # does it fit
     lmm-r1-mega train my_run.yaml
 
-`migrate` reads the first `openrlhf.cli.train_ppo_ray` command of a shell script, or its flags. Of the script nothing is run: line
-continuations, quotes, comments and variables are read as bash reads them, variables that the script does not set come from the
-environment, and a value that only the shell could compute (`$(...)`) is an error where a setting follows from it. Every mapped flag
-is written down, given or not, because a default there need not be one here. The first lines of the file say what there is to know,
-which flags were dropped and why, and which have no counterpart although they change the run; those are printed as errors, too.
+`migrate` finds the first `openrlhf.cli.train_ppo_ray` command that a shell script would start, or takes its flags. The script is
+not run: a grammar of bash (tree-sitter) parses it, and assignments, arrays, functions, loops, branches and expansions are followed
+in their order, as bash would where `migrate` is called: with the same environment, and with the arguments behind the script's name.
+
+    MODEL=models/mine lmm-r1-mega migrate train.sh first_argument --rows 40315 > my_run.yaml
+
+What the text does not tell is an error with the line, and never a default: what a program prints (`$(nproc)`), a variable that is
+not set anywhere, names of files that match a pattern, what a file sets that is not here. It is one only if a setting follows
+from it. If a branch depends on such a value, both ways are followed, and what they leave different is not known from there on. A
+decision on a variable that is not set (`${GPUS:-8}`, `[ -z "$GPUS" ]`) is taken as bash takes it then, and a note says so. Notes
+also say that a comment or a missing `\\` cuts the command off, that it stands in a loop, or runs in another folder.
+
+Every mapped flag is written down, given or not, because a default there need not be one here. The first lines of the file say what
+there is to know, which flags were dropped and why, and which have no counterpart although they change the run; those, and flags
+that `train_ppo_ray` does not have, are printed as errors, too. A flag with an empty text (`--use_wandb ''`) counts as not given, as
+there.
 
 The steps of a run follow from the rows of its data there. Where the files are not on this machine, `--rows N` says how many they are.
 `OWNER/NAME` that is no folder here is a data set of the hub, `hub:OWNER/NAME:SPLIT`; `--pretrain` has to be a folder.
@@ -35,9 +46,9 @@ The steps of a run follow from the rows of its data there. Where the files are n
 
 Rows stay as they are: `message` as a list of turns or as JSON in a string, `answer`, and `datasource` where there is one. Pictures
 are read below the data file's folder and below `data.image_roots`, nowhere else. The reward server beside the training is not
-needed: the rules of `math_verifier` and `sokoban_verifier` are built in (`reward.weights`), and stand in for the server where the
-script starts one of the two. Servers of your own are `reward.remote.urls`, a file with `reward_func(queries, prompts, labels)` is
-`reward.function`, reward models are `reward.models` (`model_1`, `model_2`, ...).
+needed: the rules of `math_verifier` and `sokoban_verifier` are built in (`reward.weights`), and stand in for the server if the
+script starts one of the two and asks nobody else. Servers of your own are `reward.remote.urls`, a file with
+`reward_func(queries, prompts, labels)` is `reward.function`, reward models are `reward.models` (`model_1`, `model_2`, ...).
 `lmm-r1-mega data check rows.jsonl` and `lmm-r1-mega reward try rows.jsonl` look at both before a GPU is spent.
 
 ## What is meant to differ

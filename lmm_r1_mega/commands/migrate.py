@@ -1,4 +1,4 @@
-"""`lmm-r1-mega migrate SCRIPT.sh|FLAG ... [--rows N]`"""
+"""`lmm-r1-mega migrate SCRIPT.sh [ARGUMENT ...]|FLAG ... [--rows N]`"""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lmm_r1_mega.commands.verbs import VERBS
 from lmm_r1_mega.errors import DONE
 from lmm_r1_mega.migration.mapping import Migration, data_files, migrate
 from lmm_r1_mega.migration.source import Source, from_flags, from_script
+from lmm_r1_mega.migration.values import nearest
 from lmm_r1_mega.settings import parse_tree, to_yaml
 
 WIDTH = 130
@@ -28,18 +29,24 @@ def run(arguments: list[str]) -> int:
     config = parse_tree(found.tree, source="the migrated settings")
     print("\n".join(_comments(found, source)))
     print(to_yaml(config, given_only=True), end="")
+    if source.values.strange:
+        print(f"lmm-r1-mega: left out, for train_ppo_ray has no such flags: {_strange(source)}", file=sys.stderr)
     for name, reason in found.missed.items():
         print(f"lmm-r1-mega: --{name} changes the run and has no counterpart: {reason}", file=sys.stderr)
     return DONE
 
 
 def _read_script(words: list[str]) -> Source:
-    if len(words) > 1:
-        raise ValueError(VERBS["migrate"].usage)
+    name, *arguments = words
     try:
-        return from_script(Path(words[0]).read_text(encoding="utf-8"), os.environ)
+        script = Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{words[0]} is no script that can be read ({error}): give one, or flags that begin with --") from None
+        raise ValueError(f"{name} is no script that can be read ({error}): give one, or flags that begin with --") from None
+    return from_script(script, os.environ, name=name, arguments=arguments)
+
+
+def _strange(source: Source) -> str:
+    return ", ".join(map(nearest, source.values.strange))
 
 
 def _num_rows(given: str | None, source: Source) -> int | None:
@@ -61,6 +68,7 @@ def _comments(found: Migration, source: Source) -> Iterator[str]:
     chapters = {
         "To know": [*source.notes, *found.notes],
         "Changes the run, and has no counterpart": [f"--{name}: {reason}" for name, reason in found.missed.items()],
+        "No flags of train_ppo_ray": [_strange(source)] if source.values.strange else [],
         "Dropped": [f"--{name}: {reason}" for name, reason in found.dropped.items()],
     }
     for title, lines in chapters.items():

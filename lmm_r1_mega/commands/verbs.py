@@ -68,10 +68,10 @@ VERBS = {
         ),
         Verb(
             "migrate",
-            "SCRIPT.sh|FLAG ... [--rows N]",
+            "SCRIPT.sh [ARGUMENT ...]|FLAG ... [--rows N]",
             "the configuration for a train_ppo_ray command of LMM-R1 or OpenRLHF",
             (
-                "SCRIPT.sh  shell script with the command; nothing of it is run",
+                "SCRIPT.sh  shell script with the command, read as bash would run it here; nothing of it is run",
                 "FLAG ...   or the command's flags themselves, `--pretrain model ...`",
                 "--rows N   rows of its data, where the files are not here",
             ),

@@ -70,7 +70,7 @@ def migrate(values: Values, *, num_rows: int | None, verifier: str | None = None
         ValueError: a flag that is needed is missing, or flags do not go together.
     """
     settings: dict[str, Any] = {}
-    notes = [f"--{name} has no value (an empty variable) and counts as not given" for name in values.empty]
+    notes = [f"--{name} is empty and counts as not given" for name in values.empty]
     parts: tuple[Iterator[tuple[str, Any]], ...] = (
         _model(values, notes),
         _processes(values, notes),

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from lmm_r1_mega.migration.bash.unknown import Unknowns, first_letter, is_split, readable
 from lmm_r1_mega.migration.flags import FLAGS, Flag
-from lmm_r1_mega.migration.shell import COMPUTED
-
-KEYS = ("run.trackers",)
-"""Settings of flags whose value, a key or a folder, is not looked at."""
 
 
 @dataclass(frozen=True)
@@ -22,50 +19,79 @@ class Values:
     all: Mapping[str, Any]
     given: frozenset[str]
     empty: tuple[str, ...]
-    """Flags whose value is a variable without content; they count as not given."""
+    """Flags whose value is an empty text; they count as not given, as there."""
+    strange: tuple[str, ...]
+    """Flags of the command that the program does not have."""
 
     def __getitem__(self, name: str) -> Any:
         return self.all[name]
 
 
-def read_values(words: Sequence[str]) -> Values:
-    """Read flags as the program itself would, its defaults filled in.
+def read_values(words: Sequence[str], unknowns: Unknowns | None = None) -> Values:
+    """Read flags as the program itself would, its defaults filled in; `unknowns` are values that a script does not tell.
 
     Example: ["--eps_clip", "0.1", "--bf16"] -> eps_clip 0.1, bf16 True, all others as they are by default
 
     Raises:
-        ValueError: a flag is unknown, or its value of another kind.
+        ValueError: a flag has a value of another kind, or one that is not known and matters.
     """
     given: dict[str, Any] = {}
-    empty = []
-    for name, texts in _groups(words):
+    empty, strange = [], []
+    for given_name, texts in _groups(words, unknowns or Unknowns()):
+        name = _full_name(given_name)
+        if name is None:
+            strange.append(given_name)
+            continue
         flag = FLAGS[name]
-        if not texts and flag.kind != "switch":
+        _check_known(name, flag, texts, unknowns or Unknowns())
+        if texts == [""] and flag.kind == "text":
             empty.append(name)
+            given.pop(name, None)
         else:
             given[name] = _value(name, flag, texts)
-    return Values({name: flag.default for name, flag in FLAGS.items()} | given, frozenset(given), tuple(empty))
+    defaults = {name: flag.default for name, flag in FLAGS.items()}
+    return Values(defaults | given, frozenset(given), tuple(empty), tuple(strange))
 
 
-def _groups(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+def _groups(words: Sequence[str], unknowns: Unknowns) -> Iterator[tuple[str, list[str]]]:
     """Each flag with the words that follow it."""
     starts = [place for place, word in enumerate(words) if word.startswith("--") and not word[2:3].isdigit()]
     if words and 0 not in starts:
-        raise ValueError(f"{words[0]} stands before the first flag: give flags as --name value")
+        unknown = unknowns.first(words[0])
+        raise ValueError(unknown.reason if unknown else f"{words[0]} stands before the first flag: give flags as --name value")
     for start, end in pairwise([*starts, len(words)]):
         name, equals, value = words[start][2:].partition("=")
-        if name not in FLAGS:
-            raise ValueError(f"unknown flag --{name}: {_nearest(name)}")
+        if (unknown := unknowns.first(name)) is not None:
+            raise ValueError(f"--{readable(name)}: {unknown.reason}")
         yield name, [*([value] if equals else []), *words[start + 1 : end]]
+
+
+def _full_name(name: str) -> str | None:
+    """The flag that a name means: the program takes any beginning that no other flag has."""
+    if name in FLAGS:
+        return name
+    found = [flag for flag in FLAGS if flag.startswith(name)]
+    return found[0] if len(found) == 1 else None
+
+
+def _check_known(name: str, flag: Flag, texts: list[str], unknowns: Unknowns) -> None:
+    """Refuse a value that the script does not tell, if something follows from it, or if it might be more words than one."""
+    letter = first_letter("".join(texts))
+    is_list = flag.values == "many" and any(map(is_split, texts))
+    if letter and (flag.settings or flag.is_missed or is_list or not _fits(flag, texts)):
+        raise ValueError(f"--{name}: {unknowns.behind(letter).reason}")
+
+
+def _fits(flag: Flag, texts: list[str]) -> bool:
+    return {"one": len(texts) == (flag.kind != "switch"), "pair": len(texts) == 2, "many": True}[flag.values]
 
 
 def _value(name: str, flag: Flag, texts: list[str]) -> Any:
     """The value of one flag."""
-    fits = {"one": len(texts) == (flag.kind != "switch"), "pair": len(texts) == 2, "many": True}
-    if not fits[flag.values]:
+    if not _fits(flag, texts):
         takes = "no value" if flag.kind == "switch" else {"one": "one value", "pair": "two values"}[flag.values]
-        hint = ": put quotes around a value with blanks" if flag.kind == "text" else ""
-        raise ValueError(f"--{name} takes {takes}, got {' '.join(texts) or 'none'}{hint}")
+        hint = ": put quotes around a value with blanks" if flag.kind == "text" and texts else ""
+        raise ValueError(f"--{name} takes {takes}, got {readable(' '.join(texts)) or 'none'}{hint}")
     values = [_number(name, flag, text) for text in texts]
     if flag.kind == "switch":
         return True
@@ -74,8 +100,8 @@ def _value(name: str, flag: Flag, texts: list[str]) -> Any:
 
 def _number(name: str, flag: Flag, text: str) -> Any:
     """One word as what the flag takes."""
-    if flag.settings not in ((), KEYS) and COMPUTED in text:
-        raise ValueError(f"--{name} {text} is computed by the shell: write its value")
+    if first_letter(text):
+        return readable(text)
     if flag.choices and text not in flag.choices:
         raise ValueError(f"--{name} {text}: use one of {', '.join(flag.choices)}")
     try:
@@ -84,6 +110,10 @@ def _number(name: str, flag: Flag, text: str) -> Any:
         raise ValueError(f"--{name} {text}: give a{'n integer' if flag.kind == 'int' else ' number'}") from None
 
 
-def _nearest(name: str) -> str:
-    near = difflib.get_close_matches(name.replace("-", "_"), FLAGS, n=1, cutoff=0.5)
-    return f"did you mean --{near[0]}?" if near else "LMM-R1's train_ppo_ray, of OpenRLHF 0.7.3, has none of such a name"
+def nearest(name: str) -> str:
+    """A flag with what it may have meant.
+
+    Example: "epsclip" -> "--epsclip (did you mean --eps_clip?)"
+    """
+    near = difflib.get_close_matches(name.replace("-", "_"), FLAGS, n=1, cutoff=0.75)
+    return f"--{name} (did you mean --{near[0]}?)" if near else f"--{name}"

@@ -51,6 +51,8 @@ OWNERS = {
     "reasoning_gym": ("data",),
     "datasets": ("data",),
     "jinja2": ("data.template_process",),
+    "tree_sitter": ("migration.bash.tree",),
+    "tree_sitter_bash": ("migration.bash.tree",),
     "tokenizers": ("data.chat_tokenizer", "tiny_model"),
 }
 

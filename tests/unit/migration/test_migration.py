@@ -282,13 +282,48 @@ def test_what_differs_is_told(words, note):
     assert sum(note in one for one in migrated([*base, *words.split()]).notes) == 1
 
 
-def test_a_verifier_in_a_comment_pays_nothing():
-    script = (
-        "# python -m openrlhf.models.remote_rm.math_verifier\n  # --disable-format-reward\n{}python3 -m openrlhf.cli.train_ppo_ray --bf16\n"
+COMMAND = "python3 -m openrlhf.cli.train_ppo_ray --pretrain m --remote_rm_url http://127.0.0.1:5000/get_reward\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "verifier"),
+    [
+        ("python -m openrlhf.models.remote_rm.math_verifier --dataset d &", "math_verifier"),
+        ("nohup python3 openrlhf/models/remote_rm/math_verifier.py --disable-format-reward > log &", "math_verifier without format"),
+        ("V=sokoban; python -m remote_rm.${V}_verifier &", "sokoban_verifier"),
+        ("# python -m openrlhf.models.remote_rm.math_verifier &", None),
+        ("echo python -m openrlhf.models.remote_rm.math_verifier", None),
+        ("if false; then python -m openrlhf.models.remote_rm.math_verifier & fi", None),
+        ("pkill -f math_verifier\npython3 -m my_pkg.location_server --port 5000 &", None),
+        ("pkill -f openrlhf.models.remote_rm.math_verifier", None),
+        ("python -m my_pkg.math_verifier &", None),
+        ("python math_verifier.py &", None),
+        ("python -m openrlhf.models.remote_rm.math_verifier --port 6000 &", None),
+    ],
+)
+def test_rules_stand_in_for_the_server_only_where_it_is_known_to_run_there(before, verifier):
+    source = from_script(f"{before}\n{COMMAND}", {})
+    assert source.verifier == verifier
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:5001/get_reward",
+        "http://10.0.0.7:5000/get_reward",
+        "http://127.0.0.1:5000/other",
+        "http://127.0.0.1:5000/get_reward,http://b/",
+    ],
+)
+def test_a_server_of_ones_own_stays_beside_a_verifier(url):
+    source = from_script(
+        f"python -m openrlhf.models.remote_rm.math_verifier &\n{COMMAND}".replace(
+            "--remote_rm_url", f"--prompt_data d --remote_rm_url {url} --seed 1 #"
+        ),
+        {},
     )
-    assert from_script(script.format(""), {}).verifier is None
-    assert from_script(script.format("python -m remote_rm.sokoban_verifier &\n"), {}).verifier == "sokoban_verifier"
-    assert from_script(script.format("python math_verifier.py &\n"), {}).verifier == "math_verifier"
+    found = migrate(source.values, num_rows=NUM_ROWS, verifier=source.verifier)
+    assert found.settings["reward.remote.urls"] == url.split(",") and found.settings["reward.weights"] == {"remote": 1.0}
 
 
 def test_a_target_without_a_coefficient_did_nothing_there():
@@ -300,13 +335,11 @@ def test_a_target_without_a_coefficient_did_nothing_there():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--actor_lr 1", "unknown flag --actor_lr: did you mean --actor_learning_rate?"),
-        ("--n-samples-per-prompt 4", "unknown flag --n-samples-per-prompt: did you mean --n_samples_per_prompt?"),
-        ("--eps_clip", "--pretrain is missing"),
+        ("--eps_clip 0.1", "--pretrain is missing"),
+        ("--eps_clip", "--eps_clip takes one value, got none"),
         ("--pretrain m", "--prompt_data is missing"),
         ("--bf16 yes", "--bf16 takes no value, got yes"),
         ("--save_path a b", "--save_path takes one value, got a b: put quotes around a value with blanks"),
-        ("--attn_implementation eager", "unknown flag --attn_implementation: LMM-R1's train_ppo_ray, of OpenRLHF 0.7.3, has none"),
         ("--eps_clip 1 2", "--eps_clip takes one value, got 1 2"),
         ("--adam_betas 0.9", "--adam_betas takes two values, got 0.9"),
         ("--seed 1.5", "--seed 1.5: give an integer"),
@@ -324,7 +357,6 @@ def test_a_target_without_a_coefficient_did_nothing_there():
         ("--pretrain m --prompt_data d --rows 9999 --eval_dataset a/e.jsonl,b/e.jsonl", "a/e.jsonl and b/e.jsonl have the same name"),
         ("--pretrain m --prompt_data d --rows 10", "10 rows are less than one --rollout_batch_size of 1024"),
         ("--pretrain m --prompt_data d --rows many", "--rows many: give the number of rows"),
-        ("--pretrain $(...) --prompt_data d", "--pretrain $(...) is computed by the shell"),
         ("--pretrain m --prompt_data d --rows 9999 --prompt_data_probs half", "--prompt_data_probs half: give numbers with commas"),
         ("--pretrain m --prompt_data d --rows 9999 --processor_kwargs [4]", "--processor_kwargs [4]: give a JSON object"),
         ("--pretrain m --prompt_data d --rows 9999 --processor_kwargs min", "--processor_kwargs min: give a JSON object"),
@@ -353,17 +385,46 @@ def test_the_written_file_is_read_back_and_has_no_key(tmp_path, capsys):
     assert "#   --load_checkpoint: `lmm-r1-mega resume RUN` goes on with a run" in printed.splitlines()
 
 
-def test_a_cut_command_and_an_empty_variable_are_told(tmp_path, capsys):
+def test_a_cut_command_and_an_empty_value_are_told(tmp_path, capsys):
     script = tmp_path / "train.sh"
     script.write_text(
-        "python3 -m openrlhf.cli.train_ppo_ray --pretrain m --prompt_data d --prompt_data_probs $PROBS --max_global_steps 3 \\\n"
+        "python3 -m openrlhf.cli.train_ppo_ray --pretrain m --prompt_data d --use_wandb '' --max_global_steps 3 \\\n"
         "  # --seed 1 \\\n  --gamma 0.5\n",
         encoding="utf-8",
     )
     assert cli.main(["migrate", str(script)]) == 0
     printed = capsys.readouterr().out
-    assert "#   a comment ends the command early" in printed and "#   --prompt_data_probs has no value" in printed
-    assert "gamma: 1.0" in printed
+    assert "#   line 3 is not part of the command" in printed and "#   --use_wandb is empty and counts as not given" in printed
+    assert "gamma: 1.0" in printed and "trackers: []" in printed
+
+
+def test_unknown_flags_are_listed_together_and_the_rest_is_written(capsys):
+    words = [*RICH, "--rows", "640", "--foo", "1", "2", "--attn_implementation", "eager", "--n-samples-per-prompt", "4", "--seed", "7"]
+    assert cli.main(["migrate", *words]) == 0
+    captured = capsys.readouterr()
+    names = "--foo, --attn_implementation, --n-samples-per-prompt (did you mean --n_samples_per_prompt?)"
+    assert captured.err == f"lmm-r1-mega: left out, for train_ppo_ray has no such flags: {names}\n"
+    assert "seed: 7" in captured.out and "samples_per_prompt: 8" in captured.out
+
+
+def test_a_beginning_that_no_other_flag_has_is_that_flag():
+    assert migrated([*RICH, "--train_batch", "64"]).settings == migrated([*RICH, "--train_batch_size", "64"]).settings
+    assert from_flags(["--vllm", "1"]).values.strange == ("vllm",), "several flags begin so"
+
+
+def test_arguments_of_the_script_stand_behind_its_name(tmp_path, capsys):
+    script = tmp_path / "train.sh"
+    script.write_text(
+        'python3 -m openrlhf.cli.train_ppo_ray --pretrain "$1" --prompt_data d --max_global_steps ${2:-3} "${@:3}"\n', encoding="utf-8"
+    )
+    assert cli.main(["migrate", str(script), "my model", "5", "--seed", "9"]) == 0
+    printed = capsys.readouterr().out
+    assert "path: my model" in printed and "steps: 5" in printed and "seed: 9" in printed
+    assert cli.main(["migrate", str(script)]) == 2
+    assert (
+        "train.sh, line 1: --pretrain: the script was given no argument $1 (line 1): name its arguments behind it"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_flag_without_counterpart_is_told_on_the_error_stream(capsys):
