@@ -11,14 +11,15 @@ import sys
 import traceback
 from collections.abc import Callable
 
+from lmm_r1_mega import parent, progress
 from lmm_r1_mega.commands.verbs import SETTINGS, VERBS, help_text
-from lmm_r1_mega.errors import DONE, INTERNAL, USAGE, exit_status
+from lmm_r1_mega.errors import DONE, INTERNAL, USAGE, ProcessLost, exit_status
 
 HELP = {"-h", "--help"}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb and return the exit status; errors that a user can mend are a message, others a traceback."""
+    """Run one verb and return the exit status. One that starts processes runs in a child, whose parent this process is."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in HELP:
         print(_help())
@@ -29,22 +30,32 @@ def main(arguments: list[str] | None = None) -> int:
     if HELP & set(rest):
         print(help_text(VERBS[name]))
         return DONE
+    if VERBS[name].starts_processes and not progress.connect():
+        return parent.run(arguments)
+    return run_here(name, rest)
+
+
+def run_here(name: str, arguments: list[str]) -> int:
+    """Run a verb in this process; errors that a user can mend are a message, others a traceback."""
     run: Callable[[list[str]], int] = importlib.import_module(f"lmm_r1_mega.commands.{name}").run
     try:
-        return run(rest)
+        status = run(arguments)
+        progress.tell(status=status)
     except (Exception, KeyboardInterrupt) as error:
-        return _report(error)
+        status = _report(error)
+    return status
 
 
 def _report(error: BaseException) -> int:
-    """Print an error for the one who can mend it and return its exit status."""
-    status = exit_status(error)
+    """Tell the parent, else the terminal, of an error and return its exit status."""
+    status, cause = exit_status(error), str(error)
     if isinstance(error, KeyboardInterrupt):
-        return _fail("interrupted", status)
-    if status != INTERNAL:
-        return _fail(str(error), status)
-    traceback.print_exception(error)
-    return _fail(f"{type(error).__name__}: {error}", status)
+        cause = "interrupted"
+    elif status == INTERNAL:
+        traceback.print_exception(error)
+        cause = f"{type(error).__name__}: {error}"
+    process = error.process if isinstance(error, ProcessLost) else "driver"
+    return status if progress.tell(status=status, cause=cause, process=process) else _fail(cause, status)
 
 
 def _fail(message: str, status: int) -> int:

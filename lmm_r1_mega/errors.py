@@ -32,14 +32,28 @@ class SamplesLost(RuntimeError):
 
 
 class ProcessLost(RuntimeError):
-    """A worker process died or did not answer in time; the run goes on with `lmm-r1-mega resume` (exit status 75)."""
+    """A process died or did not answer in time; the run goes on with `lmm-r1-mega resume` (exit status 75)."""
+
+    def __init__(self, message: str, process: str = "") -> None:
+        super().__init__(message)
+        self.process = process
+        """Which one, where it is known."""
+
+
+class Stopped(RuntimeError):
+    """The run was asked to end, and has saved; it goes on with `lmm-r1-mega resume` (exit status 75)."""
 
 
 def exit_status(error: BaseException) -> int:
     """The status that an error ends the command line with; INTERNAL for what no user can mend."""
-    kinds = ((BadData, BAD_DATA), (ProcessLost, REQUEUE), (StorageFailed, REQUEUE), (ValueError, USAGE), (KeyboardInterrupt, INTERRUPTED))
     if isinstance(error, OSError) and error.errno in FULL | BROKEN:
         return REQUEUE
+    kinds: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int], ...] = (
+        (BadData, BAD_DATA),
+        ((ProcessLost, StorageFailed, Stopped), REQUEUE),
+        (ValueError, USAGE),
+        (KeyboardInterrupt, INTERRUPTED),
+    )
     return next((status for kind, status in kinds if isinstance(error, kind)), INTERNAL)
 
 

@@ -30,6 +30,7 @@ from lmm_r1_mega.evaluate import SetAccuracy, evaluate, refuse_unmeasurable, ref
 from lmm_r1_mega.learning import REFERENCE, Annotated, Updates, mismatch_metrics, needs_reference
 from lmm_r1_mega.models.reward_model import kind_of
 from lmm_r1_mega.planning.checks import refuse_impossible, refuse_overlap
+from lmm_r1_mega.progress import is_asked_to_stop, stop_if_asked
 from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.record.checkpoints import STATE_FILE
 from lmm_r1_mega.record.folder import Checkpoint
@@ -74,8 +75,8 @@ class Run:
         self.book.step(step + 1, row, num_tokens=int(annotated.lengths.sum()))
 
     def save_if_due(self, done: int) -> None:
-        """A checkpoint after every `run.save_every` steps, and after the last."""
-        if is_due(done, self.config.run.save_every, last=self.config.run.steps):
+        """A checkpoint after every `run.save_every` steps, after the last, and where the run is asked to stop, which it then does."""
+        if is_asked_to_stop() or is_due(done, self.config.run.save_every, last=self.config.run.steps):
             state = {
                 "step": done,
                 "position": asdict(self.rollouts.position()),
@@ -85,6 +86,7 @@ class Run:
             with self.book.phase("save"), self.book.folder.checkpoint(done, keep=self.config.run.keep_checkpoints) as folder:
                 self.rollouts.save(folder)
                 save(self.book, self.trainers, state, roles=roles(self.config), folder=folder)
+            stop_if_asked(done)
 
     def evaluate_if_due(self, done: int) -> None:
         """Held-out accuracy before the first step, after every `run.eval_every` steps and after the last."""

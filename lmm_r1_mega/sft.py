@@ -19,6 +19,7 @@ from lmm_r1_mega.data.build import Demonstration
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import DemonstrationStream, StreamPosition
 from lmm_r1_mega.planning.checks import refuse_impossible
+from lmm_r1_mega.progress import is_asked_to_stop, stop_if_asked
 from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.run import export, is_due, read_state, save
@@ -38,11 +39,12 @@ class SupervisedRun:
     first_step: int = 0
 
     def save_if_due(self, done: int) -> None:
-        """A checkpoint after every `run.save_every` steps, and after the last."""
-        if is_due(done, self.config.run.save_every, last=self.config.run.steps):
+        """A checkpoint after every `run.save_every` steps, after the last, and where the run is asked to stop, which it then does."""
+        if is_asked_to_stop() or is_due(done, self.config.run.save_every, last=self.config.run.steps):
             state = {"step": done, "position": asdict(self.demonstrations.position())}
             with self.book.phase("save"), self.book.folder.checkpoint(done, keep=self.config.run.keep_checkpoints) as folder:
                 save(self.book, self.trainers, state, roles=("policy",), folder=folder)
+            stop_if_asked(done)
 
 
 def train_supervised(config: Config, *, resume: Checkpoint | None = None) -> None:

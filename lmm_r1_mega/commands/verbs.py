@@ -16,6 +16,8 @@ class Verb:
     summary: str
     details: tuple[str, ...] = ()
     """Lines of help about arguments that are no settings."""
+    starts_processes: bool = False
+    """Whether it starts Ray, which runs below a parent process of ours."""
 
     @property
     def usage(self) -> str:
@@ -32,13 +34,20 @@ DRY_RUN = "--dry-run  print the plan and stop; 2 where it cannot work"
 VERBS = {
     verb.name: verb
     for verb in (
-        Verb("train", f"{SETTINGS} [--dry-run]", "reinforcement learning: PPO, GRPO, RLOO, ...", (DRY_RUN,)),
-        Verb("sft", f"{SETTINGS} [--dry-run]", "supervised cold start with the same engine and data format", (DRY_RUN,)),
+        Verb("train", f"{SETTINGS} [--dry-run]", "reinforcement learning: PPO, GRPO, RLOO, ...", (DRY_RUN,), starts_processes=True),
+        Verb(
+            "sft",
+            f"{SETTINGS} [--dry-run]",
+            "supervised cold start with the same engine and data format",
+            (DRY_RUN,),
+            starts_processes=True,
+        ),
         Verb(
             "resume",
             "RUN [--section.field VALUE ...]",
             "go on from the newest complete checkpoint of a run",
             ("RUN  folder of the run; its own settings hold where no option says otherwise",),
+            starts_processes=True,
         ),
         Verb(
             "eval",
@@ -49,6 +58,7 @@ VERBS = {
                 "DATA  file of held-out rows",
                 "--json  print one JSON object",
             ),
+            starts_processes=True,
         ),
         Verb(
             "plan",

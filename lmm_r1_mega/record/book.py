@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from lmm_r1_mega import progress
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.data.views import model_views
 from lmm_r1_mega.record.console import Console, open_console
 from lmm_r1_mega.record.folder import RunFolder, Verb
-from lmm_r1_mega.record.timing import PhaseTimer, shares
+from lmm_r1_mega.record.timing import BETWEEN_STEPS, PhaseTimer, shares
 from lmm_r1_mega.record.trackers import Trackers
 from lmm_r1_mega.schema import Prompt
 
@@ -41,6 +42,7 @@ class Book:
         self.folder.append_metrics(done, full)
         self.trackers.log(done, full)
         self.console.step(done, full)
+        progress.tell(step=done)
 
     def images(self, prompts: Iterable[Prompt], *, merge_size: int) -> dict[str, list[str]]:
         """Keeps the images of prompts in the run's folder, and says in which files, by prompt id."""
@@ -84,10 +86,16 @@ def open_book(config: Config, config_yaml: str, *, verb: Verb, resume_after: int
         make_new = resume_after is None
         folder = RunFolder.create(config.run.folder, config_yaml, verb=verb) if make_new else RunFolder.open(config.run.folder)
         stack.enter_context(folder.claim())
+        progress.tell(folder=str(folder.path), step=resume_after or 0)
         if resume_after is not None:
             folder.cut_after(resume_after)
             folder.write_config(config_yaml)
         done = resume_after or 0
         trackers = stack.enter_context(Trackers(config.run.trackers, folder, config.model_dump(mode="json"), first_step=done))
         console = stack.enter_context(open_console(total_steps=config.run.steps, first_step=done))
-        yield Book(folder, console, trackers, PhaseTimer(console.phase))
+
+        def enter(phase: str) -> None:
+            console.phase(phase)
+            progress.enter(phase, in_step=phase not in {"", *BETWEEN_STEPS})
+
+        yield Book(folder, console, trackers, PhaseTimer(enter))

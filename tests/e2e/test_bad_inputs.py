@@ -12,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from lmm_r1_mega.cli import main
+from lmm_r1_mega.cli import run_here
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream
 from lmm_r1_mega.errors import BAD_DATA, DONE, USAGE
@@ -286,7 +286,7 @@ def test_it_is_refused_before_a_process_starts(place, capsys, name):
     build, status, message = REFUSED[name]
     arguments = build(place)
     before = sorted(path.name for path in place.folder.iterdir())
-    assert main(arguments) == status
+    assert run_here(arguments[0], arguments[1:]) == status
     printed = capsys.readouterr().err
     assert re.search(message, printed), printed
     assert "Traceback" not in printed or "bad.py" in printed
@@ -346,7 +346,7 @@ LIMITS = {"data": {"max_image_bytes": 2000, "max_image_pixels": 100000, "max_pro
 
 def test_every_bad_row_is_named_with_what_mends_it(place, capsys, bad_file):
     limits = place.written("limits.yaml", yaml.safe_dump(LIMITS))
-    assert main(["data", "check", str(bad_file), place.config, limits]) == BAD_DATA
+    assert run_here("data", ["check", str(bad_file), place.config, limits]) == BAD_DATA
     printed = capsys.readouterr().out
     for line, (name, (_, reason)) in enumerate(BAD_ROWS.items(), start=2):
         [found] = re.findall(rf"line {line}: (.*)\n    mend it: \w", printed)
@@ -401,7 +401,7 @@ def test_a_reward_that_fails_costs_its_own_response_only(place, capsys):
     file = place.rows("a.jsonl", *({"response": word, "answer": 1} for word in ("good", *UNSCORABLE, "good too")))
     function = place.written("reward.py", REWARD)
     options = ["--reward.function", function, "--reward.weights", "function", "2", "--reward.timeout_s", "0.5", "--reward.workers", "1"]
-    assert main(["reward", "try", file, "--json", *options]) == DONE
+    assert run_here("reward", ["try", file, "--json", *options]) == DONE
     first, *failed, last = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert [row["reward"] for row in (first, last)] == [0.5, 0.5]
     assert {word: row["invalid"] for word, row in zip(UNSCORABLE, failed, strict=True)} == UNSCORABLE

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import psutil
 import pytest
 import yaml
 
+from lmm_r1_mega.errors import INTERRUPTED, REQUEUE
 from lmm_r1_mega.settings import merge
 
 DEADLINE_S = 240
@@ -24,6 +26,7 @@ def start(*arguments: str) -> subprocess.Popen:
         [sys.executable, "-W", "ignore", "-m", "lmm_r1_mega.cli", *arguments],
         env=environment,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
@@ -31,13 +34,15 @@ def start(*arguments: str) -> subprocess.Popen:
 
 def finish(*arguments: str) -> str:
     process = start(*arguments)
-    output, _ = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 0, output
+    output, said = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, said
     return output
 
 
 def kill_everything(process: subprocess.Popen) -> None:
     """kill -9 of the driver and all it started, at once; then none of them is left."""
+    if process.poll() is not None:
+        return
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     for member in family:
         with contextlib.suppress(ProcessLookupError):
@@ -56,7 +61,8 @@ def wait_for(condition, *, process: subprocess.Popen) -> None:
 
 def rows(folder: Path) -> list[dict]:
     """Metrics without the times, which no two runs share."""
-    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    path = folder / "metrics.jsonl"
+    found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     return [{name: value for name, value in row.items() if not name.startswith(("time/", "perf/"))} for row in found]
 
 
@@ -100,6 +106,29 @@ def test_killed_and_resumed_equals_unbroken(config_file, unbroken, moment):
     assert not (folder / "hf").exists()
     finish("resume", str(folder))
     assert_same(folder, unbroken)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, REQUEUE), pytest.param(signal.SIGINT, INTERRUPTED, marks=pytest.mark.slow)]
+)
+def test_stopped_in_a_step_and_resumed_equals_unbroken(config_file, unbroken, number, status):
+    """Nothing is saved yet then: the step in which the signal comes is finished, and saved although it is not due."""
+    folder = config_file.parent / f"stopped_{number.name}"
+    process = start("train", str(config_file), "--run.folder", str(folder), "--run.save_every", "4")
+    try:
+        wait_for(lambda: any(row["step"] == 1 for row in rows(folder)), process=process)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=DEADLINE_S)
+    finally:
+        kill_everything(process)
+    failure = json.loads((folder / "failure.json").read_text())
+    done, *saved = failure["step"], *(folder / "checkpoints").iterdir()
+    assert (process.returncode, failure["status"]) == (status, status), said
+    assert 1 <= done < 4 and saved == [folder / "checkpoints" / f"step_{done:06d}"]
+    assert failure["resume"] == f"lmm-r1-mega resume {folder}"
+    finish(*shlex.split(failure["resume"])[1:])
+    assert_same(folder, unbroken)
+    assert not (folder / "failure.json").exists()
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from loopback import loopback, send
 
-from lmm_r1_mega.cli import main
+from lmm_r1_mega.cli import run_here
 from lmm_r1_mega.settings import merge
 
 
@@ -46,9 +46,9 @@ def test_a_resumed_run_equals_an_unbroken_one(settings, reward_model, tmp_path):
         }
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(merge(settings, {"reward": reward})))
         whole, broken = tmp_path / "whole", tmp_path / "broken"
-        assert main(["train", str(tmp_path / "config.yaml"), "--run.folder", str(whole)]) == 0
-        assert main(["train", str(tmp_path / "config.yaml"), "--run.folder", str(broken), "--run.steps", "2"]) == 0
-        assert main(["resume", str(broken), "--run.steps", "4"]) == 0
+        assert run_here("train", [str(tmp_path / "config.yaml"), "--run.folder", str(whole)]) == 0
+        assert run_here("train", [str(tmp_path / "config.yaml"), "--run.folder", str(broken), "--run.steps", "2"]) == 0
+        assert run_here("resume", [str(broken), "--run.steps", "4"]) == 0
     assert len(rows(whole)) == 4 and rows(broken) == rows(whole)
     assert (broken / "hf" / "model.safetensors").read_bytes() == (whole / "hf" / "model.safetensors").read_bytes()
     for row in rows(whole):

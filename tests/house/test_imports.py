@@ -14,7 +14,8 @@ from house_rules import (
 )
 
 LAYERS = (
-    ("config", "schema", "errors", "torchvision_shim", "sokoban"),
+    ("config", "schema", "errors", "processes", "torchvision_shim", "sokoban"),
+    ("progress",),
     ("algorithms", "rewards", "data", "convert", "settings", "doctor", "tiny_model", "migration"),
     ("models", "planning"),
     ("training", "rollout"),
@@ -24,7 +25,7 @@ LAYERS = (
     ("rollouts",),
     ("run",),
     ("train", "sft"),
-    ("commands",),
+    ("commands", "parent"),
     ("cli",),
 )
 """From the ground up; the parts of one layer do not import each other."""

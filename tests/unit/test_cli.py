@@ -8,7 +8,7 @@ import pytest
 from lmm_r1_mega import cli
 from lmm_r1_mega.commands import train
 from lmm_r1_mega.commands.verbs import VERBS
-from lmm_r1_mega.errors import BadData, DiskFull, ProcessLost
+from lmm_r1_mega.errors import BadData, DiskFull, ProcessLost, Stopped
 
 HEAVY = ("torch", "transformers", "megatron", "vllm", "ray", "pyarrow", "sympy", "PIL")
 HELP = f"""
@@ -37,7 +37,8 @@ def test_help_may_stand_anywhere(words, capsys):
 
 
 def test_wrong_options_are_told_before_anything_heavy_is_imported():
-    check = HELP.replace("status or", "status != 2 or")
+    check = HELP.replace("import main", "import run_here").replace("main(sys.argv[1:])", "run_here(sys.argv[1], sys.argv[2:])")
+    check = check.replace("status or", "status != 2 or")
     for words in (["train", "--run.stps", "1"], ["data", "check", "a", "--x"], ["convert", "to-hf"], ["eval"], ["resume", "/gone"]):
         done = subprocess.run([sys.executable, "-c", check, *words], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
@@ -79,6 +80,7 @@ def test_wrong_usage_is_a_message_and_status_2(words, message, capsys):
         (BadData("why"), 65),
         (DiskFull("why"), 75),
         (ProcessLost("why"), 75),
+        (Stopped("why"), 75),
         (RuntimeError("why"), 70),
         (KeyError("why"), 70),
         (OSError("why"), 70),
@@ -90,7 +92,18 @@ def test_every_kind_of_error_has_its_status(error, status, monkeypatch, capsys):
         raise error
 
     monkeypatch.setattr(train, "run", fail)
-    assert cli.main(["train"]) == status
+    assert cli.run_here("train", []) == status
     printed = capsys.readouterr().err
     assert ("Traceback" in printed) == (status == 70), "a traceback is for errors that are ours"
     assert ("interrupted" if status == 130 else "why") in printed
+
+
+def test_a_verb_that_starts_processes_runs_below_a_parent(monkeypatch, capsys):
+    """Which says what the child has told it."""
+
+    def fail(words):
+        raise AssertionError("the verb runs in the parent")
+
+    monkeypatch.setattr(train, "run", fail)
+    assert cli.main(["train", "--run.stps", "1"]) == 2
+    assert capsys.readouterr().err.startswith("lmm-r1-mega: unknown setting run.stps: did you mean run.steps?")

@@ -1,0 +1,78 @@
+"""Linux processes: who descends from whom, who dies with whom, and their end."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+PAUSE_S = 0.02
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with(parent: int) -> None:
+    """Ask the kernel to kill this process when `parent` ends, however that ends and whatever this process is doing."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+@contextmanager
+def adopting_orphans() -> Iterator[None]:
+    """Descendants whose own parent ends become children of this process, not of the machine's first one."""
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        yield
+    finally:
+        _libc.prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+def children() -> dict[int, list[int]]:
+    """Process -> its children, dead ones that nobody has waited for included."""
+    found = defaultdict(list)
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(ValueError, OSError):  # no process, or gone meanwhile
+            found[_parent(int(folder.name))].append(int(folder.name))
+    return found
+
+
+def kill_descendants(*, but: frozenset[int] = frozenset(), limit_s: float = 10.0) -> list[int]:
+    """kill -9 of all that descends from this process, except the children `but` and theirs; those that are left after `limit_s`.
+
+    Repeated until none is found: what a dying process has started meanwhile is found as an orphan.
+    """
+    deadline = time.monotonic() + limit_s
+    while left := _descendants(but):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):  # an orphan that is not ours yet
+                os.waitpid(pid, os.WNOHANG)
+        if time.monotonic() > deadline:
+            break
+        time.sleep(PAUSE_S)
+    return left
+
+
+def _descendants(but: frozenset[int]) -> list[int]:
+    family = children()
+    waiting = [pid for pid in family[os.getpid()] if pid not in but]
+    found = []
+    while waiting:
+        found.append(waiting.pop())
+        waiting += family[found[-1]]
+    return found
+
+
+def _parent(pid: int) -> int:
+    """The name of a program, in brackets, may hold anything."""
+    return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])

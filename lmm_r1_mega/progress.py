@@ -1,0 +1,110 @@
+"""The driver's side of the line to its parent process: how far it is, and whether it is asked to stop.
+
+A driver that has no parent of ours (`train(config)` in a program) says nothing to nobody and keeps that program's signal handlers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from lmm_r1_mega.errors import Stopped
+from lmm_r1_mega.processes import die_with
+
+LINE_VARIABLE = "LMM_R1_MEGA_LINE"
+"""`descriptor parent`: the socket that a driver inherits, and the process that holds its other end."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a driver last said."""
+
+    folder: str | None = None
+    """The run's folder, once it is claimed."""
+    step: int = 0
+    """Steps that are done."""
+    phase: str = "start"
+    can_save: bool = False
+    """A step has begun: when asked to stop, it is finished and saved."""
+    services: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Host and port of the processes that the driver cannot do without, by name."""
+    status: int | None = None
+    """Exit status, at the very end."""
+    cause: str = ""
+    """Why the run ends, where it is no success."""
+    process: str = "driver"
+    """Which process failed."""
+
+    @classmethod
+    def from_json(cls, line: bytes) -> Progress:
+        """Inverse of `to_json`."""
+        return cls(**json.loads(line))
+
+    def to_json(self) -> bytes:
+        """One line."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+class _Line:
+    """This process's end of the line."""
+
+    def __init__(self) -> None:
+        self.socket: socket.socket | None = None
+        self.progress = Progress()
+        self.is_asked_to_stop = False
+
+
+_line = _Line()
+
+
+def connect() -> bool:
+    """Take the line that a parent of ours has left in the environment, and die with that parent; False where there is none."""
+    descriptor, _, parent = os.environ.pop(LINE_VARIABLE, "").partition(" ")
+    if descriptor:
+        die_with(int(parent))
+        _line.socket = socket.socket(fileno=int(descriptor))
+        _line.socket.set_inheritable(False)
+    return bool(descriptor)
+
+
+def tell(**changes: Any) -> bool:
+    """Tell the parent fields of `Progress` that have changed; False where there is no parent."""
+    _line.progress = replace(_line.progress, **changes)
+    if _line.socket is None:
+        return False
+    with contextlib.suppress(OSError):  # without its parent this process is about to die
+        _line.socket.sendall(_line.progress.to_json())
+    return True
+
+
+def enter(phase: str, *, in_step: bool) -> None:
+    """A phase begins. From the first one of a step on, a request to stop waits for the end of the step and is saved."""
+    if in_step and not _line.progress.can_save and _line.socket is not None:
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, _ask_to_stop)  # after Ray, which has set a handler that exits
+        tell(can_save=True)
+    tell(phase=phase)
+
+
+def is_asked_to_stop() -> bool:
+    """Whether a checkpoint is due now because the run shall end."""
+    return _line.is_asked_to_stop
+
+
+def stop_if_asked(done: int) -> None:
+    """Called when `done` steps are saved.
+
+    Raises:
+        Stopped: the run was asked to end.
+    """
+    if _line.is_asked_to_stop:
+        raise Stopped(f"stopped as asked after step {done}, which is saved")
+
+
+def _ask_to_stop(number: int, frame: object) -> None:
+    _line.is_asked_to_stop = True
