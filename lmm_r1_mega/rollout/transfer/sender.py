@@ -66,7 +66,8 @@ class SharedMemorySender:
     def __init__(
         self, export: Export, client: SyncClient, *, bucket_bytes: int, digests: bool = True, deadline_s: float = DEADLINE_S
     ) -> None:
-        """A tensor larger than `bucket_bytes` gets a segment of its own size. `deadline_s` bounds every call to the engines."""
+        """A tensor larger than `bucket_bytes` gets a segment of its own size until the update ends. `deadline_s` bounds every call to
+        the engines."""
         self._export = export
         self._client = client
         self._bucket_bytes = bucket_bytes
@@ -86,6 +87,7 @@ class SharedMemorySender:
             self._send_bucket()
             self._wait()
             self._do("finish_weight_update", version)
+            self._filling, self._loading = (self._of_usual_size(segment) for segment in (self._filling, self._loading))
         except BaseException:
             self._start_afresh()
             raise
@@ -102,6 +104,13 @@ class SharedMemorySender:
         self.close()
         self._filling, self._loading = Segment(self._bucket_bytes), Segment(self._bucket_bytes)
         self._call = None
+
+    def _of_usual_size(self, segment: Segment) -> Segment:
+        """Gives back what one large tensor needed, an embedding as a rule: half a gigabyte that nobody uses until the next update."""
+        if segment.size <= self._bucket_bytes:
+            return segment
+        segment.close()
+        return Segment(self._bucket_bytes)
 
     def _put(self, name: str, tensor: Tensor) -> None:
         if not self._filling.has_room(tensor):

@@ -1,6 +1,7 @@
 """The shared-memory sender against an engine that only keeps what it is sent."""
 
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -68,6 +69,22 @@ def test_every_tensor_arrives_whatever_the_bucket(keeper, weights, bucket_bytes,
         assert keeper.log.count("bucket") in num_buckets
         for tensor in weights.values():
             tensor += 1
+    sender.close()
+
+
+def test_memory_of_a_large_tensor_is_given_back_after_the_update(keeper, weights):
+    def shared() -> int:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+        ranges = [line.split()[0].split("-") for line in lines if "memfd:lmm_r1_mega_weights" in line]
+        return sum(int(end, 16) - int(start, 16) for start, end in ranges)
+
+    bucket_bytes, before = 2**16, shared()
+    large = torch.randn(2**20)
+    sender = SharedMemorySender(lambda: iter({**weights, "large": large, "last": large[:7]}.items()), keeper, bucket_bytes=bucket_bytes)
+    for version in (1, 2):
+        sender.send(version)
+        assert torch.equal(keeper.tensors["large"], large) and len(keeper.tensors) == len(weights) + 2
+        assert shared() - before == 2 * bucket_bytes
     sender.close()
 
 
