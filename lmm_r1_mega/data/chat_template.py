@@ -17,7 +17,7 @@ from lmm_r1_mega.data.template_process import CPU_S, MAX_CHARACTERS, MEMORY_BYTE
 from lmm_r1_mega.errors import BadData
 
 _FILE = "chat_template.jinja"
-_ANSWER = "answer"
+_ANSWER = "Forty-two."
 
 
 class ChatTemplate:
