@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ class Module:
         """The package or module directly below `lmm_r1_mega` that it belongs to."""
         return self.name.split(".")[0]
 
-    @property
+    @cached_property
     def functions(self) -> list[Function]:
         """All functions and methods, inner ones too."""
         return [node for node in ast.walk(self.tree) if isinstance(node, Function)]
@@ -53,6 +53,7 @@ class Import:
     is_lazy: bool
 
 
+@cache
 def package_modules() -> list[Module]:
     """Every file of the package but its own `__init__`, which every import goes through."""
     folder = ROOT / PACKAGE
@@ -60,21 +61,26 @@ def package_modules() -> list[Module]:
     return [Module(".".join(path.relative_to(folder).with_suffix("").parts), path.read_text(encoding="utf-8")) for path in files]
 
 
+@cache
 def scripts() -> list[Module]:
     """The programs beside the package: their path, and their text."""
     files = [path for folder in ("benchmarks", "examples", "tools") for path in sorted((ROOT / folder).rglob("*.py"))]
     return [Module(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) for path in files]
 
 
-def imports(module: Module) -> Iterator[Import]:
+@cache
+def imports(module: Module) -> tuple[Import, ...]:
     """All imports of a module."""
     inside = {id(node) for function in module.functions for node in ast.walk(function)}
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Import):
-            yield from (Import(alias.name, id(node) in inside) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            source = "." * node.level + (node.module or "")
-            yield from (Import(f"{source}.{alias.name}", id(node) in inside) for alias in node.names)
+    return tuple(one for node in ast.walk(module.tree) for one in _imported(node, is_lazy=id(node) in inside))
+
+
+def _imported(node: ast.AST, *, is_lazy: bool) -> Iterator[Import]:
+    if isinstance(node, ast.Import):
+        yield from (Import(alias.name, is_lazy) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        source = "." * node.level + (node.module or "")
+        yield from (Import(f"{source}.{alias.name}", is_lazy) for alias in node.names)
 
 
 def wrong_way_imports(modules: Iterable[Module], layers: Sequence[Sequence[str]]) -> Iterator[str]:
