@@ -67,11 +67,11 @@ def _command(script: str, interpreter: Interpreter, unknowns: Unknowns, notes: d
             )
     if shell.folder != ".":
         notes[f"the command runs in the folder {readable(shell.folder)}: paths that are not absolute begin there"] = None
-    if cut := _cut(script.splitlines(), program.line):
-        notes[f"line {cut} is not part of the command: a comment or a missing \\ ends it before, and bash does not pass what follows"] = (
-            None
-        )
-    more = [number for number in _lines_with_program(script) if number > program.line > 0]
+    lines = script.splitlines()
+    last = _last_line(lines, program.line)
+    if cut := _cut(lines, last):
+        notes[f"line {cut} is not part of the command: a comment or a missing \\ ends it before, and bash does not pass what follows"] = None
+    more = [number for number in _lines_with_program(script) if number > last > 0]
     if more:
         notes[f"the script has another train_ppo_ray command in line {more[0]}: this is the one of {program.place}"] = None
     return Command(words, program.place, unknowns, tuple(notes), tuple(interpreter.programs))
@@ -87,13 +87,18 @@ def _after_program(program: Program) -> tuple[str, ...] | None:
     return None
 
 
-def _cut(lines: list[str], line: int) -> int | None:
-    """The line behind a command that looks as if it should be part of it."""
+def _last_line(lines: list[str], line: int) -> int:
+    """The last line of the command that begins in a line, 0 where it stands in none."""
     while 0 < line < len(lines) and lines[line - 1].endswith("\\") and not lines[line].lstrip().startswith("#"):
         line += 1
-    behind = ((number, text.strip()) for number, text in enumerate(lines[line:], start=line + 1))
+    return line
+
+
+def _cut(lines: list[str], last: int) -> int | None:
+    """The line behind a command that looks as if it should be part of it."""
+    behind = ((number, text.strip()) for number, text in enumerate(lines[last:], start=last + 1))
     number, text = next(((number, text) for number, text in behind if text and not text.startswith("#")), (0, ""))
-    return number if line and re.match(r"--\w", text) else None
+    return number if last and re.match(r"--\w", text) else None
 
 
 def _why_none(script: str) -> str:

@@ -169,6 +169,10 @@ def test_other_commands_loops_and_folders_are_told():
     )
 
 
+def test_a_command_of_several_lines_is_no_other_one():
+    assert training_command(f"ray job submit \\\n  -- \\\n  {PROGRAM} \\\n  --a 1\necho done\n", {}).notes == ()
+
+
 def test_a_file_that_the_script_reads_is_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "env.sh").write_text("S=5\nT=$(nproc)\n")
