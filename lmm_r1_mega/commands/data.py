@@ -27,7 +27,7 @@ def check(file: Path, config: Config, *, target: Path | None) -> int:
     """Look at every row; with a target the good ones are written there."""
     from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer  # a wrong option need not wait for these
     from lmm_r1_mega.data.check import check_file, describe
-    from lmm_r1_mega.data.fix import refuse_target, write_good_rows
+    from lmm_r1_mega.data.fix import folder_to_declare, refuse_target, write_good_rows
     from lmm_r1_mega.rewards.pool import RewardPool
 
     if target:
@@ -40,6 +40,8 @@ def check(file: Path, config: Config, *, target: Path | None) -> int:
     print(describe(report))
     if target:
         with naming_storage_errors(target):
-            write_good_rows(report, target)
+            write_good_rows(report, target, message_key=config.data.input_key)
         print(f"{target}: {report.num_good} good rows written")
+        if (folder := folder_to_declare(report, target)) is not None:
+            print(f"{target}: its pictures lie outside its folder: give --data.image_roots {folder}")
     return DONE if report.is_clean or (target and report.num_good) else BAD_DATA

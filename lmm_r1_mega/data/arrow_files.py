@@ -15,7 +15,7 @@ import pyarrow
 import pyarrow.ipc
 import pyarrow.parquet
 
-from lmm_r1_mega.data.rows import BadRow, Keep, RawRow
+from lmm_r1_mega.data.rows import BadRow, Change, Keep, RawRow
 from lmm_r1_mega.errors import BadData
 
 Batches = Iterator[pyarrow.RecordBatch]
@@ -71,13 +71,17 @@ def read_tables(path: Path, batches: Callable[[Path], Batches]) -> Iterator[RawR
             yield RawRow(number, value)
 
 
-def copy_tables(path: Path, target: Path, keep: Keep, *, batches: Callable[[Path], Batches]) -> None:
-    """The rows that are kept, as Parquet, with all their columns and types."""
+def copy_tables(path: Path, target: Path, keep: Keep, *, batches: Callable[[Path], Batches], change: Change | None = None) -> None:
+    """The rows that are kept, as Parquet, with all their columns and types, and changed if a change is given."""
     numbers = count(1)
     writer = None
     for batch in _readable(path, batches):
         writer = writer or pyarrow.parquet.ParquetWriter(target, batch.schema)
-        writer.write_batch(batch.filter(pyarrow.array([keep(next(numbers)) for _ in range(batch.num_rows)])))
+        kept = batch.filter(pyarrow.array([keep(next(numbers)) for _ in range(batch.num_rows)]))
+        for part in [kept] if change is None else _slices(kept):
+            writer.write_batch(
+                part if change is None else pyarrow.RecordBatch.from_pylist(list(map(change, part.to_pylist())), part.schema)
+            )
     if writer is not None:
         writer.close()
 

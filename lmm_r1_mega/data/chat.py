@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lmm_r1_mega.data.images import is_encodable
 from lmm_r1_mega.data.rows import RowRefused
+
+PLACE = "<image>"
+"""Where a picture of a column stands in a text."""
+IMAGE_COLUMNS = ("images", "image", "image_path", "image_paths", "image_url", "image_urls", "picture", "pictures")
+"""Columns that hold pictures in public data."""
 
 _ROLES = ("system", "user", "assistant")
 _Place = tuple[int, int]  # turn and part, from 1
@@ -64,6 +70,93 @@ def parse_chat(message: Any) -> Chat:
         turns.append(turn)
         images += references
     return Chat(tuple(turns), tuple(images))
+
+
+def with_columns(chat: Chat, row: Mapping[str, Any]) -> Chat:
+    """The chat with the pictures of a row's other columns, each in its place `<image>`.
+
+    Example: "<image>Find x." beside images ["a.png"] -> an image and "Find x."
+
+    Raises: RowRefused(`image`) where a picture has no place, a place has no picture, or the message has pictures of its own.
+    """
+    columns = {name: found for name in IMAGE_COLUMNS if (found := _column(row.get(name), name))}
+    num_places = sum(turn.text.count(PLACE) for turn in chat.turns if turn.role != "assistant")
+    if chat.images and num_places:
+        raise RowRefused("image", f"the message has pictures as parts and {PLACE} in its text: take {PLACE} out of the text")
+    if chat.images and all(found == list(chat.images) for found in columns.values()):
+        return chat
+    if chat.images or len(columns) > 1:
+        places = [*(["the message"] if chat.images else []), *(f"column {name}" for name in columns)]
+        raise RowRefused("image", f"pictures stand in {' and in '.join(places)}: keep those of one place")
+    name, images = next(iter(columns.items()), ("", []))
+    if len(images) != num_places:
+        there = f"column {name} has {len(images)}" if name else f"the row has none in {' or '.join(IMAGE_COLUMNS[:2])}"
+        raise RowRefused("image", f"the message has {num_places} places {PLACE} for pictures, {there}: give each picture its place")
+    return Chat(tuple(map(_with_places, chat.turns)), tuple(images)) if images else chat
+
+
+def map_references(row: Mapping[str, Any], message_key: str, change: Callable[[str], str]) -> dict[str, Any]:
+    """The row with each reference to a picture changed, in the message and in other columns; what is no reference stays."""
+    changed = {name: _map_column(row[name], change) for name in IMAGE_COLUMNS if row.get(name)}
+    message = row[message_key]
+    turns = json.loads(message) if isinstance(message, str) else message
+    moved = _map_turns(turns, change)
+    if moved != turns:
+        changed[message_key] = json.dumps(moved, ensure_ascii=False) if isinstance(message, str) else moved
+    return {**row, **changed}
+
+
+def _map_turns(turns: Any, change: Callable[[str], str]) -> Any:
+    def map_part(part: Any) -> Any:
+        kind = part.get("type") if isinstance(part, dict) else None
+        return {**part, kind: _map_reference(part.get(kind), change)} if kind in ("image", "image_url") else part
+
+    def map_turn(turn: dict[str, Any]) -> dict[str, Any]:
+        content = turn.get("content")
+        return {**turn, "content": [map_part(part) for part in content]} if isinstance(content, list) else turn
+
+    return [map_turn(turn) for turn in turns]
+
+
+def _map_column(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str) and value.startswith("["):
+        return json.dumps(_map_column(json.loads(value), change), ensure_ascii=False)
+    return [_map_reference(one, change) for one in value] if isinstance(value, list) else _map_reference(value, change)
+
+
+def _map_reference(value: Any, change: Callable[[str], str]) -> Any:
+    """The inverse of `_reference` around a change: bytes beside a path stay, and are what is read."""
+    if isinstance(value, str):
+        return change(value)
+    if not isinstance(value, dict) or isinstance(value.get("bytes"), bytes):
+        return value
+    key = "url" if value.get("url") else "path"
+    return {**value, key: change(value[key])} if isinstance(value.get(key), str) else value
+
+
+def _column(value: Any, name: str) -> list[str]:
+    """The references of a column: one or a list, which a CSV file has as JSON."""
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise RowRefused("image", f"column {name} is no list of pictures: {error}") from error
+    references = [_reference(one) for one in (value if isinstance(value, list) else [value])]
+    found = [one for one in references if one not in (None, "")]
+    if not all(isinstance(one, str) for one in found) or (found and len(found) < len(references)):
+        raise RowRefused("image", f"column {name} has {_described(value)}, which is no picture: give paths, file:// or data: URIs")
+    return found
+
+
+def _with_places(turn: Turn) -> Turn:
+    """Example: "a<image>b" -> "a", an image, "b" """
+    if turn.role == "assistant":
+        return turn
+    pieces: list[str | None] = []
+    for number, text in enumerate(turn.text.split(PLACE)):
+        pieces += [None] if number else []
+        pieces += [text] if text else []
+    return Turn(turn.role, tuple(pieces))
 
 
 def _decoded(message: Any) -> Any:

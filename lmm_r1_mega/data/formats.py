@@ -6,12 +6,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from lmm_r1_mega.data.arrow_files import arrow_batches, copy_tables, folder_batches, parquet_batches, read_tables
 from lmm_r1_mega.data.hub import PREFIX, hub_batches, is_hub_name
 from lmm_r1_mega.data.json_list import copy_list, is_list, read_list
-from lmm_r1_mega.data.rows import BadRow, Keep, RawRow
+from lmm_r1_mega.data.rows import BadRow, Change, Keep, RawRow
 from lmm_r1_mega.data.text_files import copy_csv, copy_lines, read_csv, read_lines
+
+
+class Copy(Protocol):
+    """Copies some rows of a file."""
+
+    def __call__(self, path: Path, target: Path, keep: Keep, *, change: Change | None = None) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -19,8 +26,8 @@ class Format:
     """How the rows of a kind of file are read, and how some of them are copied."""
 
     read: Callable[[Path], Iterator[RawRow | BadRow]]
-    copy: Callable[[Path, Path, Keep], None]
-    """From a file to a new one: the rows whose line is kept, unchanged and in their order."""
+    copy: Copy
+    """From a file to a new one: the rows whose line is kept, in their order, and unchanged unless a change is given."""
     copy_suffix: str
     """What the new file is."""
     unit: str

@@ -83,6 +83,11 @@ class ImageUrl:
 ImageSource = ImageFile | ImageBytes | ImageUrl
 
 
+def image_folder(file: Path) -> Path:
+    """Where relative paths of a data file begin: its folder, or the saved folder itself."""
+    return file.absolute() if file.is_dir() else file.absolute().parent
+
+
 def locate_image(reference: str, limits: ImageLimits) -> ImageSource:
     """Find what a path, `file://` or `data:` reference means, without opening it.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from lmm_r1_mega.data.images import is_encodable
-from lmm_r1_mega.data.rows import BROKEN_LIST, BadRow, Keep, RawRow
+from lmm_r1_mega.data.rows import BROKEN_LIST, BadRow, Change, Keep, RawRow
 from lmm_r1_mega.errors import BadData
 
 _BOM = b"\xef\xbb\xbf"
@@ -39,8 +39,8 @@ def read_list(path: Path) -> Iterator[RawRow | BadRow]:
         yield BadRow(path, broken.number, BROKEN_LIST, str(broken))
 
 
-def copy_list(path: Path, target: Path, keep: Keep) -> None:
-    """The elements that are kept, letter for letter.
+def copy_list(path: Path, target: Path, keep: Keep, *, change: Change | None = None) -> None:
+    """The elements that are kept, letter for letter unless a change makes others of them.
 
     Raises: BadData where the list breaks off: nobody knows the rows behind.
     """
@@ -49,7 +49,8 @@ def copy_list(path: Path, target: Path, keep: Keep) -> None:
         with target.open("w", encoding="utf-8", newline="") as copy:
             border = "[\n"
             for element in kept:
-                copy.write(border + element.text)
+                changed = change(element.value) if change else element.value
+                copy.write(border + (element.text if changed == element.value else json.dumps(changed, ensure_ascii=False)))
                 border = ",\n"
             copy.write("\n]\n" if border == ",\n" else "[]\n")
     except _Broken as broken:

@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer
-from lmm_r1_mega.data.images import ImageLimits, ImageRefused, ImageSource, load_image, locate_image, measure_image
+from lmm_r1_mega.data.images import ImageLimits, ImageRefused, ImageSource, image_folder, load_image, locate_image, measure_image
 from lmm_r1_mega.data.prompts import Row
 from lmm_r1_mega.data.rows import BadRow, RowRefused
 from lmm_r1_mega.errors import BadData
@@ -166,7 +166,7 @@ def image_limits(file: Path, settings: DataSettings) -> ImageLimits:
     if missing:
         raise ValueError(f"data.image_roots has {', '.join(missing)}, which is no folder: correct the path, or leave it out")
     return ImageLimits(
-        folder=file.absolute() if file.is_dir() else file.absolute().parent,
+        folder=image_folder(file),
         roots=settings.image_roots,
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.chat import Turn, parse_chat
+from lmm_r1_mega.data.chat import Turn, parse_chat, with_columns
 from lmm_r1_mega.data.formats import format_of, set_name
 from lmm_r1_mega.data.images import is_encodable
 from lmm_r1_mega.data.rows import BadRow, RawRow, RowRefused
@@ -80,7 +80,7 @@ def _parse_row(raw: RawRow, settings: DataSettings, purpose: Purpose, *, file: P
         raise RowRefused("row", f"a row must be an object, got {type(value).__name__}")
     if value.get(settings.input_key) is None:
         raise RowRefused("row", f"no column {settings.input_key!r} (data.input_key); the row has {', '.join(map(str, value)) or 'nothing'}")
-    chat = parse_chat(value[settings.input_key])
+    chat = with_columns(parse_chat(value[settings.input_key]), value)
     turns, demonstration = _split(chat.turns, purpose)
     if settings.system_prompt is not None and turns[0].role != "system":
         turns = (Turn("system", (settings.system_prompt,)), *turns)

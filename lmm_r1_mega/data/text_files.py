@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lmm_r1_mega.data.images import is_encodable
-from lmm_r1_mega.data.rows import BadRow, Keep, RawRow
+from lmm_r1_mega.data.rows import BadRow, Change, Keep, RawRow
 from lmm_r1_mega.errors import BadData
 
 _BOM = b"\xef\xbb\xbf"
@@ -33,12 +33,19 @@ def read_lines(path: Path) -> Iterator[RawRow | BadRow]:
             yield RawRow(line, value)
 
 
-def copy_lines(path: Path, target: Path, keep: Keep) -> None:
-    """The lines that are kept, byte for byte."""
+def copy_lines(path: Path, target: Path, keep: Keep, *, change: Change | None = None) -> None:
+    """The lines that are kept, byte for byte unless a change makes others of them."""
     with path.open("rb") as source, target.open("wb") as copy:
         for line, encoded in enumerate(source, start=1):
             if encoded.strip() and keep(line):
-                copy.write(encoded if encoded.endswith(b"\n") else encoded + b"\n")
+                text = encoded if encoded.endswith(b"\n") else encoded + b"\n"
+                copy.write(text if change is None else _changed(text, change))
+
+
+def _changed(line: bytes, change: Change) -> bytes:
+    value = _DECODER.decode(line.removeprefix(_BOM).strip().decode())
+    changed = change(value)
+    return line if changed == value else json.dumps(changed, ensure_ascii=False).encode() + b"\n"
 
 
 def read_csv(path: Path) -> Iterator[RawRow | BadRow]:
@@ -59,12 +66,20 @@ def read_csv(path: Path) -> Iterator[RawRow | BadRow]:
             yield RawRow(record.line, {name: cell or None for name, cell in zip(names, record.cells, strict=True)})
 
 
-def copy_csv(path: Path, target: Path, keep: Keep) -> None:
-    """The header and the rows that are kept, letter for letter."""
+def copy_csv(path: Path, target: Path, keep: Keep, *, change: Change | None = None) -> None:
+    """The header and the rows that are kept, letter for letter unless a change makes others of them."""
     records = _records(path)
+    names: list[str] = []
     with target.open("w", encoding="utf-8", errors=_KEEP_BYTES, newline="") as copy:
         for number, record in enumerate(records):
-            if number == 0 or keep(record.line):
+            names = names or list(record.cells)
+            if number and not keep(record.line):
+                continue
+            value = {name: cell or None for name, cell in zip(names, record.cells, strict=False)}
+            changed = change(value) if change and number else value
+            if changed != value:
+                csv.writer(copy, lineterminator="\n").writerow([changed[name] for name in names])
+            else:
                 copy.write(record.text if record.text.endswith("\n") else record.text + "\n")
 
 

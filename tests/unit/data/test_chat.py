@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from lmm_r1_mega.data.chat import Chat, Turn, parse_chat
+from lmm_r1_mega.data.chat import Chat, Turn, map_references, parse_chat, with_columns
 from lmm_r1_mega.data.rows import RowRefused
 
 
@@ -84,3 +84,64 @@ def test_other_messages_are_refused_with_their_place(message, reason):
     with pytest.raises(RowRefused, match=reason) as refusal:
         parse_chat(message)
     assert refusal.value.kind == "message"
+
+
+IMAGE = {"type": "image", "image": "own.png"}
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "parts", "images"),
+    [
+        (["<image>Find x."], {"images": ["a.png"]}, (None, "Find x."), ("a.png",)),
+        (["Compare <image> and <image>."], {"images": ["a.png", "b.png"]}, ("Compare ", None, " and ", None, "."), ("a.png", "b.png")),
+        (["<image>", "Find x."], {"image": "a.png"}, (None, "Find x."), ("a.png",)),
+        (["<image>?"], {"image": {"bytes": b"\x00\xff", "path": None}}, (None, "?"), ("data:image/any;base64,AP8=",)),
+        (["<image>?"], {"images": '["a.png"]', "image": None}, (None, "?"), ("a.png",)),
+        (["Why?"], {"images": [], "image": "", "image_path": [None]}, ("Why?",), ()),
+        ([IMAGE, "Why?"], {"image": "own.png", "images": None}, (None, "Why?"), ("own.png",)),
+        (["Why?"], {"number_of_images": 3}, ("Why?",), ()),
+    ],
+)
+def test_pictures_of_a_column_stand_in_their_places(content, columns, parts, images):
+    assert with_columns(parse_chat(user(*content)), columns) == Chat((Turn("user", parts),), images)
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "reason"),
+    [
+        (["<image>Find x."], {}, r"1 places <image> for pictures, the row has none in images or image"),
+        (["<image>Find x."], {"images": []}, r"the row has none"),
+        (["<image><image>?"], {"images": ["a.png"]}, r"2 places <image> for pictures, column images has 1: give each picture its place"),
+        (["<image>?"], {"images": ["a.png", "b.png"]}, r"1 places <image> for pictures, column images has 2"),
+        (["Find x."], {"image_path": "a.png"}, r"0 places <image> for pictures, column image_path has 1"),
+        ([IMAGE, "<image>Find x."], {}, r"has pictures as parts and <image> in its text: take <image> out of the text"),
+        ([IMAGE, "Find x."], {"images": ["a.png"]}, r"pictures stand in the message and in column images: keep those of one place"),
+        (["<image>?"], {"images": ["a.png"], "image": "b.png"}, r"in column images and in column image"),
+        (["<image>?"], {"images": [7]}, r"column images has list \[7\], which is no picture"),
+        (["<image>?"], {"images": ["a.png", None]}, r"which is no picture"),
+        (["<image>?"], {"images": "[a"}, r"column images is no list of pictures"),
+    ],
+)
+def test_a_picture_that_would_not_be_used_is_refused(content, columns, reason):
+    with pytest.raises(RowRefused, match=reason) as refusal:
+        with_columns(parse_chat(user(*content)), columns)
+    assert refusal.value.kind == "image"
+
+
+def test_what_the_assistant_writes_has_no_places():
+    turns = [*user("Draw."), {"role": "assistant", "content": "<image>"}]
+    assert with_columns(parse_chat(turns), {}) == parse_chat(turns)
+
+
+def test_references_are_found_again_where_they_were_read():
+    row = {
+        "message": json.dumps(user("ü", {"type": "image_url", "image_url": {"url": "a.png", "detail": "low"}})),
+        "images": [{"bytes": None, "path": "b.png"}, {"bytes": b"1", "path": "c.png"}],
+        "image": "d.png",
+        "answer": "a.png",
+    }
+    changed = map_references(row, "message", lambda reference: f"x/{reference}")
+    assert parse_chat(changed["message"]).images == ("x/a.png",)
+    assert changed["images"] == [{"bytes": None, "path": "x/b.png"}, {"bytes": b"1", "path": "c.png"}]
+    assert (changed["image"], changed["answer"]) == ("x/d.png", "a.png")
+    assert map_references(row, "message", str) == row

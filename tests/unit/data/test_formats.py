@@ -8,6 +8,9 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.check import check_file
+from lmm_r1_mega.data.fix import folder_to_declare, write_good_rows
 from lmm_r1_mega.data.formats import format_of, set_name
 from lmm_r1_mega.data.rows import BadRow, RawRow
 from lmm_r1_mega.errors import BadData
@@ -122,6 +125,33 @@ def test_a_copy_has_the_rows_that_are_kept(tmp_path, name):
         assert pyarrow.parquet.read_schema(copy).names == ["message", "answer", "id"]
     form.copy(path, copy, lambda line: False)
     assert read(copy) == []
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("folder", [".", "other"])
+def test_pictures_are_found_from_the_folder_of_the_copy(tmp_path, picture, name, folder):
+    part, absolute = {"type": "image", "image": "img/a.png"}, {"type": "image", "image": str(tmp_path / "own" / "img" / "a.png")}
+    contents = [[part, "1 ?"], ["<image>2 ?"], [absolute, "3 ?"], "4 ü ?", [{"type": "image", "image": "gone.png"}, "5 ?"]]
+    rows = [{"message": json.dumps([{"role": "user", "content": content}]), "images": None, "answer": "1"} for content in contents]
+    rows[1]["images"] = json.dumps(["img/../img/b.png"])
+    (tmp_path / "other").mkdir()
+    own = tmp_path / "own"
+    picture("x/img/a.png" if name == "x" else "own/stream/img/a.png" if "/" in name else "own/img/a.png")
+    base = next(tmp_path.glob("**/img")).parent
+    picture(str(base / "img" / "b.png"))
+    picture("own/img/a.png")
+    own.mkdir(exist_ok=True)
+    path = written(tmp_path if name == "x" else own, name, rows)
+    report = check_file(path, DataSettings(image_roots=(own,)), None)
+    assert [row.line for row in report.bad_rows] == [6 if name == "x.csv" else 5]
+    copy = (tmp_path / folder / "copy").with_suffix(format_of(path).copy_suffix)
+    write_good_rows(report, copy)
+    declared = folder_to_declare(report, copy)
+    assert declared == (None if folder == "." else base)
+    again = check_file(copy, DataSettings(image_roots=(own, *([declared] if declared else []))), None)
+    assert again.is_clean and (again.num_good, again.num_images) == (4, 3)
+    values = [row.value for row in read(copy)]
+    assert values[3] == rows[3] and values[2] == rows[2], "what has no relative path stays as it is"
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv"])
