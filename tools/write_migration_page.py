@@ -5,10 +5,12 @@ python tools/write_migration_page.py
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lmm_r1_mega.migration.flags import FLAGS, Flag
+from lmm_r1_mega.migration.newer import ADDED, RENAMED
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "migration.md"
 KINDS = {"switch": "switch", "int": "whole number", "float": "number", "text": "text"}
@@ -74,6 +76,15 @@ script starts one of the two and asks nobody else. Servers of your own are `rewa
 """
 
 
+NEWER = """## Flags with dots
+
+Since 2026 OpenRLHF's flags have dots (`--actor.adam.lr`). A command that has one is read by that version's defaults. It has these
+flags beside the older ones:
+"""
+RENAMED_BEGIN = """The others are older flags under new names:
+"""
+
+
 def render() -> str:
     """The page as Markdown."""
     mapped = sum(bool(flag.settings) for flag in FLAGS.values())
@@ -82,8 +93,13 @@ def render() -> str:
         f"Of the {len(FLAGS)} flags {mapped} become settings and {len(FLAGS) - mapped} are dropped; "
         f"{missed} of those, marked **changes the run**, have no counterpart."
     )
-    rows = [_row(name, flag) for name, flag in FLAGS.items()]
-    return OPENING + "\n".join([counts, "", "| flag | takes | default there | here |", "|---|---|---|---|", *rows]) + "\n"
+    tables = [counts, "", *_table(FLAGS), "", NEWER, *_table(ADDED), "", RENAMED_BEGIN, "| flag | is |", "|---|---|"]
+    renamed = [f"| `--{name}` | `--{older}` |" for name, older in RENAMED.items()]
+    return OPENING + "\n".join([*tables, *renamed]) + "\n"
+
+
+def _table(flags: Mapping[str, Flag]) -> list[str]:
+    return ["| flag | takes | default there | here |", "|---|---|---|---|", *(_row(name, flag) for name, flag in flags.items())]
 
 
 def _row(name: str, flag: Flag) -> str:

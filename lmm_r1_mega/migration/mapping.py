@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmm_r1_mega.migration.flags import FLAGS
+from lmm_r1_mega.migration.newer import ALL_FLAGS
+from lmm_r1_mega.migration.newer_settings import newer_settings
 from lmm_r1_mega.migration.rewards import rewards
 from lmm_r1_mega.migration.values import Values
 
@@ -85,7 +86,9 @@ def migrate(values: Values, *, num_rows: int | None, verifier: str | None = None
     )
     for part in parts:
         settings |= part
-    gone = {name: FLAGS[name] for name in FLAGS if name in values.given and FLAGS[name].reason}
+    if values.is_newer:
+        settings |= newer_settings(values, settings, notes)
+    gone = {name: flag for name, flag in ALL_FLAGS.items() if name in values.given and flag.reason}
     return Migration(
         settings,
         notes=tuple(notes),

@@ -70,7 +70,9 @@ def _command(script: str, interpreter: Interpreter, unknowns: Unknowns, notes: d
     lines = script.splitlines()
     last = _last_line(lines, program.line)
     if cut := _cut(lines, last):
-        notes[f"line {cut} is not part of the command: a comment or a missing \\ ends it before, and bash does not pass what follows"] = None
+        notes[f"line {cut} is not part of the command: a comment or a missing \\ ends it before, and bash does not pass what follows"] = (
+            None
+        )
     more = [number for number in _lines_with_program(script) if number > last > 0]
     if more:
         notes[f"the script has another train_ppo_ray command in line {more[0]}: this is the one of {program.place}"] = None

@@ -10,6 +10,7 @@ from typing import Any
 
 from lmm_r1_mega.migration.bash.unknown import Unknowns, first_letter, is_split, readable
 from lmm_r1_mega.migration.flags import FLAGS, Flag
+from lmm_r1_mega.migration.newer import ADDED, ALL_FLAGS, DEFAULTS, RENAMED
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Values:
     """Flags whose value is an empty text; they count as not given, as there."""
     strange: tuple[str, ...]
     """Flags of the command that the program does not have."""
+    is_newer: bool
+    """Whether the command is one for OpenRLHF since 2026, whose flags have dots."""
 
     def __getitem__(self, name: str) -> Any:
         return self.all[name]
@@ -36,21 +39,22 @@ def read_values(words: Sequence[str], unknowns: Unknowns | None = None) -> Value
         ValueError: a flag has a value of another kind, or one that is not known and matters.
     """
     given: dict[str, Any] = {}
-    empty, strange = [], []
-    for given_name, texts in _groups(words, unknowns or Unknowns()):
-        name = _full_name(given_name)
+    empty, strange, is_newer = [], [], False
+    for shown, texts in _groups(words, unknowns or Unknowns()):
+        name = _full_name(shown)
         if name is None:
-            strange.append(given_name)
+            strange.append(shown)
             continue
-        flag = FLAGS[name]
-        _check_known(name, flag, texts, unknowns or Unknowns())
+        is_newer = is_newer or "." in shown
+        flag = ALL_FLAGS[name]
+        _check_known(shown, flag, texts, unknowns or Unknowns())
         if texts == [""] and flag.kind == "text":
             empty.append(name)
             given.pop(name, None)
         else:
-            given[name] = _value(name, flag, texts)
-    defaults = {name: flag.default for name, flag in FLAGS.items()}
-    return Values(defaults | given, frozenset(given), tuple(empty), tuple(strange))
+            given[name] = _value(shown, flag, texts)
+    defaults = {name: flag.default for name, flag in ALL_FLAGS.items()} | (DEFAULTS if is_newer else {})
+    return Values(defaults | given, frozenset(given), tuple(empty), tuple(strange), is_newer)
 
 
 def _groups(words: Sequence[str], unknowns: Unknowns) -> Iterator[tuple[str, list[str]]]:
@@ -66,12 +70,11 @@ def _groups(words: Sequence[str], unknowns: Unknowns) -> Iterator[tuple[str, lis
         yield name, [*([value] if equals else []), *words[start + 1 : end]]
 
 
-def _full_name(name: str) -> str | None:
+def _full_name(shown: str) -> str | None:
     """The flag that a name means: the program takes any beginning that no other flag has."""
-    if name in FLAGS:
-        return name
-    found = [flag for flag in FLAGS if flag.startswith(name)]
-    return found[0] if len(found) == 1 else None
+    names = [*RENAMED, *ADDED] if "." in shown else [*FLAGS]
+    found = [shown] if shown in names else [name for name in names if name.startswith(shown)]
+    return RENAMED.get(found[0], found[0]) if len(found) == 1 else None
 
 
 def _check_known(name: str, flag: Flag, texts: list[str], unknowns: Unknowns) -> None:
@@ -115,5 +118,5 @@ def nearest(name: str) -> str:
 
     Example: "epsclip" -> "--epsclip (did you mean --eps_clip?)"
     """
-    near = difflib.get_close_matches(name.replace("-", "_"), FLAGS, n=1, cutoff=0.75)
+    near = difflib.get_close_matches(name.replace("-", "_"), [*ALL_FLAGS, *RENAMED], n=1, cutoff=0.75)
     return f"--{name} (did you mean --{near[0]}?)" if near else f"--{name}"

@@ -399,10 +399,10 @@ def test_a_cut_command_and_an_empty_value_are_told(tmp_path, capsys):
 
 
 def test_unknown_flags_are_listed_together_and_the_rest_is_written(capsys):
-    words = [*RICH, "--rows", "640", "--foo", "1", "2", "--attn_implementation", "eager", "--n-samples-per-prompt", "4", "--seed", "7"]
+    words = [*RICH, "--rows", "640", "--foo", "1", "2", "--attention", "eager", "--n-samples-per-prompt", "4", "--seed", "7"]
     assert cli.main(["migrate", *words]) == 0
     captured = capsys.readouterr()
-    names = "--foo, --attn_implementation, --n-samples-per-prompt (did you mean --n_samples_per_prompt?)"
+    names = "--foo, --attention, --n-samples-per-prompt (did you mean --n_samples_per_prompt?)"
     assert captured.err == f"lmm-r1-mega: left out, for train_ppo_ray has no such flags: {names}\n"
     assert "seed: 7" in captured.out and "samples_per_prompt: 8" in captured.out
 

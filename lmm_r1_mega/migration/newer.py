@@ -1,0 +1,141 @@
+"""Flags of OpenRLHF since 2026, which have dots: older ones under new names, those that it did not have before, and other defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lmm_r1_mega.migration.flags import FLAGS, Flag, dropped, missed, to
+
+RENAMED = {
+    **{f"{part}.num_{what}": f"{part}_num_{what}" for part in ("ref", "reward", "actor", "critic") for what in ("nodes", "gpus_per_node")},
+    **{f"vllm.{name}": f"vllm_{name}" for name in ("num_engines", "tensor_parallel_size", "sync_backend", "sync_with_ray", "enable_sleep")},
+    **{f"logger.wandb.{name}": f"wandb_{name}" for name in ("org", "group", "project", "run_name")},
+    **{f"rollout.{name}": name for name in ("top_p", "temperature", "n_samples_per_prompt")},
+    **{f"train.{name}": name for name in ("num_episodes", "max_epochs", "seed", "enable_ema", "ema_beta", "colocate_actor_ref")},
+    **{f"data.{name}": name for name in ("max_samples", "prompt_split", "input_key", "label_key", "input_template", "apply_chat_template")},
+    **{f"eval.{name}": f"eval_{name}" for name in ("steps", "dataset", "split", "temperature", "n_samples_per_prompt")},
+    **{f"ds.{name}": name for name in ("zero_stage", "deepcompile", "zpg", "adam_offload", "use_liger_kernel", "grad_accum_dtype")},
+    **{f"ds.{name}": name for name in ("overlap_comm", "packing_samples", "load_in_4bit", "ring_attn_size", "value_head_prefix")},
+    **{f"ds.lora.{name}": f"lora_{name}" for name in ("rank", "alpha", "dropout")},
+    **{f"algo.kl.{name}": f"kl_{name}" for name in ("target", "horizon", "estimator")},
+    **{f"algo.advantage.{name}": name for name in ("lambd", "gamma")},
+    "train.colocate_critic_reward": "colocate_critic_reward",
+    "train.colocate_all": "colocate_all_models",
+    "train.batch_size": "train_batch_size",
+    "train.micro_batch_size": "micro_train_batch_size",
+    "train.full_determinism_enable": "full_determinism",
+    "rollout.batch_size": "rollout_batch_size",
+    "rollout.micro_batch_size": "micro_rollout_batch_size",
+    "vllm.enable_prefix_caching": "enable_prefix_caching",
+    "vllm.enforce_eager": "enforce_eager",
+    "vllm.gpu_memory_utilization": "vllm_gpu_memory_utilization",
+    "ckpt.save_steps": "save_steps",
+    "ckpt.path": "ckpt_path",
+    "ckpt.save_hf": "save_hf_ckpt",
+    "ckpt.disable_ds": "disable_ds_ckpt",
+    "ckpt.max_num": "max_ckpt_num",
+    "ckpt.load_enable": "load_checkpoint",
+    "ckpt.output_dir": "save_path",
+    "logger.logging_steps": "logging_steps",
+    "logger.wandb.key": "use_wandb",
+    "logger.tensorboard_dir": "use_tensorboard",
+    "ds.use_universal_ckpt": "use_ds_universal_ckpt",
+    "ds.enable_sleep": "deepspeed_enable_sleep",
+    "ds.ring_attn_head_stride": "ring_head_stride",
+    "ds.lora.target_modules": "target_modules",
+    "actor.model_name_or_path": "pretrain",
+    "actor.gradient_checkpointing_enable": "gradient_checkpointing",
+    "actor.gradient_checkpointing_reentrant": "gradient_checkpointing_use_reentrant",
+    "actor.adam.lr": "actor_learning_rate",
+    "actor.adam.betas": "adam_betas",
+    "actor.adam.weight_decay": "l2",
+    "actor.lr_warmup_ratio": "lr_warmup_ratio",
+    "actor.max_norm": "max_norm",
+    "actor.eps_clip": "eps_clip",
+    "actor.aux_loss_coef": "aux_loss_coef",
+    "actor.entropy_coef": "entropy_loss_coef",
+    "critic.model_name_or_path": "critic_pretrain",
+    "critic.adam.lr": "critic_learning_rate",
+    "critic.value_clip": "value_clip",
+    "critic.freezing_steps": "freezing_actor_steps",
+    "critic.save_value_network": "save_value_network",
+    "reward.model_name_or_path": "reward_pretrain",
+    "reward.remote_url": "remote_rm_url",
+    "reward.normalize_enable": "normalize_reward",
+    "reward.clip_range": "reward_clip_range",
+    "ref.offload": "ref_reward_offload",
+    "reward.offload": "ref_reward_offload",
+    "algo.kl.init_coef": "init_kl_coef",
+    "algo.kl.use_loss": "use_kl_loss",
+    "algo.advantage.estimator": "advantage_estimator",
+    "algo.advantage.no_std_norm": "no_advantage_std_norm",
+    "data.prompt_dataset": "prompt_data",
+    "data.prompt_probs": "prompt_data_probs",
+    "data.disable_fast_tokenizer": "disable_fast_tokenizer",
+}
+"""New name -> the flag that means the same."""
+DEFAULTS: dict[str, Any] = {"value_clip": 0.5, "bf16": True, "eval_split": "train"}
+"""Of older flags, where they differ."""
+SCHEDULES = {
+    "cosine_with_min_lr": "cosine",
+    "cosine": "cosine",
+    "linear": "linear",
+    "constant": "constant",
+    "constant_with_warmup": "constant",
+}
+_SPEED = "how fast it is there, and nothing that is learnt"
+_OWN = "the critic has the policy's optimizer"
+_MUON = "goes with muon"
+ADDED: dict[str, Flag] = {
+    "data.max_len": to("int", 2048, "data.max_prompt_tokens", "rollout.max_response_tokens", "layout.row_tokens"),
+    "rollout.max_new_tokens": to("int", None, "rollout.max_response_tokens", "layout.row_tokens", "reward.overlong"),
+    "actor.eps_clip_low_high": to("float", None, "algorithm.clip_low", "algorithm.clip_high", values="pair"),
+    "actor.dual_clip": to("float", None, "algorithm.dual_clip"),
+    "actor.policy_loss_type": to("text", "ppo", "algorithm.policy_loss", "algorithm.aggregation", choices=("ppo", "gspo")),
+    "actor.adam.eps": to("float", 1e-8, "optimizer.eps"),
+    "actor.lr_scheduler": to("text", "cosine_with_min_lr", "optimizer.schedule", "optimizer.final_ratio", choices=tuple(SCHEDULES)),
+    "actor.min_lr_ratio": to("float", 0.1, "optimizer.final_ratio"),
+    "actor.freeze_visual_encoder": to("switch", False, "model.freeze"),
+    "ds.tensor_parallel_size": to("int", 1, "layout.tensor", "layout.data"),
+    "algo.dynamic_filtering_enable": to("switch", False, "algorithm.dynamic_sampling.enabled"),
+    "algo.advantage.is_correction_enable": to("switch", False, "algorithm.importance_cap", "algorithm.importance_bounds"),
+    "algo.advantage.is_correction_threshold": to(
+        "float", [0.5, 5.0], "algorithm.importance_cap", "algorithm.importance_bounds", values="pair"
+    ),
+    "algo.advantage.is_correction_type": to(
+        "text", "tis", "algorithm.importance_cap", "algorithm.importance_bounds", choices=("tis", "icepop")
+    ),
+    "reward.overlong_buffer_len": to("float", None, "reward.overlong", "reward.weights"),
+    "reward.overlong_penalty_factor": to("float", 1.0, "reward.weights"),
+    "train.async_enable": to("switch", False, "rollout.ahead"),
+    "train.agent_func_path": missed("text", None, "agents are not run here; the rewards that one gives have to come from reward.function"),
+    "train.partial_rollout_enable": missed("switch", False, "a response is of one set of weights here"),
+    "train.async_queue_size": missed("int", 1, "generation is one step ahead at most"),
+    "algo.dynamic_filtering_range": missed("float", [0.0, 1.0], "groups of equal rewards are replaced, and no others", values="pair"),
+    "reward.stop_properly_penalty_coef": missed("float", None, "use reward.mask_truncated or reward.overlong for cut responses"),
+    "rollout.vllm_generate_batch_size": missed("int", None, "use algorithm.dynamic_sampling.oversampling"),
+    "ds.param_dtype": missed("text", "bf16", "there is no fp16; bf16 is taken"),
+    "data.image_key": missed("text", "images", "pictures are found in the columns images and image: rename it"),
+    **{f"{part}.optim": missed("text", "adam", "the optimizer is AdamW") for part in ("actor", "critic")},
+    **{f"{part}.muon.{name}": dropped("float", None, _MUON) for part in ("actor", "critic") for name in ("lr", "momentum", "ns_steps")},
+    **{f"{part}.muon.{name}": dropped("switch", False, _MUON) for part in ("actor", "critic") for name in ("nesterov", "no_nesterov")},
+    "critic.adam.betas": missed("float", [0.9, 0.95], _OWN, values="pair"),
+    "critic.adam.eps": missed("float", 1e-8, _OWN),
+    "critic.adam.weight_decay": missed("float", 0.0, _OWN),
+    "critic.lr_scheduler": missed("text", "cosine_with_min_lr", _OWN),
+    "critic.lr_warmup_ratio": missed("float", 0.03, _OWN),
+    "critic.min_lr_ratio": missed("float", 0.1, _OWN),
+    "critic.max_norm": missed("float", 1.0, _OWN),
+    "ckpt.max_mem": dropped("float", None, "run.keep_checkpoints bounds them"),
+    "ckpt.best_metric_key": dropped("text", "", "the newest checkpoints are kept, and every evaluation is in metrics.jsonl"),
+    "ds.attn_implementation": dropped("text", "flash_attention_2", _SPEED),
+    "ds.experts_implementation": dropped("text", None, _SPEED),
+    "data.dataloader_num_workers": dropped("int", 0, _SPEED),
+    "train.dynamic_batch_enable": dropped("switch", False, "samples are packed into rows of layout.row_tokens"),
+    "rollout.max_tokens_per_gpu": dropped("int", None, "samples are packed into rows of layout.row_tokens"),
+    "train.max_tokens_per_gpu": dropped("int", 16192, "samples are packed into rows of layout.row_tokens"),
+    "data.max_images_per_prompt": dropped("int", 0, "images are counted in the data"),
+}
+"""What the older program did not have."""
+
+ALL_FLAGS = FLAGS | ADDED
