@@ -99,7 +99,7 @@ def start_engine(model: ModelSettings) -> Engine:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    parallel.initialize(config.layout, rank=0, address=f"127.0.0.1:{port}")
+    parallel.initialize(config.layout, rank=0, rendezvous=f"tcp://127.0.0.1:{port}")
     return Engine(model.path, role="policy", config=config, total_steps=1000)
 
 

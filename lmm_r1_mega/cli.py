@@ -31,7 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(help_text(VERBS[name]))
         return DONE
     if VERBS[name].starts_processes and not progress.connect():
-        return parent.run(arguments)
+        try:
+            return parent.run(arguments)
+        except ValueError as error:  # no place for temporary files
+            return _fail(str(error), USAGE)
     return run_here(name, rest)
 
 

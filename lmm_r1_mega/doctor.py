@@ -6,10 +6,13 @@ import importlib
 import os
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 
 from packaging.requirements import Requirement
+
+from lmm_r1_mega.cluster.session_folder import MAX_PARENT_BYTES, temporary_directory
 
 MIN_SHM_BYTES = 2 * 2**30
 
@@ -37,7 +40,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at the interpreter, the packages, the devices and the memory; nothing is started."""
-    return [_python(), *_packages(), _engine(), _torchvision(), *_devices(), _shared_memory(), _threads()]
+    return [_python(), *_packages(), _engine(), _torchvision(), *_devices(), _shared_memory(), _temporary_directory(), _threads()]
 
 
 def _python() -> Finding:
@@ -87,6 +90,15 @@ def _devices() -> list[Finding]:
 def _shared_memory() -> Finding:
     free = shutil.disk_usage("/dev/shm").free
     return Finding("/dev/shm", f"{free / 2**30:.1f} GiB free", None if free >= MIN_SHM_BYTES else "mount -o remount,size=8G /dev/shm")
+
+
+def _temporary_directory() -> Finding:
+    try:
+        path = temporary_directory()
+    except ValueError as error:
+        return Finding("temporary files", str(error), f"export TMPDIR=FOLDER, of at most {MAX_PARENT_BYTES} bytes")
+    instead = "" if path.samefile(tempfile.gettempdir()) else f", instead of TMPDIR {tempfile.gettempdir()}: too long for sockets"
+    return Finding("temporary files", f"{path}, {shutil.disk_usage(path).free / 2**30:.1f} GiB free{instead}")
 
 
 def _threads() -> Finding:

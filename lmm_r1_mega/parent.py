@@ -5,8 +5,8 @@ Its child, the driver, holds torch, Ray and vLLM; here is the standard library a
 SIGTERM, SIGUSR1   finish the step, save, 75         Ctrl-C         finish the step, save, 130
 before any step    end at once, nothing is to save   Ctrl-C twice   end at once, 130
 
-However the driver ends, no process of the run is left, and `failure.json` in the run's folder says why it was no success. When this
-process itself is killed, the kernel kills the driver.
+However the driver ends, no process of the run and no temporary file is left, and `failure.json` in the run's folder says why it was
+no success. When this process itself is killed, the kernel kills the driver.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmm_r1_mega.cluster.session_folder import remove_abandoned
+from lmm_r1_mega.cluster.session_folder import FOLDER_VARIABLE, WORKERS_TMP, session_folder
 from lmm_r1_mega.errors import DONE, INTERNAL, INTERRUPTED, REQUEUE
 from lmm_r1_mega.processes import adopting_orphans, children, kill_descendants
 from lmm_r1_mega.progress import LINE_VARIABLE, Progress
@@ -61,14 +60,13 @@ def run(arguments: list[str]) -> int:
 def supervise(command: list[str]) -> int:
     """Run a driver, and return the exit status when no process of it is left."""
     before = frozenset(children()[os.getpid()])
-    with adopting_orphans():
-        driver = Driver(command)
+    with session_folder() as folder, adopting_orphans():
+        driver = Driver(command, folder)
         try:
             with caught_signals() as signals:
                 end = driver.wait(signals)
         finally:
             left = kill_descendants(but=before)
-    remove_abandoned(Path(tempfile.gettempdir()))
     for pid in left:
         print(f"lmm-r1-mega: process {pid} cannot be killed", file=sys.stderr)
     conclude(driver.progress, end)
@@ -78,10 +76,12 @@ def supervise(command: list[str]) -> int:
 class Driver:
     """The child: what it says, what it is asked, and how it ends."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], folder: Path) -> None:
+        """All temporary files of the run lie in `folder`."""
         self.progress = Progress()
         self._line, far = socket.socketpair()
-        environment = {**os.environ, LINE_VARIABLE: f"{far.fileno()} {os.getpid()}"}
+        own = {LINE_VARIABLE: f"{far.fileno()} {os.getpid()}", FOLDER_VARIABLE: str(folder), "TMPDIR": str(folder / WORKERS_TMP)}
+        environment = {**os.environ, **own}
         # A session of its own: Ctrl-C reaches this process alone.
         self._process = subprocess.Popen(command, env=environment, pass_fds=[far.fileno()], start_new_session=True)
         far.close()

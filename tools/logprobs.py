@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -60,11 +60,9 @@ def main(
     except ValueError as error:
         print(f"logprobs: {error}", file=sys.stderr)
         sys.exit(2)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    arguments = (config, sequences, address, out)
-    start_processes(score, args=arguments, nprocs=config.layout.num_ranks, start_method="forkserver")  # one import for all ranks
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = (config, sequences, f"file://{folder}/rendezvous", out)
+        start_processes(score, args=arguments, nprocs=config.layout.num_ranks, start_method="forkserver")  # one import for all ranks
 
 
 def check_layout(config: Config) -> None:
@@ -89,11 +87,11 @@ def as_sequence(row: Demonstration) -> Sequence:
     return Sequence(torch.tensor([*prompt.expanded_ids, *row.response_ids]), len(prompt.expanded_ids), prompt.vision)
 
 
-def score(rank: int, config: Config, sequences: list[Sequence], address: str, out: Path) -> None:
+def score(rank: int, config: Config, sequences: list[Sequence], rendezvous: str, out: Path) -> None:
     """One rank's part; the reporter writes `out`."""
     torch.set_num_threads(max((os.cpu_count() or 1) // config.layout.num_ranks, 1))
     make_torchvision_importable()
-    parallel.initialize(config.layout, rank=rank, address=address)
+    parallel.initialize(config.layout, rank=rank, rendezvous=rendezvous)
     model = build_model(config.model.path, model=config.model, layout=config.layout, role="policy")
     lengths = [num_places(sequence) for sequence in sequences]
     budget = max(config.layout.row_tokens, *lengths)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import ray
 
 from lmm_r1_mega.cluster.pictures import forget
-from lmm_r1_mega.cluster.session_folder import session_folder
+from lmm_r1_mega.cluster.session_folder import FOLDER_VARIABLE, RAY, WORKERS_TMP, session_folder
 from lmm_r1_mega.config import ClusterSettings
 
 LOOPBACK = "127.0.0.1"
@@ -18,9 +20,9 @@ LOOPBACK = "127.0.0.1"
 def ray_session(settings: ClusterSettings, *, num_processes: int) -> Iterator[None]:
     """Ray for the length of a run: the cluster at `settings.address`, or a private one on this machine.
 
-    A private cluster listens for token holders only, has no dashboard and keeps its files in a folder that goes with it. It
-    offers as many CPU slots as there are processes, since ranks and engines wait for each other more than they compute at
-    the same time.
+    A private cluster listens on loopback, for token holders only, has no dashboard and keeps its files and those of its workers in
+    a folder that goes with it. It offers as many CPU slots as there are processes, since ranks and engines wait for each other more
+    than they compute at the same time.
     """
     if settings.address is not None:
         ray.init(address=settings.address, log_to_driver=False, logging_level="error")
@@ -30,18 +32,38 @@ def ray_session(settings: ClusterSettings, *, num_processes: int) -> Iterator[No
             forget()
             ray.shutdown()
         return
-    with session_folder() as folder:
+    with _folder() as folder:
         try:
-            ray.init(
-                address="local",  # whatever RAY_ADDRESS says
-                num_cpus=num_processes,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="error",
-                _node_ip_address=LOOPBACK,
-                _temp_dir=str(folder),
-            )
+            with _temporary_files_in(folder / WORKERS_TMP):
+                ray.init(
+                    address="local",  # whatever RAY_ADDRESS says
+                    num_cpus=num_processes,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level="error",
+                    _node_ip_address=LOOPBACK,
+                    _temp_dir=str(folder / RAY),  # not the folder itself: Ray lets everybody into its own
+                )
             yield
         finally:
             forget()
             ray.shutdown()
+
+
+def _folder() -> AbstractContextManager[Path]:
+    """That of the parent process, or one of our own."""
+    given = os.environ.get(FOLDER_VARIABLE)
+    return nullcontext(Path(given)) if given else session_folder()
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """What is started inside, and all that it starts later, has its temporary files there."""
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop("TMPDIR")
+        if before is not None:
+            os.environ["TMPDIR"] = before

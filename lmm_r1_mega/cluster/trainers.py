@@ -61,8 +61,9 @@ class Trainers:
         self._config = config
         self._workers = [_start(config, placement, rank) for rank in range(config.layout.num_ranks)]
         self._shape = read_shape(config.model.path)
-        [address] = self._collect([self._workers[0].free_address.remote()], "finding a port")
-        self._coordinates: list[Coordinates] = self._everywhere(lambda worker: worker.join.remote(address), "joining the others")
+        on_one_machine = len({slot.address for slot in placement.trainers}) == 1
+        [rendezvous] = self._collect([self._workers[0].rendezvous.remote(on_one_machine=on_one_machine)], "opening the rendezvous")
+        self._coordinates: list[Coordinates] = self._everywhere(lambda worker: worker.join.remote(rendezvous), "joining the others")
 
     def load(self, role: Role, path: Path, *, total_steps: int) -> None:
         """Build the policy or the critic on all ranks from a Hugging Face folder."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ import ray
 from ray.actor import ActorHandle
 from torch import Tensor
 
+from lmm_r1_mega.cluster.environment import interface_of
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.models.device import device_name, peak_flops, resolve_precision
@@ -55,19 +58,23 @@ class TrainWorker:
         self._engines: dict[Role, Engine] = {}
         self._sender: WeightSender | None = None
 
-    def free_address(self) -> str:
-        """host:port on this machine where the ranks may meet."""
+    def rendezvous(self, *, on_one_machine: bool) -> str:
+        """Where the ranks may meet: by a file that only this user can read, or on the network of the cluster."""
+        if on_one_machine:
+            return f"file://{tempfile.mkdtemp(prefix='lmm_r1_ranks_')}/rendezvous"
         host = ray.util.get_node_ip_address()
         with socket.socket() as probe:
             probe.bind((host, 0))
-            return f"{host}:{probe.getsockname()[1]}"
+            return f"tcp://{host}:{probe.getsockname()[1]}"
 
-    def join(self, address: str) -> Coordinates:
+    def join(self, rendezvous: str) -> Coordinates:
         """Meet the other ranks; collective."""
+        if interface := interface_of(ray.util.get_node_ip_address()):
+            os.environ["GLOO_SOCKET_IFNAME"] = interface  # gloo listens there and nowhere else
         parallel.initialize(
             self._config.layout,
             rank=self._rank,
-            address=address,
+            rendezvous=rendezvous,
             seed=self._config.run.seed,
             timeout_s=self._config.cluster.step_timeout_s,
         )
@@ -108,6 +115,7 @@ class TrainWorker:
                 settings=self._config.rollout,
                 placement=self._config.cluster.placement,
                 rank=self._rank,
+                host=ray.util.get_node_ip_address(),
             )
         self._sender.send(version)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -16,22 +17,33 @@ from lmm_r1_mega.models.device import distributed_backend, use_host_as_device
 from lmm_r1_mega.training.vocab_parallel import VocabShard, vocab_shard
 
 
-def initialize(layout: LayoutSettings, *, rank: int, address: str, seed: int = 0, timeout_s: float = 600) -> None:
+def initialize(layout: LayoutSettings, *, rank: int, rendezvous: str, seed: int = 0, timeout_s: float = 600) -> None:
     """Join the trainer's ranks as global rank `rank`; collective over `layout.num_ranks` processes.
 
-    `address` is host:port of rank 0, `timeout_s` the deadline of every later collective. gloo on a CPU, nccl on GPUs.
+    `rendezvous` is `file:///PATH`, where no other user can read, for ranks of one machine, or `tcp://ADDRESS:PORT`, a free port of rank
+    0's machine on the network between the ranks. `timeout_s` is the deadline of every later collective. gloo on a CPU, nccl on GPUs.
     """
     use_host_as_device()
     if torch.cuda.is_available():
         torch.cuda.set_device(rank % torch.cuda.device_count())
     dist.init_process_group(
         distributed_backend(),
-        init_method=f"tcp://{address}",
+        store=_open_store(rendezvous, rank=rank, num_ranks=layout.num_ranks, timeout=timedelta(seconds=timeout_s)),
         rank=rank,
         world_size=layout.num_ranks,
         timeout=timedelta(seconds=timeout_s),
     )
     form_groups(layout, seed=seed)
+
+
+def _open_store(rendezvous: str, *, rank: int, num_ranks: int, timeout: timedelta) -> dist.Store:
+    """What the ranks find each other by. torch's own `tcp://` would listen on all interfaces and answer whoever asks."""
+    scheme, _, place = rendezvous.partition("://")
+    if scheme == "file":
+        return dist.FileStore(place, num_ranks)
+    host, _, port = place.rpartition(":")
+    listener = socket.create_server((host, int(port))).detach() if rank == 0 else None
+    return dist.TCPStore(host, int(port), num_ranks, is_master=rank == 0, timeout=timeout, master_listen_fd=listener)
 
 
 def form_groups(layout: LayoutSettings, *, seed: int = 0) -> None:

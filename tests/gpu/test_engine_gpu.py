@@ -24,7 +24,7 @@ def test_first_ratio_learning_and_resume(tmp_path: Path, use_layers: Callable[[s
 
     use_layers(layers)
     model, case = make_model(tmp_path / "model"), Case(precision=precision)
-    parallel.initialize(case.config(model).layout, rank=0, address="127.0.0.1:29533")
+    parallel.initialize(case.config(model).layout, rank=0, rendezvous=f"file://{tmp_path}/rendezvous")
     try:
         engine = Engine(model, role="policy", config=case.config(model), total_steps=8)
         sequences = make_sequences(model)

@@ -46,7 +46,7 @@ def test_answers_survive_sleep_and_follow_weights_sent_through_cuda_ipc(folder: 
     assert gap() <= 1e-4
     weights["lm_head.weight"] *= 1.5
     model.model.lm_head.weight.data *= 1.5
-    sender = open_sender(export, engine, settings=SETTINGS, placement="hybrid", rank=0)
+    sender = open_sender(export, engine, settings=SETTINGS, placement="hybrid", rank=0, host="127.0.0.1")
     sender.send(7)
     assert gap() <= 1e-4
     (completion,) = engine.generate([prompt], samples=1, sampling=Sampling(1), seed=0)[0]

@@ -16,11 +16,11 @@ from house_rules import (
 LAYERS = (
     ("config", "schema", "errors", "processes", "torchvision_shim", "sokoban"),
     ("progress",),
-    ("algorithms", "rewards", "data", "convert", "settings", "doctor", "tiny_model", "migration"),
+    ("algorithms", "rewards", "data", "convert", "settings", "tiny_model", "migration"),
     ("models", "planning"),
     ("training", "rollout"),
     ("cluster",),
-    ("record", "evaluate"),
+    ("record", "evaluate", "doctor"),
     ("learning", "step_metrics", "dynamic_sampling"),
     ("rollouts",),
     ("run",),

@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -188,3 +189,17 @@ def test_processes_that_were_there_before_are_left_alone(tmp_path):
     command = [sys.executable, "-c", program, DRIVER + "daemon(); progress.tell(status=0)", str(tmp_path)]
     done = subprocess.run(command, timeout=DEADLINE_S, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "None\n"), done.stderr
+
+
+def test_no_temporary_file_is_left_of_a_driver_that_is_killed(start, tmp_path, monkeypatch):
+    with tempfile.TemporaryDirectory(prefix="d", dir="/tmp") as temporary:
+        monkeypatch.setenv("TMPDIR", temporary)
+        process = start("""
+            import tempfile
+            (Path(sys.argv[1]) / "where").write_text(tempfile.mkdtemp())
+            os.kill(os.getpid(), signal.SIGKILL)
+        """)
+        process.communicate(timeout=DEADLINE_S)
+        where = Path((tmp_path / "where").read_text())
+        assert where.is_relative_to(temporary) and not where.exists()
+        assert list(Path(temporary).iterdir()) == []

@@ -44,7 +44,7 @@ class AcceleratorSender:
     """A `WeightSender` on GPUs; every rank of the trainer makes it, collectively."""
 
     def __init__(
-        self, export: Export, client: SyncClient, *, settings: RolloutSettings, backend: Literal["ipc", "nccl"], rank: int
+        self, export: Export, client: SyncClient, *, settings: RolloutSettings, backend: Literal["ipc", "nccl"], rank: int, host: str
     ) -> None:
         """Meet the engines. With `ipc` the export must yield whole tensors on every rank, each on its own GPU."""
         if settings.verify_weights == "always":
@@ -52,7 +52,7 @@ class AcceleratorSender:
         source = ExportSource(export)
         self._client = _VersionedClient(client)
         buffer_bytes = max(settings.bucket_mib * 2**20, source.largest_bytes())
-        agreement = _ipc(rank, buffer_bytes) if backend == "ipc" else _nccl(rank, buffer_bytes, settings)
+        agreement = _ipc(rank, buffer_bytes) if backend == "ipc" else _nccl(rank, buffer_bytes, settings, host)
         self._engine = WeightTransferTrainerFactory.trainer_init(agreement, client=self._client, source=source)
 
     def send(self, version: int) -> None:
@@ -88,18 +88,13 @@ def _ipc(rank: int, buffer_bytes: int) -> TrainerInitInfo:
     return IPCTrainerInitInfo(rank=rank, packed=True, packed_buffer_size_bytes=buffer_bytes)
 
 
-def _nccl(rank: int, buffer_bytes: int, settings: RolloutSettings) -> TrainerInitInfo:
+def _nccl(rank: int, buffer_bytes: int, settings: RolloutSettings, host: str) -> TrainerInitInfo:
     """NCCL rank 0 is the trainer's rank 0, the engines' workers follow (`client.init_info_of_engine`)."""
-    host, port = _free_address()
-    num_workers = settings.engines * settings.tensor
-    return NCCLTrainerInitInfo(host, port, 1 + num_workers, packed=True, packed_buffer_size_bytes=buffer_bytes, rank=rank)
-
-
-def _free_address() -> tuple[str, int]:
-    host = socket.gethostbyname(socket.gethostname())
     with socket.socket() as probe:
         probe.bind((host, 0))
-        return host, probe.getsockname()[1]
+        port = probe.getsockname()[1]
+    num_workers = settings.engines * settings.tensor
+    return NCCLTrainerInitInfo(host, port, 1 + num_workers, packed=True, packed_buffer_size_bytes=buffer_bytes, rank=rank)
 
 
 def _numel(shape: tuple[int, ...]) -> int:

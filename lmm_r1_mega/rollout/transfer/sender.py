@@ -33,13 +33,18 @@ class WeightSender(Protocol):
         """Give back memory and connections."""
 
 
-def open_sender(export: Export, client: SyncClient, *, settings: RolloutSettings, placement: Placement, rank: int) -> WeightSender:
-    """The sender that fits the devices and the placement; collective on GPUs. Rank 0 drives the engines."""
+def open_sender(
+    export: Export, client: SyncClient, *, settings: RolloutSettings, placement: Placement, rank: int, host: str
+) -> WeightSender:
+    """The sender that fits the devices and the placement; collective on GPUs. Rank 0 drives the engines.
+
+    `host` is this machine's address on the network between the ranks and the engines.
+    """
     backend = transfer_backend(placement)
     if backend != "shm":
         from lmm_r1_mega.rollout.transfer.accelerator import AcceleratorSender  # needs CUDA
 
-        return AcceleratorSender(export, client, settings=settings, backend=backend, rank=rank)
+        return AcceleratorSender(export, client, settings=settings, backend=backend, rank=rank, host=host)
     if rank != 0:
         return Follower(export)
     bucket_bytes = min(settings.bucket_mib * 2**20, LARGEST_BUCKET_BYTES)

@@ -1,14 +1,18 @@
 """Folders of a driver that is killed, of one that lives, and of others."""
 
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lmm_r1_mega.cluster.session_folder import LOCK, PREFIX, remove_abandoned, session_folder
+from lmm_r1_mega import doctor
+from lmm_r1_mega.cluster import session_folder as module
+from lmm_r1_mega.cluster.session_folder import LOCK, LONGEST_SOCKET, MAX_PARENT_BYTES, PREFIX, remove_abandoned, session_folder
 
 DRIVER = """
 import subprocess, sys
@@ -23,10 +27,50 @@ with session_folder() as folder:
 
 
 @pytest.fixture
-def temporary(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return tmp_path
+def temporary(monkeypatch) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="d", dir="/tmp") as path:
+        monkeypatch.setenv("TMPDIR", path)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        yield Path(path)
+
+
+@pytest.fixture
+def too_long(temporary, monkeypatch) -> Path:
+    path = temporary / ("x" * MAX_PARENT_BYTES)
+    path.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(path))
+    return path
+
+
+def finding() -> doctor.Finding:
+    [found] = [one for one in doctor.examine() if one.subject == "temporary files"]
+    return found
+
+
+def test_the_longest_temporary_directory_has_room_for_sockets():
+    for length, fits in ((MAX_PARENT_BYTES, True), (MAX_PARENT_BYTES + 1, False)):
+        with socket.socket(socket.AF_UNIX) as one:
+            reason = "No such file" if fits else "path too long"
+            with pytest.raises(OSError, match=reason):
+                one.bind("/" + "x" * (length - 1) + LONGEST_SOCKET)
+
+
+def test_a_folder_is_closed_to_other_users(temporary):
+    with session_folder() as folder:
+        assert oct(folder.stat().st_mode) == "0o40700"
+
+
+def test_a_long_temporary_directory_is_replaced(too_long):
+    with session_folder() as folder:
+        assert str(folder.parent) == "/tmp"
+    assert finding().mend is None and f"instead of TMPDIR {too_long}" in finding().state
+
+
+def test_without_a_short_temporary_directory_nothing_starts(too_long, monkeypatch):
+    monkeypatch.setattr(module, "SHORT", "/nonexistent")
+    with pytest.raises(ValueError, match=rf"TMPDIR {too_long} is longer than 19 bytes, .* set TMPDIR to a shorter folder"):
+        session_folder().__enter__()
+    assert finding().mend == "export TMPDIR=FOLDER, of at most 19 bytes"
 
 
 def test_the_folder_of_a_driver_that_was_killed_goes_when_the_next_one_starts(temporary):
