@@ -13,7 +13,7 @@ from lmm_r1_mega.algorithms.controllers import Controllers, make_controllers
 from lmm_r1_mega.algorithms.table import ALGORITHMS
 from lmm_r1_mega.algorithms.trajectories import Advantages
 from lmm_r1_mega.cluster.engines import Engines
-from lmm_r1_mega.cluster.placement import num_bundles, place
+from lmm_r1_mega.cluster.placement import Placement, describe, machines, num_bundles, place
 from lmm_r1_mega.cluster.reward_models import RewardModels
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
@@ -129,6 +129,7 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
         with book.phase("start"):
             stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)))
             placement = place(config, num_trainers=config.layout.num_ranks)
+            say_where(book, placement)
             refuse_overlap(config, has_gpus=placement.has_gpus)
             max_images = max([prompts.max_images, *(rows.max_images for rows in held_out.values())])
             engines = Engines(config, placement, config.model.path, max_images=max_images)
@@ -154,6 +155,12 @@ def refuse_unanswered(prompts: PromptStream, config: Config) -> None:
         raise BadData(
             f"no row of data.train has an answer in its column {config.data.label_key!r}: set data.label_key to the column's name"
         )
+
+
+def say_where(book: Book, placement: Placement) -> None:
+    """Print what runs on which machine, where there are several."""
+    for line in describe(placement, machines()):
+        book.console.message(line)
 
 
 def load_models(config: Config, trainers: Trainers) -> None:

@@ -22,7 +22,7 @@ from lmm_r1_mega.planning.checks import refuse_impossible
 from lmm_r1_mega.progress import is_asked_to_stop, stop_if_asked
 from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.record.folder import Checkpoint
-from lmm_r1_mega.run import export, is_due, read_state, save
+from lmm_r1_mega.run import export, is_due, read_state, save, say_where
 from lmm_r1_mega.schema import Sequence, SFTTarget
 from lmm_r1_mega.settings import to_yaml
 from lmm_r1_mega.step_metrics import update_metrics
@@ -87,7 +87,9 @@ def _open(config: Config, *, resume: Checkpoint | None) -> Iterator[SupervisedRu
         trainers_only = num_bundles(config, num_trainers=config.layout.num_ranks, engines=False)
         with book.phase("start"):
             stack.enter_context(ray_session(config.cluster, num_processes=trainers_only))
-            trainers = Trainers(config, place(config, num_trainers=config.layout.num_ranks, engines=False))
+            placement = place(config, num_trainers=config.layout.num_ranks, engines=False)
+            say_where(book, placement)
+            trainers = Trainers(config, placement)
             trainers.load("policy", config.model.path, total_steps=config.run.steps)
             run = SupervisedRun(config, book, demonstrations, trainers)
             if resume and resume.step:

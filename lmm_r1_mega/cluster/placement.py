@@ -6,6 +6,7 @@ bundles of the ranks whose GPUs it borrows; a disaggregated one has further bund
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ray
@@ -66,6 +67,7 @@ def place(config: Config, *, num_trainers: int, engines: bool = True) -> Placeme
 
     Raises:
         ProcessLost: the cluster does not have the resources within `cluster.start_timeout_s`.
+        ValueError: an engine would be on several machines, or where weights cannot reach it.
     """
     has_gpus = ray.cluster_resources().get("GPU", 0) > 0
     count = num_bundles(config, num_trainers=num_trainers, engines=engines)
@@ -77,7 +79,39 @@ def place(config: Config, *, num_trainers: int, engines: bool = True) -> Placeme
     slots = _slots(group, count, has_gpus=has_gpus)
     trainers = slots[:num_trainers]
     shared = slots if config.cluster.placement == "hybrid" or num_trainers == 0 else slots[num_trainers:]
-    return Placement(group, tuple(trainers), tuple(_engine_slots(config, shared) if engines else ()), has_gpus)
+    placement = Placement(group, tuple(trainers), tuple(_engine_slots(config, shared) if engines else ()), has_gpus)
+    refuse_apart(placement)
+    return placement
+
+
+def refuse_apart(placement: Placement) -> None:
+    """Raises ValueError where shared memory, by which weights travel when there are no GPUs, would have to reach another machine."""
+    for index, slot in enumerate(placement.engines):
+        if not placement.has_gpus and placement.trainers and slot.address != placement.trainers[0].address:
+            raise ValueError(
+                f"rollout engine {index} would run on {slot.address} and trainer rank 0 on {placement.trainers[0].address}: without GPUs "
+                f"weights travel in shared memory, so put both on one machine: set cluster.placement=hybrid, or lower rollout.engines"
+            )
+
+
+def describe(placement: Placement, machines: Sequence[str]) -> list[str]:
+    """What runs on each of several machines, a line each; one without work is named too. Nothing where there is one machine.
+
+    Example: ["10.0.0.1: trainer ranks 0 1, rollout engine 0", "10.0.0.2: no process of this run: ..."]
+    """
+    parts = {"trainer rank": placement.trainers, "rollout engine": placement.engines}
+    lines = []
+    for machine in machines if len(machines) > 1 else ():
+        here = {name: [str(i) for i, slot in enumerate(slots) if slot.address == machine] for name, slots in parts.items()}
+        work = ", ".join(f"{name}{'s' if len(numbers) > 1 else ''} {' '.join(numbers)}" for name, numbers in here.items() if numbers)
+        idle = "no process of this run: the machine is idle, ask for fewer, or raise layout.data or rollout.engines"
+        lines.append(f"{machine}: {work or idle}")
+    return lines
+
+
+def machines() -> list[str]:
+    """Addresses of the machines of the cluster."""
+    return sorted(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"])
 
 
 def _slots(group: PlacementGroup, count: int, *, has_gpus: bool) -> list[Slot]:
