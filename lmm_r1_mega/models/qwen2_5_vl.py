@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from megatron.core import parallel_state
 from megatron.core.models.gpt import GPTModel
-from megatron.core.tensor_parallel import scatter_to_sequence_parallel_region
+from megatron.core.tensor_parallel import gather_from_sequence_parallel_region, scatter_to_sequence_parallel_region
 from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor
 
@@ -35,6 +35,9 @@ class Qwen2_5_VL(GPTModel):
             scatter_embedding_sequence_parallel=False,  # image features take their places in the whole row first
         )
         self.shape = shape
+        if self.post_process:
+            self.output_layer.sequence_parallel = False  # it gets whole rows, cut down to what is read of them
+            self.decoder.register_forward_hook(lambda _decoder, _inputs, hidden: self._at_trained_places(hidden))
 
     def attach_tower(self, tower: torch.nn.Module, pixel_scale: PixelScale) -> None:
         """Give the first stage its vision tower and what makes the tower's numbers out of a picture's bytes.
@@ -47,9 +50,10 @@ class Qwen2_5_VL(GPTModel):
         self.visual, self._pixel_scale = tower, pixel_scale
 
     def forward(self, row: Row) -> Tensor:
-        """Hidden states [tokens / tp, 1, hidden] for the next stage; from the last one logits [tokens, padded_vocab / tp],
-        or values [tokens] where the output layer is a value head."""
+        """Hidden states [tokens / tp, 1, hidden] for the next stage; from the last one logits [places, padded_vocab / tp] at the
+        trained places of the row, or values [places] where the output layer is a value head."""
         device = training_device()
+        self._trained_places = row.loss_mask.nonzero()[:, 0].to(device)
         embedded = self._embed(row, device) if self.pre_process else None
         output = super().forward(
             input_ids=None,
@@ -75,6 +79,15 @@ class Qwen2_5_VL(GPTModel):
         if torch.is_grad_enabled() and not embedded.requires_grad:
             embedded.requires_grad_()  # with embedding and tower frozen, recomputed layers would give no gradients
         return embedded
+
+    def _at_trained_places(self, hidden: Float[Tensor, "own_tokens 1 hidden"]) -> Float[Tensor, "places 1 hidden"]:
+        """What the output layer reads: logits of a prompt would be as large as those of its response, and nobody wants them.
+
+        Every tensor rank goes on with the same places, and the layers behind sum the gradient, so backward slices without a sum.
+        """
+        if self.config.sequence_parallel:
+            hidden = gather_from_sequence_parallel_region(hidden, tensor_parallel_output_grad=False)
+        return hidden.index_select(0, self._trained_places)
 
     def _place_images(
         self, embedded: Float[Tensor, "tokens hidden"], places: Int[Tensor, "images"], *, vision: Vision, chosen: Int[Tensor, "images"]

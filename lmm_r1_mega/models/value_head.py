@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from megatron.core.tensor_parallel import gather_from_sequence_parallel_region
 from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor
 
@@ -17,12 +16,9 @@ class ValueHead(torch.nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.sequence_parallel = config.sequence_parallel
         self.weight = torch.nn.Parameter(torch.zeros(1, config.hidden_size, dtype=torch.float32, device=torch.cuda.current_device()))
 
     def forward(
-        self, hidden: Float[Tensor, "tokens 1 hidden"], weight: None = None, runtime_gather_output: bool | None = None
-    ) -> tuple[Float[Tensor, "tokens 1 1"], None]:
-        if self.sequence_parallel:  # every rank computes the same loss from the whole row, so backward slices without a sum
-            hidden = gather_from_sequence_parallel_region(hidden, tensor_parallel_output_grad=False)
+        self, hidden: Float[Tensor, "places 1 hidden"], weight: None = None, runtime_gather_output: bool | None = None
+    ) -> tuple[Float[Tensor, "places 1 1"], None]:
         return torch.nn.functional.linear(hidden.float(), self.weight), None

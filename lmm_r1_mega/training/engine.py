@@ -19,7 +19,7 @@ from lmm_r1_mega.training.checkpoint import Trained, load_checkpoint, save_check
 from lmm_r1_mega.training.export import export_weights, write_hf
 from lmm_r1_mega.training.inference import Inference, same_number
 from lmm_r1_mega.training.objectives import Objective, PolicyLoss, means, policy_objective, sft_objective, value_objective
-from lmm_r1_mega.training.row_targets import by_sequence, policy_tokens, sft_weights, trained_places, value_tokens
+from lmm_r1_mega.training.row_targets import by_sequence, policy_tokens, sft_weights, value_tokens
 from lmm_r1_mega.training.schedule import learning_rate_share
 from lmm_r1_mega.training.snapshots import Snapshots
 
@@ -85,7 +85,7 @@ class Engine:
         """One optimizer step of the critic; the report is the same on every rank."""
 
         def objective(row: Row, targets: list[ValueTarget], output: Tensor) -> Objective:
-            return value_objective(output[trained_places(row)].float(), value_tokens(row, targets), clip=value_clip)
+            return value_objective(output.float(), value_tokens(row, targets), clip=value_clip)
 
         return self._update(rows, objective)
 

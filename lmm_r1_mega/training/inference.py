@@ -16,7 +16,7 @@ from lmm_r1_mega.data.vision_spec import VisionSpec
 from lmm_r1_mega.models.device import resolve_precision, training_device
 from lmm_r1_mega.schema import Row, Sequence, TokenStats
 from lmm_r1_mega.training import parallel, pipeline
-from lmm_r1_mega.training.row_targets import by_sequence, on_device, trained_places
+from lmm_r1_mega.training.row_targets import by_sequence, on_device
 from lmm_r1_mega.training.vocab_parallel import TokenScores, token_scores
 
 T = TypeVar("T")
@@ -50,13 +50,12 @@ class Inference:
 
     def values(self, rows: list[list[Sequence]]) -> list[list[Tensor]] | None:
         """The critic's value before every response token, one [response] tensor a sequence."""
-        return self._ask(rows, lambda row, sequences, output: by_sequence(row, sequences, output[trained_places(row)].float()))
+        return self._ask(rows, lambda row, sequences, output: by_sequence(row, sequences, output.float()))
 
     def scores(self, row: Row, logits: Tensor, *, temperature: float, forbidden_ids: tuple[int, ...] = ()) -> TokenScores:
         """Log-probability and entropy at the trained places of a row, from this rank's logits; collective over tensor ranks."""
-        places = trained_places(row)
         shard = parallel.vocab_shard_of(logits.shape[1], vocab_size=self._vocab_size, forbidden_ids=forbidden_ids)
-        return token_scores(logits, row.labels[places], places, shard=shard, temperature=temperature)
+        return token_scores(logits, row.labels[row.loss_mask], shard=shard, temperature=temperature)
 
     def packed(self, rows: list[list[Sequence]]) -> Iterator[Row]:
         """Micro-batches for this rank's stage, each made when it is needed."""

@@ -5,17 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from lmm_r1_mega.data.packing import place, take
 from lmm_r1_mega.schema import PolicyTarget, Row, Sequence, SFTTarget, ValueTarget, Vision
 from lmm_r1_mega.training.objectives import PolicyTokens, ValueTokens
-
-
-def trained_places(row: Row) -> Int[Tensor, "tokens"]:
-    """Places of the row whose labels the policy sampled."""
-    return row.loss_mask.nonzero().squeeze(1)
 
 
 def policy_tokens(row: Row, targets: list[PolicyTarget]) -> PolicyTokens:

@@ -56,40 +56,39 @@ def vocab_shard(
 
 
 def token_scores(
-    logits: Float[Tensor, "places columns"],
+    logits: Float[Tensor, "tokens columns"],
     labels: Int[Tensor, "tokens"],
-    places: Int[Tensor, "tokens"],
     *,
     shard: VocabShard,
     temperature: float,
 ) -> TokenScores:
-    """Log-probability of `labels[i]` and entropy, both in nats and float32, under softmax(logits[places[i]] / temperature).
+    """Log-probability of `labels[i]` and entropy, both in nats and float32, under softmax(logits[i] / temperature).
 
-    Differentiable in `logits`. Every rank of `shard.group` calls it with the same labels and places and gets the same result.
+    Differentiable in `logits`. Every rank of `shard.group` calls it with the same labels and gets the same result.
     """
-    logprobs, entropy = _TokenScores.apply(logits, labels, places, shard, temperature)
+    logprobs, entropy = _TokenScores.apply(logits, labels, shard, temperature)
     return TokenScores(logprobs, entropy)
 
 
 class _TokenScores(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor, places: Tensor, shard: VocabShard, temperature: float) -> tuple[Tensor, Tensor]:
-        logprobs = logits.new_empty(len(places), dtype=torch.float32)
+    def forward(ctx: Any, logits: Tensor, labels: Tensor, shard: VocabShard, temperature: float) -> tuple[Tensor, Tensor]:
+        logprobs = logits.new_empty(len(labels), dtype=torch.float32)
         entropy, log_total = torch.empty_like(logprobs), torch.empty_like(logprobs)
-        for part in _chunks(len(places), logits.shape[1], logits.device):
-            scaled = _scaled(logits, places[part], shard, temperature)
+        for part in _chunks(len(labels), logits.shape[1], logits.device):
+            scaled = _scaled(logits[part], shard, temperature)
             logprobs[part], entropy[part], log_total[part] = _chunk_scores(scaled, labels[part], shard)
-        ctx.save_for_backward(logits, labels, places, entropy, log_total)
+        ctx.save_for_backward(logits, labels, entropy, log_total)
         ctx.shard, ctx.temperature = shard, temperature
         ctx.set_materialize_grads(False)
         return logprobs, entropy
 
     @staticmethod
-    def backward(ctx: Any, logprob_grad: Tensor | None, entropy_grad: Tensor | None) -> tuple[Tensor | None, None, None, None, None]:
-        logits, labels, places, entropy, log_total = ctx.saved_tensors
+    def backward(ctx: Any, logprob_grad: Tensor | None, entropy_grad: Tensor | None) -> tuple[Tensor | None, None, None, None]:
+        logits, labels, entropy, log_total = ctx.saved_tensors
         gradient = torch.zeros_like(logits)
-        for part in _chunks(len(places), logits.shape[1], logits.device):
-            log_p = _scaled(logits, places[part], ctx.shard, ctx.temperature).sub_(log_total[part, None])
+        for part in _chunks(len(labels), logits.shape[1], logits.device):
+            log_p = _scaled(logits[part], ctx.shard, ctx.temperature).sub_(log_total[part, None])
             chunk = torch.zeros_like(log_p)
             if entropy_grad is not None:
                 chunk = (log_p + entropy[part, None]).mul_(-entropy_grad[part, None])
@@ -98,8 +97,8 @@ class _TokenScores(torch.autograd.Function):
             chunk *= log_p.exp_()
             if logprob_grad is not None:
                 _add_at_labels(chunk, labels[part], logprob_grad[part], ctx.shard)
-            gradient[places[part], : ctx.shard.size] = (chunk / ctx.temperature).to(gradient.dtype)
-        return gradient, None, None, None, None
+            gradient[part, : ctx.shard.size] = (chunk / ctx.temperature).to(gradient.dtype)
+        return gradient, None, None, None
 
 
 def _chunks(num_tokens: int, columns: int, device: torch.device) -> list[slice]:
@@ -108,9 +107,9 @@ def _chunks(num_tokens: int, columns: int, device: torch.device) -> list[slice]:
     return [slice(start, min(start + step, num_tokens)) for start in range(0, num_tokens, step)]
 
 
-def _scaled(logits: Tensor, places: Tensor, shard: VocabShard, temperature: float) -> Tensor:
-    """The real columns of the rows at `places`, float32, divided by the temperature; those of forbidden tokens out of reach."""
-    scaled = logits[places, : shard.size].float().div_(temperature)
+def _scaled(logits: Tensor, shard: VocabShard, temperature: float) -> Tensor:
+    """The real columns in float32, divided by the temperature; those of forbidden tokens out of reach."""
+    scaled = logits[:, : shard.size].float() / temperature
     if shard.forbidden:
         scaled[:, list(shard.forbidden)] = OUT_OF_REACH
     return scaled

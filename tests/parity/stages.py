@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -31,14 +31,18 @@ class StageResult:
 def run_stage(
     path: Path, model: ModelSettings, layout: LayoutSettings, rows: list[Row], output_gradients: list[Tensor], role: str = "policy"
 ) -> StageResult:
-    """Forward and backward of all rows as micro-batches; row i's loss is the inner product of its output and `output_gradients[i]`."""
+    """Forward and backward of all rows as micro-batches; row i's loss is the inner product of its output and `output_gradients[i]`.
+
+    Every place of a row is read, as if the whole of it were trained.
+    """
     parallel_state.initialize_model_parallel(tensor_model_parallel_size=layout.tensor, pipeline_model_parallel_size=layout.pipeline)
     tensor_parallel.model_parallel_cuda_manual_seed(0)
     stage = build_model(path, model=model, layout=layout, role=role)
     stage.config.finalize_model_grads_func = finalize_model_grads
     stage.config.calculate_per_token_loss = True  # sums, no division by the number of micro-batches
     wrapped = DistributedDataParallel(stage.config, DistributedDataParallelConfig(grad_reduce_in_fp32=True), stage)
-    outputs = _forward_backward(wrapped, rows, output_gradients)
+    whole = [replace(row, loss_mask=torch.ones_like(row.loss_mask)) for row in rows]
+    outputs = _forward_backward(wrapped, whole, output_gradients)
     gradients = {
         name: parameter.main_grad.cpu().clone() for name, parameter in canonical_parameters(stage).items() if parameter.requires_grad
     }

@@ -22,7 +22,7 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
 def results(logits: torch.Tensor, shard: VocabShard) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     _, labels, places, upstream = inputs()
     logits = logits.clone().requires_grad_()
-    scores = token_scores(logits, labels, places, shard=shard, temperature=0.7)
+    scores = token_scores(logits[places], labels, shard=shard, temperature=0.7)
     (upstream[0] * scores.logprobs + upstream[1] * scores.entropy).sum().backward()
     return scores.logprobs.detach(), scores.entropy.detach(), logits.grad
 

@@ -39,7 +39,7 @@ def test_equals_log_softmax(case: tuple, monkeypatch: pytest.MonkeyPatch, chunk_
     expected_logits = logits.clone().requires_grad_()
     expected = oracle(expected_logits, labels, places, temperature)
     logits.requires_grad_()
-    scores = token_scores(logits, labels, places, shard=WHOLE, temperature=temperature)
+    scores = token_scores(logits[places], labels, shard=WHOLE, temperature=temperature)
     torch.testing.assert_close(scores.logprobs.double(), expected[0], rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(scores.entropy.double(), expected[1], rtol=1e-6, atol=1e-6)
     upstream = torch.randn(2, len(labels), generator=torch.Generator().manual_seed(1))
@@ -53,14 +53,14 @@ def test_gradient_of_one_result_alone(case: tuple, used: int) -> None:
     logits, labels, places = case
     expected_logits = logits.clone().requires_grad_()
     logits.requires_grad_()
-    token_scores(logits, labels, places, shard=WHOLE, temperature=1.0)[used].sum().backward()
+    token_scores(logits[places], labels, shard=WHOLE, temperature=1.0)[used].sum().backward()
     oracle(expected_logits, labels, places, 1.0)[used].sum().backward()
     torch.testing.assert_close(logits.grad, expected_logits.grad, rtol=1e-5, atol=1e-6)
 
 
 def test_huge_logits_stay_finite() -> None:
     logits = torch.tensor([[1e4, -1e4, 0.0]], requires_grad=True)
-    scores = token_scores(logits, torch.tensor([0]), torch.tensor([0]), shard=VocabShard(0, 3, None), temperature=1.0)
+    scores = token_scores(logits, torch.tensor([0]), shard=VocabShard(0, 3, None), temperature=1.0)
     assert scores.logprobs.item() == 0.0 and scores.entropy.item() == 0.0
     scores.entropy.sum().backward()
     assert torch.isfinite(logits.grad).all()
@@ -69,7 +69,7 @@ def test_huge_logits_stay_finite() -> None:
 def test_no_token_at_all() -> None:
     logits = torch.randn(4, 37, requires_grad=True)
     nothing = torch.zeros(0, dtype=torch.long)
-    scores = token_scores(logits, nothing, nothing, shard=WHOLE, temperature=1.0)
+    scores = token_scores(logits[nothing], nothing, shard=WHOLE, temperature=1.0)
     scores.logprobs.sum().backward()
     assert len(scores.logprobs) == 0 and not logits.grad.any()
 
@@ -89,7 +89,7 @@ def test_forbidden_tokens_are_no_part_of_the_distribution(case: tuple) -> None:
     expected_logits = without[:, 2:].clone().requires_grad_()
     expected = torch.log_softmax(expected_logits[places, :35], dim=1)
     logits.requires_grad_()
-    scores = token_scores(logits, labels, places, shard=shard, temperature=1.0)
+    scores = token_scores(logits[places], labels, shard=shard, temperature=1.0)
     torch.testing.assert_close(scores.logprobs, expected.gather(1, labels[:, None] - 2).squeeze(1))
     torch.testing.assert_close(scores.entropy, -(expected.exp() * expected).sum(dim=1))
     (scores.logprobs.sum() + scores.entropy.sum()).backward()
@@ -103,7 +103,7 @@ def score_on_rank(rank: int, meeting: str, found: str) -> None:
     logits = torch.randn(3000, 768, generator=torch.Generator().manual_seed(0))
     labels = torch.randint(0, 512, (3000,), generator=torch.Generator().manual_seed(1))
     shard = vocab_shard(rank=rank, width=384, vocab_size=512, group=dist.group.WORLD)
-    scores = token_scores(logits[:, rank * 384 : (rank + 1) * 384], labels, torch.arange(3000), shard=shard, temperature=1.0)
+    scores = token_scores(logits[:, rank * 384 : (rank + 1) * 384], labels, shard=shard, temperature=1.0)
     expected = torch.log_softmax(logits[:, :512], dim=1).gather(1, labels[:, None]).squeeze(1)
     torch.testing.assert_close(scores.logprobs, expected)
     Path(found, str(rank)).touch()
