@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayTaskError
 
 from lmm_r1_mega.errors import INTERNAL, ProcessLost, exit_status
 
@@ -58,6 +59,12 @@ def _result(ref: ray.ObjectRef, *, name: str, doing: str) -> Any:
         raise _as_raised(error) from None
     except GetTimeoutError as error:
         raise ProcessLost(f"the answer of {name} to {doing} could not be fetched within 60 s") from error
+    except OutOfMemoryError as error:
+        used = re.search(r"was (\S+ used / \S+ limit)", str(error))
+        raise ProcessLost(
+            f"{name} was ended during {doing} because its machine has no memory left ({used[1] if used else 'Ray watches it'}): stop what "
+            f"else runs there, or lower what `lmm-r1-mega plan` shows to be large, then go on with `lmm-r1-mega resume RUN`"
+        ) from None
     except RayActorError as error:
         if error.actor_init_failed:
             raise _start_failure(error, name=name) from None

@@ -168,3 +168,10 @@ def test_an_engine_that_cannot_be_made_is_a_wrong_setting_and_no_loss(start, tas
     options = ["--rollout.kv_cache_gib", "0.00001", "--reward.weights", "accuracy", "1", "--reward.function", "None"]
     said = end(start("eval", str(task / "model"), str(task / "data" / "fre.jsonl"), config_file, *options), status=USAGE)
     assert "lmm-r1-mega: rollout engine 0 cannot start: No available memory for the cache blocks" in said
+
+
+@pytest.mark.slow
+def test_a_run_whose_machine_has_no_memory_left_may_go_on_later(start, config_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.001")  # every machine is full then
+    said = end(start("train", config_file, "--run.folder", str(tmp_path / "run")), status=REQUEUE)
+    assert re.search(r"was ended during .* because its machine has no memory left \(\S+ used / \S+ limit\): .* resume RUN", said)
