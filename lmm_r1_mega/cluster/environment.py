@@ -8,10 +8,11 @@ import psutil
 
 from lmm_r1_mega.cluster.placement import Placement, Slot
 
-# Memory that a step gives back is kept for the next, in huge pages: a virtual machine may have to get it from its host again.
+# Memory that a step gives back is kept for the next, in huge pages: a virtual machine may have to get it from its host again. Not so the
+# blocks of large models, embeddings and logits: beside the work on them that costs nothing, and another process may need it meanwhile.
 _KEPT_MEMORY = ":".join(
     f"glibc.malloc.{name}={value}"
-    for name, value in {"hugetlb": 1, "mmap_threshold": 2**32, "trim_threshold": 2**33, "top_pad": 2**28}.items()
+    for name, value in {"hugetlb": 1, "mmap_threshold": 2**26, "trim_threshold": 2**30, "top_pad": 2**28}.items()
 )
 # One thread a process: ranks and engines share the cores, and sums come out in the same order every time.
 _HOST = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "GLIBC_TUNABLES": _KEPT_MEMORY}
