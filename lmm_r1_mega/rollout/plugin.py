@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from lmm_r1_mega.rollout.environment import has_gpu
 from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 
@@ -21,6 +23,7 @@ def register() -> None:
         WeightTransferEngineFactory.register_engine(SHM_BACKEND, "lmm_r1_mega.rollout.transfer.receiver", "SharedMemoryReceiver")
     if not has_gpu():
         _register_model_class()
+        _pack_no_embedding()
 
 
 def _register_model_class() -> None:
@@ -28,3 +31,18 @@ def _register_model_class() -> None:
     from vllm.model_executor.models.qwen2_5_vl import Qwen2_5_VLForConditionalGeneration
 
     ModelRegistry.register_model(Qwen2_5_VLForConditionalGeneration.__name__, Qwen2_5_VLForConditionalGeneration)
+
+
+def _pack_no_embedding() -> None:
+    """vLLM 0.32 on a CPU packs a copy of the embedding to multiply with, as large as itself; only output layers multiply."""
+    from vllm.model_executor.layers import vocab_parallel_embedding as layers
+
+    pack = layers.UnquantizedEmbeddingMethod.process_weights_after_loading
+    if pack.__module__ != layers.__name__:
+        return
+
+    def pack_output_layer(self: layers.UnquantizedEmbeddingMethod, layer: torch.nn.Module) -> None:
+        if isinstance(layer, layers.ParallelLMHead):
+            pack(self, layer)
+
+    layers.UnquantizedEmbeddingMethod.process_weights_after_loading = pack_output_layer

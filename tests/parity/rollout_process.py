@@ -78,6 +78,21 @@ def _reset_during_a_request(engine: Any, prompt: Prompt) -> None:
         vllm.abort_request(["under way"])
 
 
+def _packed_layers(engine: Any) -> list[str]:
+    """Layers of the embedding's kind that hold a packed copy of their weights."""
+    kinds = ("VocabParallelEmbedding", "ParallelLMHead")
+
+    def find(model: torch.nn.Module) -> list[str]:
+        return [name for name, layer in model.named_modules() if type(layer).__name__ in kinds and hasattr(layer, "cpu_linear")]
+
+    [names] = engine._llm.apply_model(find)
+    return names
+
+
+INSIDE = {"reset_during_a_request": _reset_during_a_request, "packed_layers": _packed_layers}
+"""Calls on the engine's own parts, by the name under which the test's side has them."""
+
+
 def _serve(model: Path, connection: Connection) -> None:
     from lmm_r1_mega.rollout.engine import PromptLimits, RolloutEngine
 
@@ -87,7 +102,7 @@ def _serve(model: Path, connection: Connection) -> None:
     while (message := connection.recv()) is not None:
         method, arguments, named = message
         try:
-            call = partial(_reset_during_a_request, engine) if method == "reset_during_a_request" else getattr(engine, method)
+            call = partial(INSIDE[method], engine) if method in INSIDE else getattr(engine, method)
             connection.send((call(*arguments, **named), None))
         except (RuntimeError, ValueError) as error:
             connection.send((None, error))

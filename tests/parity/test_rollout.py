@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from rollout_process import MAX_PROMPT_TOKENS, EngineProcess, Transformers
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from lmm_r1_mega.data.packing import join_visions
 from lmm_r1_mega.data.processor import Processor
@@ -143,17 +143,21 @@ def test_weight_updates_change_answers_to_those_of_the_new_weights(fresh, folder
 
 
 def test_a_head_tied_to_the_embedding_follows_it(tmp_path):
-    """vLLM packs its own copy of the shared matrix for the head."""
+    """vLLM packs its own copy of the shared matrix for the head. The folder holds the head a second time, as some do."""
     folder = tmp_path / "tied"
     make_tiny_model(folder, TinyShape(layers=1, vocab=400, vision_depth=1, vision_hidden=32, init_range=0.06, tied=True))
     processor, weights = Processor.load(folder), load_file(folder / "model.safetensors")
+    head = weights["model.embed_tokens.weight"].clone()
+    save_file(weights | {"lm_head.weight": head}, folder / "model.safetensors", metadata={"format": "pt"})
     model, engine = Transformers(folder, processor), EngineProcess(folder)
     try:
+        assert engine.packed_layers() == ["language_model.lm_head"], "nobody multiplies with the embedding"
         for name, tensor in weights.items():
             tensor += 0.03 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(1))
             _parameter(model, name).data.copy_(tensor)
         send(engine, weights, version=1)
         assert largest_gap(engine, model, [_prompt(processor, "text", "What is 7 + 2 + 8 ?", [])]) <= 1e-4
+        assert engine.packed_layers() == ["language_model.lm_head"]
     finally:
         assert engine.end() == 0
 
