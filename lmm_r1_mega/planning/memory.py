@@ -134,7 +134,8 @@ def decoder_activations(config: Config, shape: ModelShape, *, stage: int, width:
 
 
 def logits_bytes(config: Config, shape: ModelShape, *, width: int) -> int:
-    """Bytes of a row's logits on a rank of the last stage and of their gradient; log-probabilities are taken in small chunks."""
+    """Bytes of a row's logits on a rank of the last stage and of their gradient, at most: as if the row had no prompts, whose places get
+    none. Log-probabilities are taken in small chunks."""
     padded = shape.padded_vocab(multiple=config.model.vocab_padding_multiple, tensor=config.layout.tensor)
     return 2 * config.layout.row_tokens * (padded // config.layout.tensor) * width
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from paper_model import small_shape
 from rich.console import Console
 
 from lmm_r1_mega.config import Config
@@ -52,6 +53,13 @@ def test_room_for_keys_and_values_by_hand(published):
     assert engine.weights == 8_292_166_656  # two bytes a parameter, half of them
     assert engine.kv_bytes_per_token == 2 * 28 * 2 * 128 * 2
     assert engine.kv_tokens == (40 * GIB - 8_292_166_656 - 3 * GIB) // 28672
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_an_engine_on_a_cpu_has_a_packed_copy_of_its_output_layer(tied):
+    engine = engine_memory(config(rollout={"tensor": 2, "kv_cache_gib": 0.5}), small_shape(tied=tied), Hardware(None))
+    assert engine.working == GIB + 10 * 8 * 4 // 2
+    assert engine.kv_room == GIB // 2
 
 
 def test_more_engine_ranks_than_heads_hold_a_whole_head_each(published):
