@@ -17,7 +17,7 @@ class ModelSettings(Section):
     """The policy: where its weights are and how it is computed."""
 
     path: Path = Path("model")
-    """Hugging Face folder (config, weights, tokenizer, processor) that training starts from."""
+    """Hugging Face folder (config, weights, tokenizer, processor) that training starts from, or a run that exported one."""
     precision: Literal["auto", "fp32", "bf16", "fp8"] = "auto"
     """Arithmetic of the trainer and the rollout engines; auto is fp32 on a CPU and bf16 on a GPU, fp8 needs Transformer Engine."""
     freeze: tuple[str, ...] = ()
