@@ -5,9 +5,11 @@ The only owner of math-verify. Nothing here bounds its own time: it is called in
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -18,16 +20,30 @@ from math_verify import LatexExtractionConfig, verify
 from math_verify.grader import should_treat_as_complex
 from sympy import Basic, Expr, MatrixBase, UnevaluatedExpr
 
-from lmm_r1_mega.rewards.extract import final_expression
-from lmm_r1_mega.rewards.notation import Reading, read, squeezed
-from lmm_r1_mega.rewards.units import are_different
+from lmm_r1_mega.rewards.algebra import is_algebra, is_numeric
+from lmm_r1_mega.rewards.extract import boxed_answer, final_answers
+from lmm_r1_mega.rewards.notation import Assignment, Equation, Form, Members, Notation, Option, ParsedAnswer, Words, parse_answer
+from lmm_r1_mega.rewards.quantity import Quantity
+from lmm_r1_mega.rewards.undress import strip_spaces, undress
+from lmm_r1_mega.rewards.units import Unit
 from lmm_r1_mega.rewards.values import Number
 
 MAX_ANSWER_LENGTH = 2000
 NORMALIZATION = replace(LatexExtractionConfig().normalization_config, units=False)  # `notation` knows `3m` from `3 m`
 BOMBS = (MemoryError, RecursionError)
-LOOSE_DIGITS = re.compile(r"(?<![_^])\d\s+\d")
-OPEN_BRACKETS = {"", "{}", "()"}
+ANY_BRACKETS = {"", "{}", "()"}
+PLACEHOLDER = re.compile(
+    r"(?:please\s+)?(?:see|refer\s+to|as\s+shown\s+in|shown\s+in)\b.*\b(?:figure|picture|image|diagram|graph|photo|solution|above|below|attached"
+    r"|explanation)\b.*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A gold answer that says where the answer is."""
+ALTERNATIVES = re.compile(r"\s*\[\s*([\"']).*\1\s*\]\s*", re.DOTALL)
+UNSAID = {frozenset(pair) for pair in (("degree", "degC"), ("degree", "degF"), ("kg", "quid"))}
+"""Dimensions that one word may mean: degrees, pounds."""
+APART = re.compile(r"(?<=[\d)}])\s+(?=[a-zA-Z](?![a-zA-Z]))|(?<=[-+])\s+")
+MANY_LETTERS = 4
+WORD = re.compile(r"(?<![\\a-zA-Z])[A-Z]?[a-z]{2,}|[\u4e00-\u9fff]")
 ZERO = 1e-90
 """Of what sympy works out to 0 a rest of 1e-100 may be left."""
 
@@ -41,20 +57,20 @@ class Unscorable(Exception):
 def gold_problem(answer: str | float | None) -> str | None:
     r"""What is wrong with a gold answer, or None where responses can be compared with it.
 
-    Example: None, "", "$$" and "see figure" have a problem; 3, "A", `$\frac12$` and `\text{no solution}` have none.
+    Example: None, "", "$$" and "see figure" have a problem; 3, "A", `$\frac12$` and "no solution" have none.
     """
     if answer is None:
         return "missing gold answer"
     if isinstance(answer, bool) or (isinstance(answer, float) and not math.isfinite(answer)):
         return "unparsable gold answer"
     text = gold_text(answer)
-    reading = read(text[:MAX_ANSWER_LENGTH])
-    if not reading.text:
+    bare = undress(text[:MAX_ANSWER_LENGTH])
+    if not bare:
         return "empty gold answer"
-    if reading.option or reading.phrase or reading.number or reading.numbers:
-        return None
-    is_parsable = len(text) <= MAX_ANSWER_LENGTH and not reading.is_prose and reading.relation != "chain"
-    return None if is_parsable and _parse(_algebra(reading)) is not None else "unparsable gold answer"
+    braces = bare.replace("\\{", "").replace("\\}", "")
+    is_broken = braces.count("{") != braces.count("}") or len(text) > MAX_ANSWER_LENGTH
+    is_chain = parse_answer(text).is_words and all(map(is_numeric, bare.split("="))) and bare.count("=") > 1
+    return "unparsable gold answer" if is_broken or is_chain or PLACEHOLDER.fullmatch(bare) else None
 
 
 def gold_text(answer: str | float) -> str:
@@ -62,55 +78,204 @@ def gold_text(answer: str | float) -> str:
     if isinstance(answer, float):
         return format(Decimal(repr(answer)), "f")
     text = str(answer)
-    return (final_expression(text) or "") if "\\boxed" in text else text
+    return (boxed_answer(text) or "") if "\\boxed" in text else text
 
 
-@lru_cache(maxsize=8192)
-def is_correct(gold: str, answer: str) -> bool:
-    """Whether an answer equals a gold answer that `gold_problem` finds nothing wrong with.
+def answers_gold(gold: str, region: str) -> bool:
+    """Whether a region of a response says a gold answer that `gold_problem` finds nothing wrong with.
 
     Raises `Unscorable` for an answer that is too long; `RecursionError` and `MemoryError` pass through.
     """
+    if any(is_same_text(one, text) for text in (region, boxed_answer(region) or "") for one in alternatives(gold)):
+        return True
+    return any(is_correct(gold, text, is_named=is_named) for text, is_named in final_answers(region))
+
+
+def alternatives(gold: str) -> list[str]:
+    """The answers of which each is right: those of a JSON list of texts, else the one."""
+    if not ALTERNATIVES.fullmatch(gold):
+        return [gold]
+    try:
+        listed = json.loads(gold)
+    except ValueError:
+        return [gold]
+    return [gold, *listed] if all(isinstance(one, str) for one in listed) else [gold]
+
+
+def is_same_text(gold: str, answer: str) -> bool:
+    """Whether two answers are the same letter by letter, once in one spelling."""
+    return len(answer) <= MAX_ANSWER_LENGTH and undress(answer) != "" and strip_spaces(undress(gold)) == strip_spaces(undress(answer))
+
+
+@lru_cache(maxsize=8192)
+def is_correct(gold: str, answer: str, *, is_named: bool = False) -> bool:
+    """Whether an answer equals a gold answer; `is_named` where words before it have said what it is.
+
+    Raises as `answers_gold`.
+    """
     if len(answer) > MAX_ANSWER_LENGTH:
         raise Unscorable("answer too long")
-    expected, given = read(gold), read(answer)
-    if expected.option:
-        return given.option == expected.option
-    if expected.plain == given.plain:
+    given = parse_answer(answer, is_named=is_named)
+    return any(same(parse_answer(one), given) for one in alternatives(gold))
+
+
+def same(expected: ParsedAnswer, given: ParsedAnswer) -> bool:
+    """Whether two parsed answers are equal, the gold answer first: form by form, member by member."""
+    gold, answer = expected.form, given.form
+    if expected.text and expected.text == given.text:
+        return not isinstance(gold, Equation) or bool(re.search(r"[a-zA-Z]", gold.text))
+    if isinstance(gold, Option) or isinstance(answer, Option):
+        return _same_option(expected, given)
+    if isinstance(gold, Words) or isinstance(answer, Words):
+        return isinstance(gold, Words) and gold.words == (answer.words if isinstance(answer, Words) else given.text.lower())
+    if isinstance(gold, Notation) or isinstance(answer, Notation):
+        return _same_notation(gold, answer)
+    if isinstance(gold, Assignment | Equation) or isinstance(answer, Assignment | Equation):
+        return _same_relation(expected, given)
+    if isinstance(gold, Members) and isinstance(answer, Members):
+        return _same_members(gold, answer)
+    return isinstance(gold, Quantity) and isinstance(answer, Quantity) and _same_quantity(gold, answer)
+
+
+def _same_option(expected: ParsedAnswer, given: ParsedAnswer) -> bool:
+    """By the letter where the gold answer has one, else by what stands behind the letter."""
+    gold, answer = expected.form, given.form
+    if isinstance(gold, Option) and isinstance(answer, Option):
+        return gold.letter == answer.letter
+    if isinstance(gold, Option):
+        return bool(gold.text) and same(parse_answer(gold.text), given)
+    return isinstance(answer, Option) and bool(answer.text) and same(expected, parse_answer(answer.text))
+
+
+def _same_notation(gold: Form, answer: Form) -> bool:
+    """Member by member; a ratio of two may be a fraction, one written as a time may be a ratio where the gold answer is one."""
+    if isinstance(gold, Notation) and isinstance(answer, Notation):
+        if gold.sort == "ratio" and answer.sort == "clock" and not answer.members[3]:
+            answer = Notation("ratio", tuple(part for part in answer.members if part))
+        return gold.sort == answer.sort and SAME_MEMBERS[gold.sort](gold.members, answer.members)
+    notation, other = (gold, answer) if isinstance(gold, Notation) else (answer, gold)
+    if not isinstance(notation, Notation):
+        return False
+    if notation.sort == "ratio" and isinstance(other, Quantity) and len(notation.members) == 2:
+        is_fraction = other.number is None or other.number.value.denominator > 1
+        return is_fraction and not other.unit and _same_ratio((other.value, "1"), notation.members)
+    if notation.sort in ("statements", "letters") and isinstance(other, Members):
+        return sorted(item.text.strip("()") for item in other.items) == sorted(notation.members)
+    return False
+
+
+def _same_order(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
+    return len(gold) == len(answer) and all(map(_same_text, gold, answer))
+
+
+def _same_letters(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
+    """In any order; but many letters, or letters that are not in the alphabet's order, are an order themselves."""
+    is_set = sorted(gold) == list(gold) and len(gold) < MANY_LETTERS
+    return sorted(gold) == sorted(answer) if is_set else gold == answer
+
+
+def _same_time(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
+    """`15:30` is `3:30 pm`; a time without its half of the day is right by its digits."""
+    (hours, minutes, seconds, half), (other_hours, other_minutes, other_seconds, other_half) = gold, answer
+    if (int(minutes), int(seconds or 0)) != (int(other_minutes), int(other_seconds or 0)):
+        return False
+    if not (half and other_half) and int(hours) == int(other_hours):
         return True
-    if expected.phrase:
-        return expected.phrase == (given.phrase or given.plain.lower())
-    if not given.text or given.is_prose or not _may_answer(given, expected):
+    hour, other_hour = (int(h) % 12 + 12 * (p == "pm") if p else int(h) for h, p in ((hours, half), (other_hours, other_half)))
+    return hour == other_hour
+
+
+def _same_ratio(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
+    """Proportional: every member times the other's first."""
+    return len(gold) == len(answer) and all(
+        _same_text(f"({a})*({answer[0]})", f"({b})*({gold[0]})") for a, b in zip(gold[1:], answer[1:], strict=True)
+    )
+
+
+SAME_MEMBERS: dict[str, Callable[[tuple[str, ...], tuple[str, ...]], bool]] = {
+    "letters": _same_letters,
+    "statements": lambda gold, answer: sorted(gold) == sorted(answer),
+    "clock": _same_time,
+    "date": lambda gold, answer: gold == answer,
+    "range": _same_order,
+    "ratio": _same_ratio,
+    "order": _same_order,
+}
+
+
+def _same_text(gold: str, answer: str) -> bool:
+    return same(parse_answer(gold), parse_answer(answer))
+
+
+def _same_relation(expected: ParsedAnswer, given: ParsedAnswer) -> bool:
+    """Equations as equations; values of names by their values, and by their names where both have one."""
+    gold, answer = expected.form, given.form
+    if isinstance(gold, Equation) or isinstance(answer, Equation):
+        relations = isinstance(gold, Equation | Assignment) and isinstance(answer, Equation | Assignment)
+        return relations and bool(re.search(r"[a-zA-Z]", given.text)) and _algebra_equal(expected.text, given.text)
+    if isinstance(gold, Assignment) and isinstance(answer, Assignment) and not _same_names(gold, answer):
         return False
-    if _compares_names(expected, given):
-        return _algebra_equal(expected.text, given.text)
-    if expected.number and given.number:
-        return _numbers_equal(expected.number, given.number)
-    if expected.numbers and given.numbers:
-        return _lists_equal(expected, given)
-    return squeezed(expected.value) == squeezed(given.value) or _algebra_equal(expected.value, given.value)
+    for side in (gold, answer):
+        if isinstance(side, Assignment) and not all(_same_text(step, side.value.text) for step in side.steps):
+            return False
+    if isinstance(gold, Assignment) and isinstance(answer, Assignment) and min(len(gold.variables), len(answer.variables)) > 1:
+        values = dict(zip(answer.names, answer.values, strict=True))
+        return len(gold.names) == len(values) and all(
+            name in values and same(value, values[name]) for name, value in zip(gold.names, gold.values, strict=True)
+        )
+    return same(*(side.form.value if isinstance(side.form, Assignment) else side for side in (expected, given)))
 
 
-def _may_answer(given: Reading, expected: Reading) -> bool:
-    """Rules out chains (`1=2=3`), equations for values (`3=3` for 3) and the reverse, other units, and another variable's value."""
-    if given.relation == "chain" or (given.relation == "equation" and not (expected.names or expected.relation == "equation")):
+def _same_names(gold: Assignment, answer: Assignment) -> bool:
+    """Not another variable's value; but words for a name, and `y` for `f(x)`."""
+    if min(len(gold.names), len(answer.names)) > 1:
+        return gold.variables == answer.variables
+    names = gold.variables | answer.variables
+    if len(names) == 1 or max(len(gold.variables), len(answer.variables)) > 1:
+        return True
+    return any(not name or WORD.search(name) for name in names) or ("y" in names and any("(" in name for name in names))
+
+
+def _same_members(gold: Members, answer: Members) -> bool:
+    r"""Member by member, in any order where the gold answer is a set or a bare list.
+
+    Brackets must be the same: they may close an interval. But `(1,2)`, `1,2` and `\{1,2\}` stand for one another.
+    """
+    if len(gold.items) != len(answer.items) or (gold.brackets != answer.brackets and not {gold.brackets, answer.brackets} <= ANY_BRACKETS):
         return False
-    if given.relation == "equation" and not any(letter.isalpha() for letter in given.text):
+    if gold.is_ordered:
+        return all(map(same, gold.items, answer.items))
+    left = list(answer.items)
+    for item in gold.items:
+        found = next((place for place, other in enumerate(left) if same(item, other)), None)
+        if found is None:
+            return False
+        del left[found]
+    return True
+
+
+def _same_quantity(gold: Quantity, answer: Quantity) -> bool:
+    """Equal values of one dimension; a unit that one side does not say is the other's."""
+    ratio = _unit_ratio(gold.unit, answer.unit)
+    if ratio is None:
         return False
-    if (expected.relation == "equation" and given.relation == "value") or are_different(expected.unit, given.unit):
-        return False
-    if min(len(expected.names), len(given.names)) > 1:
-        return expected.variables == given.variables
-    names = (*expected.names, *given.names)
-    return not (len(names) == 2 and len(expected.names) == 1 and names[0] != names[1] and max(map(len, names)) == 1)
+    if gold.number and answer.number:
+        return _same_number(gold.number, replace(answer.number, value=answer.number.value * ratio))
+    value = answer.value if ratio == 1 else f"({answer.value})\\times\\frac{{{ratio.numerator}}}{{{ratio.denominator}}}"
+    return strip_spaces(gold.value) == strip_spaces(value) or _algebra_equal(gold.value, value)
 
 
-def _compares_names(expected: Reading, given: Reading) -> bool:
-    """Whether the left sides take part in the comparison: equations, and values of several names on both sides."""
-    return "equation" in (expected.relation, given.relation) or (expected.has_several_names and given.has_several_names)
+def _unit_ratio(gold: Unit | None, answer: Unit | None) -> Fraction | None:
+    """How many of the gold answer's unit the answer's is; None where they measure different things."""
+    if not gold or not answer or not gold.dimension or not answer.dimension:
+        return Fraction(1)
+    if gold.dimension == answer.dimension:
+        return answer.factor / gold.factor
+    names = [name for unit in (gold, answer) for name, _ in unit.dimension]
+    return Fraction(1) if len(names) == 2 and frozenset(names) in UNSAID else None
 
 
-def _numbers_equal(expected: Number, given: Number) -> bool:
+def _same_number(expected: Number, given: Number) -> bool:
     """Exact for fractions; six decimals (of a small number, six digits) where one was written as a decimal.
 
     `50%` is 0.5, and also 50 as every number from 1 on: there the sign is a unit.
@@ -124,31 +289,16 @@ def _numbers_equal(expected: Number, given: Number) -> bool:
     return any(abs(a - b) <= Fraction(1, 2_000_000) * min(Fraction(1), 10 * abs(a)) for a, b in values)
 
 
-def _lists_equal(expected: Reading, given: Reading) -> bool:
-    r"""Number by number, in any order where the gold answer is a set or a bare list.
-
-    Brackets must be the same: they may close an interval. But `(1,2)`, `1,2` and `\{1,2\}` stand for one another.
-    """
-    if expected.brackets != given.brackets and not {expected.brackets, given.brackets} <= OPEN_BRACKETS:
-        return False
-    is_set = expected.brackets in ("", "{}")
-    sides = [sorted(side.numbers, key=lambda number: number.value) if is_set else side.numbers for side in (expected, given)]
-    return len(sides[0]) == len(sides[1]) and all(_numbers_equal(a, b) for a, b in zip(*sides, strict=True))
-
-
-def _algebra(reading: Reading) -> str:
-    """What math-verify is to read."""
-    return reading.text if reading.relation == "equation" else reading.value
-
-
 def _algebra_equal(gold: str, answer: str) -> bool:
     """math-verify's verdict, gold first: its rules are not symmetric."""
-    expected, given = _parse(gold), _parse(answer)
+    is_complex = should_treat_as_complex(gold) or should_treat_as_complex(answer)
+    expected, given = (_parse(text, is_complex=is_complex) for text in (gold, answer))
     if expected is None or given is None:
         return False
     _evaluate(given)
-    if _differ_in_value(expected, given):
-        return False
+    is_equal = _same_value(expected, given)
+    if is_equal is not None:
+        return is_equal
     try:
         return verify(expected, given, allow_set_relation_comp=True, timeout_seconds=None, raise_on_error=True)
     except BOMBS:
@@ -167,30 +317,34 @@ def _evaluate(expression: Basic | MatrixBase) -> None:
         return
 
 
-def _differ_in_value(expected: Basic | MatrixBase, given: Basic | MatrixBase) -> bool:
-    """Whether both are numbers that lie clearly apart.
+def _same_value(expected: Basic | MatrixBase, given: Basic | MatrixBase) -> bool | None:
+    """Whether both are the same number; None where that is math-verify's to say.
 
     math-verify takes every difference below 1e-15 for none, so that 1e-19 were 2e-19; and this spares its attempts to simplify.
     """
     if not all(isinstance(side, Expr) and not side.free_symbols and not side.has(UnevaluatedExpr) for side in (expected, given)):
-        return False
+        return None
     try:
-        a, b = expected.evalf(15), given.evalf(15)
-        return bool(abs(a - b) > 1e-6 * max(abs(a), min(1, 10 * abs(a))) + ZERO)
+        a, b = expected.doit(), given.doit()
+        if a.is_Rational and b.is_Rational:
+            return bool(a == b)
+        rest = 0 if a.is_zero is False and b.is_zero is False else ZERO
+        a, b = a.evalf(15), b.evalf(15)
+        return False if abs(a - b) > 1e-6 * max(abs(a), min(1, 10 * abs(a))) + rest else None
     except BOMBS:
         raise
     except Exception:  # not a number: has variables, or no finite value
-        return False
+        return None
 
 
 @lru_cache(maxsize=8192)
-def _parse(text: str) -> Basic | MatrixBase | None:
-    """The expression, not yet worked out; None where the text is not algebra, as `1 4/5`, which the parser would read as 14/5."""
-    if LOOSE_DIGITS.search(text):
+def _parse(text: str, *, is_complex: bool) -> Basic | MatrixBase | None:
+    """The expression, not yet worked out; None where the text is not algebra."""
+    if not is_algebra(text):
         return None
     try:
-        latex = normalize_latex(text, config=NORMALIZATION)
-        parsed = latex2sympy(latex, is_real=not should_treat_as_complex(latex), convert_degrees=False, normalization_config=None)
+        latex = normalize_latex(APART.sub("", text), config=NORMALIZATION)
+        parsed = latex2sympy(latex, is_real=not is_complex, convert_degrees=False, normalization_config=None)
     except BOMBS:
         raise
     except Exception:  # the parser raises bare exceptions for text that it cannot read

@@ -1,156 +1,336 @@
-"""What an answer says: option letter, words, the sides of equal signs, values and units.
+"""What an answer says: an option, a notation, a value with its unit, several of them, a relation, or words.
 
-Text in; text, letters and exact fractions out. What is left over is algebra and goes to math-verify (`equality`).
+Every form is recognised by the whole text: nothing of it is left unread. What no form accounts for is words and compares as words.
+Text in; text and exact fractions out, no algebra is worked out here (`equality` does).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from lmm_r1_mega.rewards.undress import undress
-from lmm_r1_mega.rewards.units import CHINESE_WORD, FUNCTIONS, WRAPPER, split_unit
-from lmm_r1_mega.rewards.values import LIST_MARK, Number, both_signs, plain_number, plain_numbers, split_top_level, union_of_intervals
-
-Relation = Literal["value", "assignment", "equation", "chain"]
+from lmm_r1_mega.rewards.algebra import in_latex, is_algebra, is_numeric
+from lmm_r1_mega.rewards.quantity import ABOUT, EQUALS, IN_TOTAL, Quantity, parse_quantity
+from lmm_r1_mega.rewards.undress import strip_spaces, undress
+from lmm_r1_mega.rewards.values import LIST_MARK, both_signs, inequality, split_brackets, split_top_level
 
 OPTION_IS = re.compile(
-    r"(?:(?:the\s+)?(?:(?:correct|final)\s+)?(?:option|choice|answer)(?:\s+is|:)?"
+    r"(?:(?:the\s+)?(?:(?:correct|final|right|best)\s+)?(?:option|choice|answer)(?:\s+is|:)?:?"
     "|\u6545?(?:\u9009\u9879|\u9009\u62e9|\u9009|\u7b54\u6848)[\u662f\u4e3a:]?"
     r")\s*",
     re.IGNORECASE,
 )
 """What may stand before an option letter, in English and in Chinese."""
-OPTION = re.compile(r"[(\[]([A-Za-z])[)\]][.:]?(?:\s(.*))?|([A-Za-z])(?:[.):](?:\s(.*))?)?", re.DOTALL)
+OPTION_RIGHT = re.compile(
+    r"\s*(?:is|would be)\s+(?:the\s+)?(?:correct|right|true|answer|best)(?:\s+(?:one|option|choice|answer))?|\s*\u9009\u9879", re.IGNORECASE
+)
+"""What may stand behind it."""
+OPTION = re.compile(
+    r"[(\[]([A-Ha-h])[)\]][.:,]?(?:\s*(.*))?|([A-Ha-h])(?:[.)](?:\s(.*))?)?|([A-H])(?:[:,]\s*(?![A-H]\b)(.*)|[.](?=\D)(.*)|\s((?:[A-Z][a-z]|[\d$\\]).*))",
+    re.DOTALL,
+)
 OTHER_OPTIONS = re.compile(r"(?<![a-zA-Z\d])(?:[(\[][A-Ha-h][)\]]|[A-Ha-h][.):](?!\S))|^(?:(?:and|or)\b|[A-H]\b|[\s,;/&])+$")
 """Behind an option letter: another in its dress, or bare letters alone."""
+LETTERS = re.compile(r"[(\[]?[A-H][)\]]?(?:(?:\s*[,;&]\s*(?:and\s+)?|\s+and\s+|\s*\u548c\s*|\s*)[(\[]?[A-H][)\]]?)+")
+STATEMENTS = re.compile(r"\(\d{1,2}\)(?:(?:\s*[,;]?\s*(?:and\s+)?|\s*\u548c\s*)\(\d{1,2}\))+")
+CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\s*([ap]m))?|(\d{1,2})\s*([ap]m)")
+DATE = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})|(\d{1,2})([-/.])(\d{1,2})\6(\d{2}|\d{4})")
+CHINESE_DATE = re.compile("(?:(\\d{4})\u5e74)(\\d{1,2})\u6708(\\d{1,2})[\u65e5\u53f7]")
+RANGE_MARK = re.compile(r"\s*(?:[-~]|\\sim(?![a-zA-Z])|\bto\b|\band\b|\u81f3|\u5230)\s*")
+RANGE_OPENING = re.compile(r"(?:between|from)\s+", re.IGNORECASE)
+BARE_BOUND = re.compile(r"(-?[$\u20ac\u00a3\u00a5]?)\d+(?:\.\d+)?(?:%|\s*[a-zA-Z\u4e00-\u9fff\\ ]*)")
+DASHED = re.compile(r"\+?\d+(?:-\d+){2,}|0\d*-\d+|\d+-0\d+|\(\d+\)\s*\d+-\d+")
+"""Telephone numbers and the like: no arithmetic."""
+ORDER_SIGN = re.compile(r"<|>|\\(?:le|ge|lt|gt)(?![a-zA-Z])")
+SET_BUILDER = re.compile(
+    r"\\?\{\s*([a-zA-Z])\s*(?:\\in\s*(?:\\mathbb\s*\{\s*R\s*\}|R)\s*)?(?:\\mid(?![a-zA-Z])|\\vert(?![a-zA-Z])|\||:)(.*)\\?\}"
+)
+IN_THE_REALS = re.compile(r",\s*[a-zA-Z]\s*\\in\s*(?:\\mathbb\s*\{\s*R\s*\}|R)\s*$")
 
-WORD = re.compile(r"(?<![\\a-zA-Z])[A-Z]?[a-z]+(?![a-zA-Z])")
-ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]*\}")
+NOT_OF_A_NAME = re.compile(r"\\[a-zA-Z]+|_\{[^{}]*\}|_\w|'|\([a-zA-Z, ]*\)|[a-zA-Z{}\s\u4e00-\u9fff]")
+DENIES = re.compile(
+    r"(?:\b(?:not|never|cannot|neither|nor|no|except|without|unless|wrong|incorrect|false|may|might|maybe|could|perhaps|possibly|than|"
+    r"least|most|if)\b|n't\b|[\u4e0d\u6ca1\u65e0\u975e\u9519\u672a]|\u53ef\u80fd|\u4e5f\u8bb8|\u6216\u8bb8)",
+    re.IGNORECASE,
+)
+"""With one of these before it, a value is not what is said."""
 
-EQUALS = re.compile(r"(?<![\\<>!:=])=(?!=)|\\in(?![a-zA-Z])")
-NOT_OF_A_NAME = re.compile(r"\\[a-zA-Z]+|_\{[^{}]*\}|_\w|'|\([a-zA-Z, ]*\)|[a-zA-Z{}\s]")
+ARTICLE = re.compile(r"^(?:an?|the)\s+(?=\w)")
+ALIASES = {
+    **dict.fromkeys(("all real numbers", "all reals", "the real numbers", "the set of all real numbers", "any real number"), "\\mathbb{R}"),
+    **dict.fromkeys(("(-\\infty,\\infty)", "\u5168\u4f53\u5b9e\u6570", "\u4efb\u610f\u5b9e\u6570"), "\\mathbb{R}"),
+    **dict.fromkeys(("no solutions", "no solution:\\emptyset", "there is no solution", "there are no solutions"), "no solution"),
+    "infinity": "\\infty", "positive infinity": "\\infty", "negative infinity": "-\\infty", "empty set": "\\emptyset",
+    "the empty set": "\\emptyset", "dne": "does not exist",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Reading:
-    """An answer without its dress."""
+class Option:
+    """A single option letter in any dress, with what stands behind it."""
 
-    text: str
-    """Undressed, otherwise as written."""
-    plain: str
-    r"""`text` without `\text{}` and with no more space than keeps words and numbers apart."""
-    option: str | None
-    """Capital letter where the answer is a single option letter in any dress."""
-    phrase: str | None
-    r"""Lower-case words where the answer is one word, or wholly inside `\text{}`, or Chinese."""
-    is_prose: bool
-    """Words that are neither a phrase nor algebra nor a unit."""
-    relation: Relation
-    names: tuple[str, ...]
-    """Left sides of an assignment."""
-    value: str
-    """Right sides of an assignment, without the unit; those of different names as a tuple."""
-    unit: str
-    number: Number | None
-    numbers: tuple[Number, ...]
-    """The members of a list, tuple, set or interval of plain numbers, as written."""
+    letter: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Notation:
+    """Members that are compared one by one, never calculated with."""
+
+    sort: Literal["letters", "statements", "clock", "date", "range", "ratio", "order"]
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Members:
+    """Several answers: a list, tuple, set or interval."""
+
+    items: tuple[ParsedAnswer, ...]
     brackets: str
-    """`(]`, `{}` and the like around `numbers`; empty for a list."""
+    r"""`(]`, `{}` and the like; empty for a list."""
+    is_ordered: bool
 
-    @property
-    def has_several_names(self) -> bool:
-        return len(set(self.names)) > 1
+
+@dataclass(frozen=True)
+class Assignment:
+    """Values of names: `x=1, y=2`, `x \\in (1,2)`, `1<x<2`."""
+
+    names: tuple[str, ...]
+    values: tuple[ParsedAnswer, ...]
+    steps: tuple[str, ...] = ()
+    """Between the name and the value: `12/3` of `x = 12/3 = 4`."""
 
     @property
     def variables(self) -> set[str]:
         """The names without their indices."""
-        return set(map(_variable, self.names))
+        return {strip_spaces(name.split("_")[0]) for name in self.names}
+
+    @property
+    def value(self) -> ParsedAnswer:
+        """All values as one answer: a tuple where they are of different variables."""
+        if len(self.values) == 1:
+            return self.values[0]
+        is_tuple = len(self.variables) > 1
+        return ParsedAnswer("", Members(self.values, "()" if is_tuple else "", is_ordered=is_tuple))
 
 
-@lru_cache(maxsize=8192)
-def read(answer: str) -> Reading:
-    r"""Takes the dress off an answer. Example: `$x = 10{,}000\text{ cm}$` has names ("x",), unit "cm" and number 10000."""
-    text = undress(answer)
-    relation, names, value = split_assignment(text)
-    value, unit = split_unit(value)
-    value = union_of_intervals(both_signs(value))
-    bare = " ".join(WRAPPER.sub(r" \1 ", text).split())
-    brackets, numbers = plain_numbers(value)
-    return Reading(
-        text=text,
-        plain=squeezed(bare),
-        option=option_letter(bare),
-        phrase=_phrase(text),
-        is_prose=not unit and _is_prose(bare),
-        relation=relation,
-        names=names,
-        value=value,
-        unit=unit,
-        number=plain_number(value),
-        numbers=numbers,
-        brackets=brackets,
-    )
+@dataclass(frozen=True)
+class Equation:
+    """Two sides of which neither is a name."""
+
+    text: str
 
 
-def squeezed(text: str) -> str:
-    """The text without the spaces that keep no words or numbers apart.
+@dataclass(frozen=True)
+class Words:
+    """Everything else."""
 
-    Example: "2 x + 1 2" -> "2 x+1 2"
+    words: str
+
+
+Form = Option | Notation | Quantity | Members | Assignment | Equation | Words
+
+
+@dataclass(frozen=True)
+class ParsedAnswer:
+    """An answer and its form."""
+
+    text: str
+    """In one spelling, with no more space than keeps words and numbers apart."""
+    form: Form
+
+    @property
+    def is_words(self) -> bool:
+        return isinstance(self.form, Words)
+
+
+@lru_cache(maxsize=16384)
+def parse_answer(answer: str, *, is_named: bool = False) -> ParsedAnswer:
+    r"""The form of an answer. `is_named` where words before it have said what it is the value of.
+
+    Example: `$x = 10{,}000\text{ cm}$` is an assignment of "x" with the quantity 10000 cm, `not $5$` is words
     """
-    return re.sub(r"(?<!\w)\s+|\s+(?!\w)", "", text)
+    text = undress(answer)
+    words = _words(text)
+    alias = ALIASES.get(strip_spaces(words), ALIASES.get(words))
+    form: Form | None = None
+    if alias:
+        text, words = alias, alias
+    if ALIASES.get(words) != words and len(text) <= MAX_FORM_LENGTH:
+        form = next((found for read in (_option, _letters, _statements, _clock, _date) if (found := read(text))), None)
+        form = form or _mathematics(ABOUT.sub("", IN_TOTAL.sub("", text)), is_named=is_named)
+    return ParsedAnswer(strip_spaces(text), form or Words(words))
 
 
-def option_letter(bare: str) -> str | None:
-    """`A` for "A", "(a)", "A)", "[A]", "A. 5", "(A) 5" or "option A"; None for everything else, also for two letters."""
-    introduction = OPTION_IS.match(bare)
-    found = OPTION.fullmatch(bare[introduction.end() :] if introduction else bare)
-    if not found or OTHER_OPTIONS.search(found[2] or found[4] or ""):
+MAX_FORM_LENGTH = 2000
+
+
+def describe(parsed: ParsedAnswer) -> str:
+    """What an answer is taken for, in words."""
+    form = parsed.form
+    if isinstance(form, Notation):
+        return form.sort
+    if isinstance(form, Quantity):
+        what = "number" if form.number else "expression"
+        return f"{what} with a unit" if form.unit else what
+    return {Option: "option", Members: "several answers", Assignment: "value of a name", Equation: "equation", Words: "words"}[type(form)]
+
+
+def _words(text: str) -> str:
+    words = " ".join(text.replace("\\ldots", "...").split()).lower().strip(" .!\"'")
+    return ARTICLE.sub("", words)
+
+
+def _option(text: str) -> Option | None:
+    """`A` for "A", "(a)", "A)", "[A]", "A. 5", "(A) 5", "option A", "A is correct"; None for everything else, also for two letters."""
+    introduction = OPTION_IS.match(text)
+    text = text[introduction.end() :] if introduction else text
+    if re.match(r"[(\[]?[A-H][)\]]?", text):
+        text = OPTION_RIGHT.sub("", text) if OPTION_RIGHT.search(text) else text
+    found = OPTION.fullmatch(text.strip(" .:"))
+    if not found:
         return None
-    return (found[1] or found[3]).upper()
+    letter = found[1] or found[3] or found[5]
+    behind = next((part for part in (found[2], found[4], found[6], found[7], found[8]) if part), "")
+    return None if OTHER_OPTIONS.search(behind) else Option(letter.upper(), behind.strip())
 
 
-def split_assignment(text: str) -> tuple[Relation, tuple[str, ...], str]:
-    """What the equal signs say: the kind of relation, the names on the left and the values on the right.
+def _letters(text: str) -> Notation | None:
+    if not LETTERS.fullmatch(text):
+        return None
+    letters = re.findall("[A-H]", text)
+    return Notation("letters", tuple(letters)) if len(set(letters)) == len(letters) else None
 
-    Example: `x=1 or x=2` is an assignment of ("x", "x") with the value `1,2`, `x=1, y=2` of ("x", "y") with the value `(1,2)`;
-    `1=2=3` is a chain, `2x+1=0` an equation.
+
+def _statements(text: str) -> Notation | None:
+    return Notation("statements", tuple(re.findall(r"\d+", text))) if STATEMENTS.fullmatch(text) else None
+
+
+def _clock(text: str) -> Notation | None:
+    found = CLOCK.fullmatch(text.lower())
+    if not found:
+        return None
+    hours, minutes, seconds, half, hour, other_half = found.groups()
+    is_ratio = seconds and not (minutes.startswith("0") or seconds.startswith("0") or half)
+    is_clock = int(hours or hour) <= 24 and int(minutes or 0) < 60 and not is_ratio
+    return Notation("clock", (hours or hour, minutes or "0", seconds or "", half or other_half or "")) if is_clock else None
+
+
+def _date(text: str) -> Notation | None:
+    found = CHINESE_DATE.fullmatch(text) or DATE.fullmatch(text)
+    if not found:
+        return None
+    return Notation("date", tuple(str(int(part)) for part in found.groups() if part and part.isdigit()))
+
+
+def _mathematics(text: str, *, is_named: bool = False) -> Form | None:
+    if DASHED.fullmatch(text):
+        return None
+    readers: tuple[Callable[[str], Form | None], ...] = (_range, _inequality, _order)
+    form = next((found for read in readers if (found := read(text))), None)
+    latex = in_latex(text)
+    return form or _assignment(latex, is_named=is_named) or _members(latex) or _ratio(latex) or parse_quantity(latex)
+
+
+def _range(text: str) -> Notation | None:
+    """`3-5 days`, `10 to 20`, `between 5 and 6`."""
+    opening = RANGE_OPENING.match(text)
+    text = text[opening.end() :] if opening else text
+    for mark in list(RANGE_MARK.finditer(text))[:4]:
+        low, high, sign = text[: mark.start()], text[mark.end() :], mark.group().strip()
+        if (sign == "and" and not opening) or high.startswith(("-", "+")):
+            continue
+        is_bare = sign in ("to", "and") or (BARE_BOUND.fullmatch(low) and BARE_BOUND.fullmatch(high))
+        bounds = [parse_quantity(bound) for bound in (low, high)] if is_bare else []
+        if bounds and all(bound and bound.number for bound in bounds):
+            return Notation("range", (low, high))
+    return None
+
+
+def _inequality(text: str) -> Assignment | None:
+    """Inequalities of one variable as its interval, also those of a set `{x | 1<x<2}`."""
+    builder = SET_BUILDER.fullmatch(text)
+    found = inequality(IN_THE_REALS.sub("", builder[2].strip().removesuffix("\\")) if builder else text)
+    if not found or (builder and builder[1] != found[0]):
+        return None
+    values = parse_answer(found[1])
+    return None if values.is_words else Assignment((found[0],), (values,))
+
+
+def _order(text: str) -> Notation | None:
+    """`a<b<c` and `c>b>a`, of any sides, in ascending order with the signs between."""
+    sides = [side.strip() for side in split_top_level(text, ORDER_SIGN)]
+    signs = [
+        sign.replace("\\lt", "<").replace("\\gt", ">").replace("\\le", "<=").replace("\\ge", ">=") for sign in ORDER_SIGN.findall(text)
+    ]
+    signs = [sign + "=" if side.startswith("=") else sign for sign, side in zip(signs, sides[1:], strict=False)]
+    sides = [side.removeprefix("=").strip() for side in sides]
+    if len(sides) < 3 or len(signs) != len(sides) - 1 or len({sign[0] for sign in signs}) > 1 or not all(map(is_algebra, sides)):
+        return None
+    if signs[0][0] == ">":
+        sides, signs = sides[::-1], [sign.replace(">", "<") for sign in reversed(signs)]
+    return Notation("order", (*sides, *signs))
+
+
+def _assignment(text: str, *, is_named: bool) -> Form | None:
+    """What the equal signs say.
+
+    Example: `x=1 or x=2` has the names ("x", "x"), `x=1, y=2` ("x", "y"); `x = 12/3 = 4` is 4 with the step `12/3`;
+    `1=2=3` is words, `2x+1=0` an equation.
     """
     if not EQUALS.search(text):
-        return "value", (), text
-    parts = [[side.strip() for side in split_top_level(part, EQUALS)] for part in split_top_level(text, LIST_MARK)]
-    if any(len(sides) > 2 for sides in parts):
-        return "chain", (), text
+        return None
+    parts = [[side.strip() for side in split_top_level(part, EQUALS)] for part in split_top_level(both_signs(text), LIST_MARK)]
+    if is_named and len(parts) == 1:
+        parts = [["", *parts[0]]]
+    if len(parts) == 1 and len(parts[0]) > 2:
+        return _chain(parts[0], is_named=is_named)
     if len(parts[0]) == 2 and all(len(sides) == 1 for sides in parts[1:]):  # `x = 1, 2`
         parts = [parts[0], *([parts[0][0], *sides] for sides in parts[1:])]
     if len(parts) == 1 and not _is_name(parts[0][0]):  # `3 = x`
         parts = [parts[0][::-1]]
     if not all(len(sides) == 2 and _is_name(sides[0]) for sides in parts):
-        return ("equation" if any(len(sides) == 2 for sides in parts) else "value"), (), text
-    value = ",".join(right for _, right in parts)
-    is_tuple = len({_variable(left) for left, _ in parts}) > 1  # `x_1=1, x_2=2` are two roots in no order
-    return "assignment", tuple(left for left, _ in parts), f"({value})" if is_tuple else value
+        return Equation(text) if len(parts) == 1 and all(parts[0]) and is_algebra(text) else None
+    values = tuple(parse_answer(right) for _, right in parts)
+    return None if any(value.is_words for value in values) else Assignment(tuple(left for left, _ in parts), values)
+
+
+def _chain(sides: list[str], *, is_named: bool) -> Assignment | None:
+    """`x = 12/3 = 4`: a name, steps, the value."""
+    name, *steps, last = sides
+    value = parse_answer(last)
+    if value.is_words or not (is_named or _is_name(name) or (is_algebra(name) and not is_numeric(name))):
+        return None
+    if not all(parse_quantity(step) or _is_name(step) for step in steps):
+        return None
+    if not isinstance(value.form, Quantity) or is_numeric(value.form.value):
+        steps = [step for step in steps if is_numeric(step)]
+    return Assignment((name,), (value,), tuple(steps))
 
 
 def _is_name(left: str) -> bool:
-    return bool(left) and not NOT_OF_A_NAME.sub("", left)
+    return bool(left) and not NOT_OF_A_NAME.sub("", left) and not DENIES.search(re.sub(r"\\[a-zA-Z]+", "", left))
 
 
-def _variable(name: str) -> str:
-    return name.split("_")[0]
-
-
-def _phrase(text: str) -> str | None:
-    whole = WRAPPER.fullmatch(text)
-    if not whole and not re.fullmatch(rf"[A-Z]?[a-z]{{2,}}|{CHINESE_WORD}", text):
+def _members(text: str) -> Members | None:
+    """A list, or what stands between brackets."""
+    text = both_signs(text)
+    is_sequence = len(split_top_level(text, re.compile(";"))) > 1
+    parts, brackets = split_top_level(text, re.compile(";") if is_sequence else LIST_MARK), ""
+    if len(parts) == 1:
+        brackets, inside = split_brackets(text)
+        parts = split_top_level(inside, LIST_MARK) if brackets else []
+        if len(parts) == 1 and brackets != "{}":
+            return None
+    items = tuple(parse_answer(part) for part in parts)
+    if not items or any(item.is_words for item in items):
         return None
-    words = " ".join((whole.group(1) if whole else text).lower().split()).strip(" .")
-    words = re.sub(r"^(?:an?|the) (?=\w)", "", words)
-    return words if re.search(rf"[a-z]{{3}}|^no$|{CHINESE_WORD}", words) and not re.search(r"\d", words) else None
+    return Members(items, brackets, is_ordered=is_sequence or brackets not in ("", "{}"))
 
 
-def _is_prose(bare: str) -> bool:
-    words = [word for word in WORD.findall(ENVIRONMENT.sub("", bare)) if len(word) > 1 and word not in FUNCTIONS]
-    return len(words) > 1 and any(len(word) > 2 for word in words)
+def _ratio(text: str) -> Notation | None:
+    parts = [part.strip() for part in split_top_level(text, re.compile(":"))]
+    return Notation("ratio", tuple(parts)) if len(parts) > 1 and all(map(is_algebra, parts)) else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lmm_r1_mega.rewards.equality import Unscorable, gold_problem, gold_text, is_correct
-from lmm_r1_mega.rewards.extract import answer_region, final_expression, format_reward
+from lmm_r1_mega.rewards.equality import Unscorable, answers_gold, gold_problem, gold_text
+from lmm_r1_mega.rewards.extract import answer_region, format_reward
 from lmm_r1_mega.rewards.grounding import Box, area, boxes_in, mean_iou, points_in, share_hit
 from lmm_r1_mega.rewards.messages import Answer, RewardInput, Terms, Verdict
 from lmm_r1_mega.rewards.penalties import overlong_penalty, repetition_penalty
@@ -38,8 +38,7 @@ def accuracy_part(given: RewardInput, terms: Terms) -> float:
     if problem or given.answer is None:
         raise Unscorable(problem or MISSING)
     region = answer_region(given.response, block_asked=terms.asks_for_block)
-    answer = final_expression(region) if region else None
-    return float(answer is not None and is_correct(gold_text(given.answer), answer))
+    return float(region is not None and answers_gold(gold_text(given.answer), region))
 
 
 def iou_part(given: RewardInput, terms: Terms) -> float:

@@ -1,70 +1,141 @@
-"""The dress of an answer taken off: delimiters, spacing, unicode signs, thousands marks. The mathematics is left as it is."""
+"""One spelling of an answer: its characters, then its LaTeX. The mathematics and the words are left as they are."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 
 COMMAND_SIGNS = {
-    "\u00d7": "times", "\u00b7": "cdot", "\u03c0": "pi", "\u221e": "infty", "\u222a": "cup", "\u2229": "cap", "\u2264": "le",
-    "\u2265": "ge", "\u2260": "ne", "\u2248": "approx", "\u00b1": "pm", "\u2213": "mp", "\u00b0": "degree", "\u2205": "emptyset",
-    "\u2220": "angle", "\u25b3": "triangle", "\u2208": "in", "\u03b1": "alpha", "\u03b2": "beta", "\u03b3": "gamma", "\u03b8": "theta",
-    "\u03bb": "lambda", "\u03c6": "phi", "\u03c9": "omega", "\u03a9": "Omega", "\u2126": "Omega", "\u03bc": "mu", "\u00b5": "mu",
+    "\u00d7": "times", "\u00b7": "cdot", "\u22c5": "cdot", "\u03c0": "pi", "\u221e": "infty", "\u222a": "cup", "\u2229": "cap",
+    "\u2264": "le", "\u2265": "ge", "\u2266": "le", "\u2267": "ge", "\u2a7d": "le", "\u2a7e": "ge", "\u2260": "ne", "\u2248": "approx",
+    "\u00b1": "pm", "\u2213": "mp", "\u00b0": "degree", "\u00ba": "degree", "\u2103": "degree C", "\u2109": "degree F",
+    "\u2205": "emptyset", "\u2220": "angle", "\u25b3": "triangle", "\u2206": "Delta", "\u2208": "in", "\u03b1": "alpha",
+    "\u03b2": "beta", "\u03b3": "gamma", "\u03b4": "delta", "\u03b8": "theta", "\u03bb": "lambda", "\u03c1": "rho", "\u03c3": "sigma",
+    "\u03c6": "phi", "\u03c9": "omega", "\u03a9": "Omega", "\u2126": "Omega", "\u03bc": "mu", "\u00b5": "mu", "\u00f7": "div",
 }  # fmt: skip
 PLAIN_SIGNS = {
-    "\u2212": "-", "\u2010": "-", "\u2011": "-", "\u2013": "-", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u3000": " ", "\u3002": ".",
-    "\u3001": ",", "\u00bc": "\\frac{1}{4}", "\u00bd": "\\frac{1}{2}", "\u00be": "\\frac{3}{4}",
+    "\u3002": ".", "\u3001": ",", "\u2236": ":", "\u2032": "'", "\u2033": "''", "\u2019": "'", "\u2018": "'", "\u201c": '"',
+    "\u201d": '"', "\u3010": "[", "\u3011": "]", "\u223c": "~", "\u301c": "~", "\u2044": "/", "\u221a": "\u221a", "\u33a1": "m^2",
+    "\u33a0": "cm^2", "\u33a5": "m^3", "\u33a4": "cm^3", "\u211d": "\\mathbb{R}", "\u211a": "\\mathbb{Q}", "\u2124": "\\mathbb{Z}",
+    "\u2115": "\\mathbb{N}", "\u2026": "\\ldots ",
 }  # fmt: skip
-FULL_WIDTH = {chr(0xFEE0 + code): chr(code) for code in range(0x21, 0x7F)}
-"""Digits, letters and signs as they are set between Chinese letters."""
-SIGNS = str.maketrans({sign: f"\\{name} " for sign, name in COMMAND_SIGNS.items()} | PLAIN_SIGNS | FULL_WIDTH)
+SIGNS = {sign: f"\\{name} " for sign, name in COMMAND_SIGNS.items()} | PLAIN_SIGNS
+CATEGORIES = {"Cf": "", "Zs": " ", "Pd": "-"}
+"""Of Unicode: signs that are not seen, spaces, dashes."""
 
 SUPERSCRIPTS = str.maketrans("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b", "0123456789-")
 RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207b]+")
-ROOT_SIGN = re.compile("\u221a\\s*(?:(\\d+|[a-zA-Z])|\\(([^()]*)\\))")
+ROOT_SIGN = re.compile("\u221a\\s*(?:(\\d+(?:\\.\\d+)?|[a-zA-Z])|\\(([^()]*)\\)|\\{([^{}]*)\\})")
 
-ESCAPED = re.compile(r"\\(\\(?:\[[^\[\]]{0,9}\])?|[!,;: ()\[\]$%])")
+DELIMITER = re.compile(r"(?<!\\)\$+")
+SINGLE_DELIMITER = re.compile(r"(?<!\\)\$")
+DOLLAR = re.compile(r"(?<!\\)\$(?=\s*[\d.])|(?<=\d)\$")
+ESCAPED = re.compile(r"\\(\\(?:\[[^\[\]]{0,9}\])?|[!,;: ()\[\]$%#&_~])")
 """A line break of a matrix, which stays, or a command of one sign: spacing, a delimiter, a sign of text."""
-ESCAPES = {"\\": r"\\", "%": "%"} | dict.fromkeys(",;: ", " ")
-DEGREE = re.compile(r"\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})")
-BRACED_MARK = re.compile(r"\{([,.])\}")
-LAYOUT_COMMAND = re.compile(r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|boldsymbol|[lL]arge|q?quad)(?![a-zA-Z])")
-RENAMED = re.compile(r"\\(?:([dtc]frac)|varnothing|lor|land)(?![a-zA-Z])")
-RENAMES = {"\\varnothing": "\\emptyset", "\\lor": " or ", "\\land": " and "}
-SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)")
-CONJUNCTION = re.compile(r"\\(?:text|textrm|mathrm|mbox)\s*\{\s*,?\s*(and|or)\s*\}")
-PERCENT_WORD = re.compile(r"(?<=\d)\s*(?:\\text\{\s*)?percent\b\s*\}?")
-MAGNITUDE = re.compile(r"(?<=\d)\s*(\\text\s*\{\s*)?(thousand|million|billion|trillion)\b(?:\s*(\}))?")
-MAGNITUDES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-HALF_OF_A_DAY = re.compile(r"(?<=\d)(\s*(?:\\text\s*\{\s*)?)([ap])\.?\s?m\b\.?", re.IGNORECASE)
-THOUSANDS = re.compile(r"(?<![\d.,(\[])(?<!\\\{)\d{1,3}(?:,\d{3})+(?![\d,])|(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d,])")
-OPENING = re.compile(r"^(?:=|\\approx(?![a-zA-Z]))\s*(?=\S)")
+ESCAPES = {"\\": r"\\", "$": "$", "%": "%", "#": "#", "&": " and ", "_": "_"} | dict.fromkeys(",;: ~", " ")
+DEGREE = re.compile(r"\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\}|\\degree(?![a-zA-Z])|\{\s*\\degree\s*\}|o(?![a-zA-Z]))")
+BRACED_MARK = re.compile(r"\s*\{\s*([,.])\s*\}\s*")
+LAYOUT_COMMAND = re.compile(
+    r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|boldsymbol|bm|[lL]arge|q?quad|limits|nolimits|tiny|small)(?![a-zA-Z])"
+)
+RENAMED = re.compile(r"\\(?:([dtc]frac)|varnothing|oslash|lor|land|leqslant|geqslant|leq|geq|neq|textdegree|lvert|rvert|space)(?![a-zA-Z])")
+RENAMES = {
+    "varnothing": r"\emptyset ", "oslash": r"\emptyset ", "lor": " or ", "land": " and ", "leqslant": r"\le ", "geqslant": r"\ge ",
+    "leq": r"\le ", "geq": r"\ge ", "neq": r"\ne ", "textdegree": r"\degree ", "lvert": "|", "rvert": "|", "space": " ",
+}  # fmt: skip
+WRAPPER = re.compile(
+    r"\\(?:text|textbf|textrm|textit|textsf|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mbox|operatorname\*?|emph|underline|rm|bf)"
+    r"\s*\{([^{}]*)\}"
+)
+CIRCLED = re.compile(r"\\textcircled\s*(?:\{\s*(\d+)\s*\}|(\d))")
+SHORT_FRACTION = re.compile(r"\\frac\s*(?:(\d)\s*(\d)|(\d)\s*(\{[^{}]*\})|(\{[^{}]*\})\s*(\d))")
+SHORT_ROOT = re.compile(r"\\sqrt\s*(\d)")
+ONE_SIGN_INDEX = re.compile(r"_\{\s*(\w)\s*\}")
+LONG_POWER = re.compile(r"\^\s*(?:\(\s*([^(){}]*)\s*\)|(-?\d+|-[a-zA-Z]))")
+PERCENT_WORD = re.compile(r"(?<=[\d}])\s*(?:percent|per cent|pct)\b")
+PYTHON_POWER = re.compile(r"(?<=[a-zA-Z0-9)])\*\*(?=[-a-zA-Z0-9(])")
+TIE = re.compile(r"(?<![\d%\s])\s*~|~(?!\s*[$\d])")
+"""A space that does not break; between numbers it is a range."""
+TEMPERATURE = re.compile(r"(?<!\\)\bdeg(?:ree)?s?\.?\s+([CF])(?:elsius|ahrenheit)?(?![a-zA-Z])", re.IGNORECASE)
+HALF_OF_A_DAY = re.compile(r"(?<=\d)\s*([ap])\.?\s?m\b\.?", re.IGNORECASE)
+DECIMAL_COMMA = re.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d+)(?![\d.,])")
+THOUSANDS = re.compile(
+    r"(?<![\d.,(\[])(?<!\\\{)\d{1,3}(?:,\d{3})+(?![\d,])|(?<![\d.,])\d{1,3}(?:(?: \d{3})+|(?:'\d{3})+|(?:_\d{3})+)(?![\d,_'])"
+)
+QUOTED = re.compile(r"\"[^\"]+\"|'[^']+'")
+OPENING = re.compile(r"^(?:=|\\approx(?![a-zA-Z])|\\therefore(?![a-zA-Z]))\s*(?=\S)")
+PLUS_SIGNS = re.compile(r"\+\s*(?=-\s*[\d.a-zA-Z\\(])|(?<=[(,\[=\s])\+\s*(?=\\infty)")
 
 
 def undress(answer: str) -> str:
     r"""The answer in one spelling.
 
-    Example: `$ 10{,}000 $.` -> `10000`, `\(\dfrac12\)` -> `\frac{1}{2}`, `5 \text{ million}` -> `5\times 10^{6}`
+    Example: `$ 10{,}000 $.` -> `10000`, `\(\dfrac12\)` -> `\frac{1}{2}`, `5\,\mathrm{cm}` -> `5 cm`, `$5` -> `$5`
     """
-    text = answer if answer.isascii() else _in_ascii(answer)
+    text = _without_delimiters(answer if answer.isascii() else _in_ascii(answer))
     text = ESCAPED.sub(lambda found: ESCAPES.get(found[1][0], ""), text)
-    text = BRACED_MARK.sub(r"\1", text).replace("$", "").replace("~", " ").replace("**", "")
+    text = BRACED_MARK.sub(r"\1", text)
     text = DEGREE.sub(r"\\degree ", text)
     text = LAYOUT_COMMAND.sub(" ", text)
-    text = RENAMED.sub(lambda found: "\\frac" if found[1] else RENAMES[found[0]], text)
-    text = SHORT_FRACTION.sub(r"\\frac{\1}{\2}", text)
-    text = CONJUNCTION.sub(r" \1 ", text)
-    text = PERCENT_WORD.sub("%", text)
-    text = MAGNITUDE.sub(_power_of_ten, text)
-    text = HALF_OF_A_DAY.sub(lambda found: f"{found[1]}{found[2].lower()}m", text)
-    text = THOUSANDS.sub(lambda found: re.sub("[, ]", "", found.group()), text)
-    return OPENING.sub("", text.strip()).strip("` ").rstrip(".,;\\` \t\n")
+    text = RENAMED.sub(lambda found: "\\frac" if found[1] else RENAMES[found[0][1:]], text)
+    for _ in range(3):
+        text = WRAPPER.sub(r" \1 ", text)
+    text = CIRCLED.sub(lambda found: f"({found[1] or found[2]})", text)
+    text = PYTHON_POWER.sub("^", text).replace("**", "")
+    text = TIE.sub(" ", TEMPERATURE.sub(r"\\degree \1", text))
+    text = SHORT_FRACTION.sub(_long_fraction, text)
+    text = SHORT_ROOT.sub(r"\\sqrt{\1}", text)
+    text = re.sub(r"\s+(?=[\^_])", "", text)
+    text = ONE_SIGN_INDEX.sub(r"_\1", LONG_POWER.sub(lambda found: f"^{{{found[1] or found[2]}}}", text))
+    text = HALF_OF_A_DAY.sub(lambda found: f" {found[1].lower()}m", PERCENT_WORD.sub("%", text))
+    text = DECIMAL_COMMA.sub(lambda found: f"{found[1].replace('.', '')}.{found[2]}", text)
+    text = THOUSANDS.sub(lambda found: re.sub("[,' _]", "", found.group()), text)
+    text = PLUS_SIGNS.sub("", text)
+    text = OPENING.sub("", " ".join(text.split())).strip("` ").rstrip(".,;\\` ")
+    return text[1:-1].strip() if QUOTED.fullmatch(text) else text
+
+
+def strip_spaces(text: str) -> str:
+    """The text without the spaces that keep no words or numbers apart.
+
+    Example: "2 x + 1 2" -> "2 x+1 2"
+    """
+    return re.sub(r"(?<!\w)\s+|\s+(?!\w)", "", text)
+
+
+def _without_delimiters(text: str) -> str:
+    """Without the dollar signs that delimit formulas; one without a partner beside a number is money."""
+    if len(SINGLE_DELIMITER.findall(text)) % 2:
+        text = DOLLAR.sub(r"\\$", text, count=1)
+    return DELIMITER.sub(" ", text)
+
+
+def _long_fraction(found: re.Match[str]) -> str:
+    top, bottom = (part.strip("{}") for part in found.groups() if part)
+    return f"\\frac{{{top}}}{{{bottom}}}"
 
 
 def _in_ascii(text: str) -> str:
-    text = RAISED.sub(lambda found: f"^{{{found[0].translate(SUPERSCRIPTS)}}}", text.translate(SIGNS))
-    return ROOT_SIGN.sub(lambda found: f"\\sqrt{{{found[1] or found[2]}}}", text)
+    text = RAISED.sub(lambda found: f"^{{{found[0].translate(SUPERSCRIPTS)}}}", text)
+    text = "".join(sign if sign.isascii() else _one_sign(sign) for sign in text)
+    for _ in range(3):
+        text = ROOT_SIGN.sub(lambda found: f"\\sqrt{{{found[1] or found[2] or found[3]}}}", text)
+    return text
 
 
-def _power_of_ten(found: re.Match[str]) -> str:
-    opened, name, closed = found.groups()
-    return rf"\times 10^{{{MAGNITUDES[name]}}}" + (r"\text{" if opened and not closed else "" if opened else closed or "")
+def _one_sign(sign: str) -> str:
+    """A sign in ASCII where it has a spelling there; nothing for one that is not seen."""
+    if sign in SIGNS:
+        return SIGNS[sign]
+    if "\u2460" <= sign <= "\u2473":  # a number in a circle
+        return f"({ord(sign) - 0x245F})"
+    category = unicodedata.category(sign)
+    if category in CATEGORIES:
+        return CATEGORIES[category]
+    if category == "Nd":
+        return str(unicodedata.decimal(sign))
+    if unicodedata.decomposition(sign).startswith("<fraction>"):
+        top, bottom = unicodedata.normalize("NFKC", sign).split("\u2044")
+        return f"\\frac{{{top}}}{{{bottom}}}" if bottom else sign
+    normal = unicodedata.normalize("NFKC", sign)
+    return "-" if normal == "\u2212" else normal

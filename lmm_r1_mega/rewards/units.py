@@ -1,88 +1,207 @@
-"""Units behind a number: told from algebra, spelled one way, split off."""
+"""Units behind a number: each word is known, or a thing that is counted, or the text is no quantity."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
 
-WRAPPER = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathit|mbox|operatorname)\s*\{([^{}]*)\}")
-FUNCTIONS = frozenset({
-    "and", "or", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "lim", "max", "min", "sqrt", "gcd", "lcm", "mod", "det",
-    "pi",
-})  # fmt: skip
-"""Words that are mathematics, not language."""
-SHORT_UNITS = frozenset({
-    "cm", "mm", "km", "dm", "nm", "kg", "mg", "ml", "mL", "kW", "kJ", "eV", "Hz", "Pa", "lb", "oz", "ft", "yd", "mi", "mph", "min", "hr",
-    "rad", "deg", "m", "g", "s", "h", "L", "N", "W", "V", "A", "K", "J", "C", "F", "in", "sq", "cu", "um", "am", "pm",
-})  # fmt: skip
-UNIT_NAMES = {
-    "meter": "m", "metre": "m", "gram": "g", "liter": "L", "litre": "L", "second": "s", "sec": "s", "minute": "min", "hour": "h", "hr": "h",
-    "degree": "degree", "deg": "degree", "inch": "in", "inche": "in", "foot": "ft", "feet": "ft", "mile": "mi", "yard": "yd",
-    "pound": "lb", "ounce": "oz", "ml": "mL", "mph": "mi/h", "kph": "km/h", "dollar": "dollar", "cent": "cent", "day": "day",
-    "week": "week", "month": "month", "year": "year", "ohm": "ohm",
-    "\u7c73": "m", "\u5398\u7c73": "cm", "\u6beb\u7c73": "mm", "\u5206\u7c73": "dm", "\u5343\u7c73": "km", "\u516c\u91cc": "km",
-    "\u5ea6": "degree", "\u514b": "g", "\u5343\u514b": "kg", "\u516c\u65a4": "kg", "\u5347": "L", "\u6beb\u5347": "mL", "\u79d2": "s",
-    "\u5206\u949f": "min", "\u5c0f\u65f6": "h", "\u65f6": "h", "\u5929": "day", "\u5e74": "year", "\u5143": "yuan",
+PREFIXES = {
+    "n": -9, "u": -6, "m": -3, "c": -2, "d": -1, "h": 2, "k": 3, "M": 6, "G": 9, "T": 12, "p": -12,
+    "nano": -9, "micro": -6, "milli": -3, "centi": -2, "deci": -1, "hecto": 2, "kilo": 3, "mega": 6, "giga": 9, "tera": 12,
 }  # fmt: skip
-UNIT_PREFIXES = {"centi": "c", "kilo": "k", "milli": "m", "micro": "u", "nano": "n"}
-MEASURES = SHORT_UNITS | {part for symbol in UNIT_NAMES.values() for part in symbol.split("/")}
-"""Units of which one is not another. Apples may be fruits."""
-CHINESE_WORD = "[\u4e00-\u9fff]+"
-RAISED = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
-UNIT_WORD = rf"(?<![\\a-zA-Z\u4e00-\u9fff])(?:[a-zA-Z]+|{CHINESE_WORD}){RAISED}"
-UNIT_TAIL = re.compile(rf"(?P<gap>\s*)(?P<unit>{UNIT_WORD}(?:\.?\s*(?:/|\\cdot|\s)\s*{UNIT_WORD})*)\s*$")
-UNIT_RATIO = re.compile(rf"\\frac\s*\{{\s*([a-zA-Z]+{RAISED})\s*\}}\s*\{{\s*([a-zA-Z]+{RAISED})\s*\}}\s*$")
-UNIT_COMMAND = re.compile(r"\\(degree|Omega|mu)(?![a-zA-Z])\s*")
-COMMAND_NAMES = {"degree": " degree ", "Omega": " ohm ", "mu": " u"}
+PREFIXABLE = "m g s L l N J W V A Pa Hz eV cal mol Wh ohm K C F H T Wb bar B bit rad M"
+MEASURES = """
+    m 1 m; g 1/1000 kg; s 1 s; L 1/1000 m3; l 1/1000 m3; N 1 kg m s-2; J 1 kg m2 s-2; W 1 kg m2 s-3; V 1 kg m2 s-3 A-1; A 1 A;
+    Pa 1 kg m-1 s-2; Hz 1 s-1; eV 1.602176634e-19 kg m2 s-2; cal 4.184 kg m2 s-2; mol 1 mol; Wh 3600 kg m2 s-2; ohm 1 kg m2 s-3 A-2;
+    K 1 K; C 1 A s; F 1 A2 s4 kg-1 m-2; H 1 kg m2 s-2 A-2; T 1 kg s-2 A-1; Wb 1 kg m2 s-2 A-1; bar 100000 kg m-1 s-2; B 1 byte;
+    rad 1 rad; M 1000 mol m-3; min 60 s; h 3600 s; day 86400 s; week 604800 s; month 1 month; year 12 month; decade 120 month;
+    century 1200 month; in 0.0254 m; ft 0.3048 m; yd 0.9144 m; mi 1609.344 m; nmi 1852 m; lb 0.45359237 kg; oz 0.028349523125 kg;
+    ton 1000 kg; gal 0.003785411784 m3; ha 10000 m2; acre 4046.8564224 m2; mph 0.44704 m s-1; kph 5/18 m s-1; atm 101325 kg m-1 s-2;
+    erg 1/10000000 kg m2 s-2; dyn 1/100000 kg m s-2; bit 1/8 byte; degree 1 degree; degC 1 degC; degF 1 degF; rpm 1/60 turn s-1;
+    turn 1 turn; dollar 1 dollar; cent 1/100 dollar; euro 1 euro; quid 1 quid; yuan 1 yuan; rupee 1 rupee; jiao 1/10 yuan;
+    fen 1/100 yuan; dB 1 dB; lm 1 lm; unit 1; chi 1/3 m; mu 2000/3 m2; jin 1/2 kg; cc 1/1000000 m3; yen 1 yen; knot 463/900 m s-1;
+    angstrom 1e-10 m;
+"""
+"""Symbol, factor, dimension: in metres, kilograms, seconds, amperes, and what has no measure in these."""
+NAMES = """
+    m: meter metre \u7c73; g: gram gramme \u514b; L: liter litre \u5347; s: second sec \u79d2;
+    min: minute mins \u949f \u5206\u949f \u5206; h: hour hr \u5c0f\u65f6 \u65f6; week: wk \u5468; year: yr \u5e74;
+    month: mo \u4e2a\u6708 \u6708; degree: degree deg \u5ea6; in: inch; ft: foot feet; mi: mile; yd: yard; lb: pound lbs; oz: ounce;
+    ton: tonne \u5428; gal: gallon; ha: hectare \u516c\u9877; N: newton \u725b \u725b\u987f; J: joule \u7126 \u7126\u8033;
+    W: watt \u74e6 \u74e6\u7279; V: volt \u4f0f \u4f0f\u7279; A: ampere amp \u5b89 \u5b89\u57f9; Pa: pascal \u5e15;
+    Hz: hertz \u8d6b\u5179; eV: electronvolt; cal: calorie; mol: mole; K: kelvin; C: coulomb; F: farad; H: henry; T: tesla; Wb: weber;
+    B: byte; rad: radian \u5f27\u5ea6; degC: celsius centigrade \u6444\u6c0f\u5ea6; degF: fahrenheit;
+    dollar: usd buck $ us$ \u7f8e\u5143; euro: eur \u20ac \u6b27\u5143; quid: gbp \u00a3;
+    yuan: rmb cny \u00a5 \u5143 \u5757 \u5143\u94b1; rupee: inr \u20b9; cent: \u00a2 penny pennies; century: centuries;
+    turn: revolution rev; angstrom: \u00c5; day: \u5929 \u65e5; km: \u516c\u91cc; nmi: \u6d77\u91cc; kg: \u516c\u65a4;
+    jin: \u65a4; mu: \u4ea9; jiao: \u89d2; ohm: \u6b27 \u6b27\u59c6; chi: \u5c3a; unit: \u5355\u4f4d \u5e73\u65b9\u5355\u4f4d;
+"""
+"""Symbol and its other names."""
+CHINESE_PREFIXES = {"\u5343": "k", "\u5398": "c", "\u6beb": "m", "\u5206": "d", "\u5fae": "u", "\u7eb3": "n", "\u5146": "M"}
+COUNTERS = (
+    "\u53ea\u4e2a\u4eba\u672c\u5f20\u9897\u6761\u6735\u8f86\u4ef6\u4f4d\u679a\u652f\u679d\u628a\u5934\u68f5\u540d\u9053\u6b21\u7ec4\u76d2"
+    "\u888b\u7bb1\u5305\u74f6\u676f\u5c81\u9875\u53f0\u5bb6\u95f4\u5339\u7c92\u6839\u7247\u76c6\u5c42\u6b65\u9898\u79cd\u5bf9\u53cc\u6876\u573a\u500d"
+)
+"""What Chinese counts with, before the name of the thing or without one."""
+TELLING = re.compile(
+    "[\u4e0a\u4e0b\u5de6\u53f3\u4e1c\u5357\u897f\u5317\u524d\u540e\u5185\u5916\u591a\u5c11\u5927\u5c0f\u4f59\u9ad8\u4f4e\u957f\u77ed\u589e"
+    "\u51cf\u52a0\u500d\u4e8f\u8d5a\u65e9\u665a\u4e07\u4ebf\u5343\u767e\u5341\u534a\u975e\u65e0\u6ca1\u8d85\u8fc7\u81f3\u5230\u4e4b\u7ea6"
+    "\u6216\u4e0d\u5747\u6bcf\u6b63\u8d1f\u76c8]"
+)
+"""Chinese that says more than what is counted."""
+OTHER_WORDS = """
+    above across afterwards ago ahead always and apart are as at away back before behind below besides better between beyond billions but
+    by cannot ccw clockwise consecutive correct cubed cw decrease decreases deep degrees different down downward downwards dozens drop
+    each earlier early east eastward eighths eights equals false fast faster few fewer fifths first for fourths from further gain gains
+    greater half halves hence high higher hundreds hundredths if in incorrect increase increases inside is it larger last late later least
+    left less longer loss losses low lower max maximum maybe millions min minimum minus minuses more most multiple multiples negative
+    neither next ninths no none nor north northeast northward northwest not of off older on only opposite or others out outside over pairs
+    past per percent percentage perhaps plus points positive possibly powers previous profit profits quarters raise remaining rest right
+    rise rises roots same sevens sevenths short shorter sideways since sixths slower smaller some south southeast southward southwest
+    squared taller tens tenths than that the then there thirds this those though thousands thousandths to towards true twice under unless
+    until up upward upwards versus via was west westward while whole wide without wrong yes younger
+"""
+"""English behind a number that says more than what is counted."""
+PLURALS = "people children men women mice geese sheep fish deer teeth oxen dice pieces"
+GLUED_LETTERS = frozenset("msghLNJWVAK")
+"""Units of one letter that may touch a digit: `15m`."""
+LETTERS_BEHIND_SYMBOLS = frozenset("msNJWV")
+"""And that may stand behind pi or a root: `2\\pi h` is algebra."""
+
+CHINESE = "[\u4e00-\u9fff]+"
+UNIT_FRACTION = re.compile(r"\\frac\s*\{\s*([a-zA-Z]+(?:\^\{?\d\}?)?)\s*\}\s*\{\s*([a-zA-Z]+(?:\^\{?\d\}?)?)\s*\}$")
+SPELLINGS = (
+    (re.compile(rf"(?:\b(?:square|sq)\b\.?\s*|\u5e73\u65b9)([a-zA-Z]+|{CHINESE})"), r"\1^2"),
+    (re.compile(rf"(?:\b(?:cubic|cu)\b\.?\s*|\u7acb\u65b9)([a-zA-Z]+|{CHINESE})"), r"\1^3"),
+    (re.compile(r"(?<=[a-zA-Z])\s+squared$"), "^2"),
+    (re.compile(r"(?<=[a-zA-Z])\s+cubed$"), "^3"),
+    (re.compile(r"\s+(?:per|an?)\s+"), "/"),
+    (re.compile(r"\\degree\s*(?=[CF](?![a-zA-Z]))"), "deg"),
+    (re.compile(r"\\degree"), "degree "),
+    (re.compile(r"\\mu\s*"), "u"),
+    (re.compile(r"\\Omega"), "ohm"),
+)
+"""Ways to write a unit, and the one way that is read."""
+UNIT = re.compile(
+    rf"\s*(?:(?P<word>[a-zA-Z]+\$|[a-zA-Z]+|{CHINESE}|[$\u20ac\u00a3\u00a5\u20b9\u00a2])\.?"
+    r"(?:\^?\{?\s*(?P<power>(?<=[\^{\s])-?\d|[23](?!\d))\s*\}?)?|(?P<mark>/|\\cdot(?![a-zA-Z])|\*|\(|\)))"
+)
+SCALES: dict[str, int | Fraction] = {
+    "dozen": 12, "dozens": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "k": 1000,
+    "\u5341": 10, "\u767e": 100, "\u5343": 1000, "\u4e07": 10**4, "\u5341\u4e07": 10**5, "\u767e\u4e07": 10**6, "\u5343\u4e07": 10**7,
+    "\u4ebf": 10**8, "half": Fraction(1, 2), "halves": Fraction(1, 2), "third": Fraction(1, 3), "thirds": Fraction(1, 3),
+    "fourth": Fraction(1, 4), "fourths": Fraction(1, 4), "quarter": Fraction(1, 4), "quarters": Fraction(1, 4),
+    "fifths": Fraction(1, 5), "sixths": Fraction(1, 6), "sevenths": Fraction(1, 7), "eighths": Fraction(1, 8),
+    "ninths": Fraction(1, 9), "tenths": Fraction(1, 10), "hundredths": Fraction(1, 100), "thousandths": Fraction(1, 1000),
+}  # fmt: skip
+SCALE = re.compile(rf"\s*({'|'.join(sorted(SCALES, key=len, reverse=True))})(?![a-zA-Z])")
 
 
-def split_unit(text: str) -> tuple[str, str]:
-    r"""A numeric value and its unit in one spelling; the unit is empty where there is none.
+Dimension = tuple[tuple[str, int], ...]
 
-    Example: `3 square centimeters` and `3\text{ cm}^2` are both ("3", "cm^2"); `2\pi h` and `3x` have no unit.
+
+@dataclass(frozen=True)
+class Unit:
+    """A measure, or a thing that is counted, which is a dimension of its own."""
+
+    dimension: Dimension
+    factor: Fraction = Fraction(1)
+    """How many of the dimension's own unit it is."""
+
+    def times(self, other: Unit, power: int) -> Unit:
+        exponents = dict(self.dimension)
+        for name, exponent in other.dimension:
+            exponents[name] = exponents.get(name, 0) + exponent * power
+        return Unit(tuple(sorted((name, e) for name, e in exponents.items() if e)), self.factor * Fraction(other.factor) ** power)
+
+    @property
+    def is_thing(self) -> bool:
+        """Whether nothing is measured."""
+        return any(name.startswith("thing ") for name, _ in self.dimension)
+
+
+NO_UNIT = Unit(())
+
+
+def _measures() -> dict[str, Unit]:
+    """The tables by every symbol and name."""
+    measures: dict[str, Unit] = {}
+    for line in filter(None, (part.split() for part in MEASURES.split(";"))):
+        powers = [re.fullmatch(r"([a-zA-Z]+?)(-?\d*)", part) for part in line[2:]]
+        measures[line[0]] = Unit(tuple(sorted((part[1], int(part[2] or 1)) for part in powers if part)), Fraction(line[1]))
+    for symbol in PREFIXABLE.split():
+        letters = [p for p in PREFIXES if len(p) == 1 and (len(symbol) > 1 or p in "numckMG" or p + symbol in ("dm", "dL"))]
+        measures = {
+            p + symbol: Unit(measures[symbol].dimension, measures[symbol].factor * Fraction(10) ** PREFIXES[p]) for p in letters
+        } | measures
+    for symbol, names in (part.split(":") for part in NAMES.split(";") if part.strip()):
+        unit = measures[symbol.strip()]
+        for name in names.split():
+            measures |= {name: unit} | {
+                p + name: Unit(unit.dimension, unit.factor * Fraction(10) ** PREFIXES[p]) for p in PREFIXES if len(p) > 3
+            }
+    return measures
+
+
+KNOWN = _measures()
+
+
+def split_scale(tail: str) -> tuple[Fraction, str]:
+    """What the words at the start of a tail multiply with, and the rest: " million dollars" -> 10**6, " dollars"."""
+    scale = Fraction(1)
+    while found := SCALE.match(tail):
+        scale, tail = scale * Fraction(SCALES[found[1]]), tail[found.end() :]
+    return scale, tail
+
+
+@lru_cache(maxsize=4096)
+def parse_unit(tail: str, *, letters: frozenset[str] = GLUED_LETTERS) -> Unit | None:
+    r"""The unit that a whole text spells; None where a part of it is unknown.
+
+    `letters` are the single letters that may touch the value before them.
+
+    Example: `square centimeters` and ` cm^2` are the same; ` km north` is none
     """
-    bare = UNIT_COMMAND.sub(lambda found: COMMAND_NAMES[found[1]], WRAPPER.sub(r" \1 ", text))
-    bare = UNIT_RATIO.sub(r" \1/\2", " ".join(bare.split()))  # single spaces: those of a row could be matched in many ways
-    found = UNIT_TAIL.search(bare)
-    if not found:
-        return text, ""
-    value = bare[: found.start()].strip()
-    symbols = re.sub(r"\\[a-zA-Z]+", "", value)
-    is_numeric = bool(re.search(r"\d", symbols)) and not re.search(r"[a-zA-Z]", symbols)
-    words = re.findall(rf"[a-zA-Z]+|{CHINESE_WORD}", found["unit"].replace("\\cdot", " "))
-    is_apart = (bool(found["gap"]) and value[-1:].isdigit()) or bare != text
-    if is_numeric and all(_is_unit(word, is_apart=is_apart) for word in words):
-        return value, canonical_unit(found["unit"])
-    return text, ""
+    text = tail
+    for spelling, spelled in SPELLINGS:
+        text = spelling.sub(spelled, text)
+    unit, sign, is_open, position = NO_UNIT, 1, False, 0
+    while text[position:].strip():
+        found = UNIT.match(text, position)
+        if not found:
+            return None
+        word, power, mark = found["word"], found["power"], found["mark"]
+        if mark:
+            sign, is_open = {"/": -1, ")": 1}.get(mark, sign), (is_open or mark == "(") and mark != ")"
+        else:
+            is_glued = position == 0 and not text[0].isspace()
+            part = None if is_glued and word.isalpha() and word.isascii() and len(word) == 1 and word not in letters else _one_unit(word)
+            if part is None:
+                return None
+            unit, sign = unit.times(part, sign * int(power or 1)), sign if is_open else 1
+        position = found.end()
+    return unit
 
 
-def are_different(unit: str, other: str) -> bool:
-    """Whether two units, in their one spelling, measure different things: `cm` and `m`, not `apple` and `fruit`."""
-    words = re.findall(r"[a-zA-Z]+", f"{unit} {other}")
-    return bool(unit and other) and unit != other and MEASURES.issuperset(words)
+def _one_unit(word: str) -> Unit | None:
+    low = word.lower()
+    for name in (word, low, low.removesuffix("s"), low.removesuffix("es")):
+        if name in KNOWN and (name == word or len(name) > 1 or not name.isascii()):
+            return KNOWN[name]
+    if not word.isascii():
+        return _chinese_unit(word)
+    is_plural = low in PLURALS.split() or (len(low) > 3 and low.endswith("s") and not low.endswith("ss"))
+    return _thing(low.removesuffix("s")) if is_plural and low not in OTHER_WORDS.split() else None
 
 
-def canonical_unit(unit: str) -> str:
-    """One spelling of a unit: `square centimeters` -> `cm^2`, `miles per hour` -> `mi/h`, `square units` -> `unit`."""
-    unit = re.sub(r"\s*(\^|/|\\cdot)\s*", r"\1", re.sub(r"[{}\s]+", " ", unit)).strip()
-    unit = re.sub(r"\s+per\s+", "/", unit)
-    unit = re.sub(rf"(?:\b(?:square|sq)\.?\s+|\u5e73\u65b9)([a-zA-Z]+|{CHINESE_WORD})", r"\1^2", unit)
-    unit = re.sub(rf"(?:\b(?:cubic|cu)\.?\s+|\u7acb\u65b9)([a-zA-Z]+|{CHINESE_WORD})", r"\1^3", unit)
-    is_bare = re.search(r"\bunits?\b", unit)
-    return "unit" if is_bare else re.sub(rf"(?<!\\)[a-zA-Z]+|{CHINESE_WORD}", lambda word: _unit_symbol(word.group()), unit)
+def _thing(name: str) -> Unit:
+    return Unit(((f"thing {name}", 1),))
 
 
-def _unit_symbol(word: str) -> str:
-    if word in SHORT_UNITS and word not in UNIT_NAMES:
-        return word
-    name = word.lower().removesuffix("s")
-    for prefix, symbol in UNIT_PREFIXES.items():
-        if name.startswith(prefix) and name.removeprefix(prefix) in UNIT_NAMES:
-            return symbol + UNIT_NAMES[name.removeprefix(prefix)]
-    return UNIT_NAMES.get(name, name)
-
-
-def _is_unit(word: str, *, is_apart: bool) -> bool:
-    """Whether a word behind a number is a unit; a lone letter only where it stands apart, for `3m` may be algebra."""
-    if len(word) > 2 or not word.isascii():
-        return word not in FUNCTIONS
-    return word in SHORT_UNITS and (is_apart or len(word) > 1)
+def _chinese_unit(word: str) -> Unit | None:
+    unit = KNOWN.get(word[1:])
+    if word[0] in CHINESE_PREFIXES and unit and len(word) > 1:
+        return Unit(unit.dimension, unit.factor * Fraction(10) ** PREFIXES[CHINESE_PREFIXES[word[0]]])
+    return _thing(word) if word[0] in COUNTERS and not TELLING.search(word[1:]) else None

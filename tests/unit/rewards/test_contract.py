@@ -79,10 +79,11 @@ def test_anything_else_is_out_of_form(response):
     assert verdict(response, "3").parts["format"] == 0.0
 
 
-def test_the_last_of_two_boxes_counts_and_both_are_not_a_set():
-    assert accuracy(f"{boxed('2')} or {boxed('3')}", "3") == 1.0
-    assert accuracy(f"{boxed('3')} or {boxed('2')}", "3") == 0.0
-    assert accuracy(f"{boxed('2')} and {boxed('3')}", "2,3") == 0.0
+def test_the_last_of_two_boxes_counts_unless_they_are_joined_to_one_answer():
+    assert accuracy(f"{boxed('2')} is too small, so it must be {boxed('3')}", "3") == 1.0
+    assert accuracy(f"{boxed('3')} is too large, so it must be {boxed('2')}", "3") == 0.0
+    assert accuracy(f"{boxed('2')} or {boxed('3')}", "3") == 0.0
+    assert accuracy(f"{boxed('2')} and {boxed('3')}", "2,3") == 1.0
 
 
 ONE = {

@@ -1,21 +1,25 @@
-"""What is read in an answer: option letters, sides of equal signs, words."""
-
-import time
+"""What is read in an answer: its form, and that nothing of it is left unread."""
 
 import pytest
 
-from lmm_r1_mega.rewards.notation import option_letter, read, split_assignment, squeezed
+from lmm_r1_mega.rewards.notation import Assignment, Equation, Members, Notation, Option, Quantity, Words, describe, parse_answer
+
+
+def form_of(text):
+    return parse_answer(text).form
 
 
 @pytest.mark.parametrize(
     "bare",
     [
         "A", "(a)", "A)", "A.", "[A]", "A. 5", "(A) 5 cm", "A: five", "choice A", "Option (a)", "the correct answer is (A)", "answer: A",
-        "(A) AB = CD", "A. f(x) = (x-1)^2", "A: y = 2x", "\u9009A", "\u6545\u9009\u9879:A", "\u7b54\u6848\u662fA",
+        "(A) AB = CD", "A. f(x) = (x-1)^2", "A: y = 2x", "\u9009A", "\u6545\u9009\u9879:A", "\u7b54\u6848\u662fA", "A is correct",
+        "A Peter",
+        "A\u30015", "A\uff1a5",
     ],
 )  # fmt: skip
 def test_one_letter_in_any_dress(bare):
-    assert option_letter(bare) == "A"
+    assert isinstance(form_of(bare), Option) and form_of(bare).letter == "A"
 
 
 @pytest.mark.parametrize(
@@ -23,74 +27,109 @@ def test_one_letter_in_any_dress(bare):
     [
         "AB", "A and B", "(A, B)", "5", "", "A5", "(A)(B)", "Apple", "A.5",
         "(A) (B) (C) (D)", "A. B. C. D", "A. B", "A) B)", "(A) or (B)", "A: or B", "(A), B", "A. 3, B. 4", "(A) B, C", "both A and B",
-        "not A",
+        "not A", "A is not correct", "A cat",
     ],
 )  # fmt: skip
 def test_what_is_not_one_letter(bare):
-    assert option_letter(bare) is None
+    assert not isinstance(form_of(bare), Option)
 
 
 @pytest.mark.parametrize(
-    ("text", "relation", "names", "value"),
+    ("text", "sort", "members"),
     [
-        ("3", "value", (), "3"),
-        ("x = 3", "assignment", ("x",), "3"),
-        ("x=1, y=2", "assignment", ("x", "y"), "(1,2)"),
-        ("x=1 or x=2", "assignment", ("x", "x"), "1,2"),
-        ("x_1=1, x_2=2", "assignment", ("x_1", "x_2"), "1,2"),
-        ("x=1, 2, and 3", "assignment", ("x", "x", "x"), "1,2,3"),
-        ("3 = x", "assignment", ("x",), "3"),
-        ("3 =", "equation", (), "3 ="),
-        (r"S_{\triangle ABC}=4", "assignment", (r"S_{\triangle ABC}",), "4"),
-        ("f(x)=x^2", "assignment", ("f(x)",), "x^2"),
-        (r"x\in(1,2)", "assignment", ("x",), "(1,2)"),
-        ("3=3", "equation", (), "3=3"),
-        ("2x+1=0", "equation", (), "2x+1=0"),
-        ("1=2=3", "chain", (), "1=2=3"),
-        ("x=1+2=3", "chain", (), "x=1+2=3"),
-        (r"\sum_{i=1}^{3} i", "value", (), r"\sum_{i=1}^{3} i"),
-        (r"x \le 3", "value", (), r"x \le 3"),
-        ("x>=3", "value", (), "x>=3"),
+        ("3:4", "ratio", ("3", "4")),
+        ("3:4:5", "ratio", ("3", "4", "5")),
+        ("2:30 p.m.", "clock", ("2", "30", "", "pm")),
+        ("05/01/2022", "date", ("5", "1", "2022")),
+        ("2022-05-01", "date", ("2022", "5", "1")),
+        ("3-5 days", "range", ("3", "5 days")),
+        ("between 5 and 6", "range", ("5", "6")),
+        ("\u2460\u2462", "statements", ("1", "3")),
+        ("A, C", "letters", ("A", "C")),
+        ("c>b>a", "order", ("a", "b", "c", "<", "<")),
     ],
 )
-def test_split_assignment(text, relation, names, value):
-    assert split_assignment(text) == (relation, names, value)
-
-
-def test_read_puts_the_pieces_together():
-    reading = read(r"$x = 10{,}000\text{ cm}$")
-    assert (reading.relation, reading.names, reading.unit, reading.number.value) == ("assignment", ("x",), "cm", 10_000)
-    assert read("see figure").is_prose and not read(r"\sin x + \cos y").is_prose and not read("ABC and DEF").is_prose
+def test_a_notation_is_members_and_no_arithmetic(text, sort, members):
+    assert form_of(text) == Notation(sort, members)
 
 
 @pytest.mark.parametrize(
-    ("text", "tight"), [("2 x + 1", "2 x+1"), ("1 2 3", "1 2 3"), ("( 1 , 2 )", "(1,2)"), ("\\frac { 1 } { 2 }", "\\frac{1}{2}")]
+    ("text", "names", "values", "steps"),
+    [
+        ("x = 3", ("x",), ["3"], ()),
+        ("x=1, y=2", ("x", "y"), ["1", "2"], ()),
+        ("x=1 or x=2", ("x", "x"), ["1", "2"], ()),
+        ("x=1, 2, and 3", ("x", "x", "x"), ["1", "2", "3"], ()),
+        ("3 = x", ("x",), ["3"], ()),
+        (r"S_{\triangle ABC}=4", (r"S_{\triangle ABC}",), ["4"], ()),
+        ("f(x)=x^2", ("f(x)",), ["x^{2}"], ()),
+        (r"x\in(1,2)", ("x",), ["(1,2)"], ()),
+        ("1<x<2", ("x",), ["(1,2)"], ()),
+        (r"\{x|x\le 2\}", ("x",), [r"(-\infty,2]"], ()),
+        ("x=1+2=3", ("x",), ["3"], ("1+2",)),
+        ("Area = 3 \u00d7 4 = 12 cm", ("Area",), ["12 cm"], ("3 \\times 4",)),
+    ],
 )
-def test_squeezed(text, tight):
-    assert squeezed(text) == tight
+def test_values_of_names(text, names, values, steps):
+    form = form_of(text)
+    assert isinstance(form, Assignment)
+    assert (form.names, [value.text for value in form.values], form.steps) == (names, values, steps)
+
+
+@pytest.mark.parametrize("text", ["3=3", "2x+1=0", "x+y=3"])
+def test_sides_without_a_name_are_an_equation(text):
+    assert form_of(text) == Equation(parse_answer(text).form.text)
 
 
 @pytest.mark.parametrize(
-    "text", ["3" + "1" * 1990 + "!", "3 " + "cm    " * 330 + "!", "3" + "\u7c73" * 1990 + "!", "x<" * 1000, "1, " * 660]
+    "text",
+    [
+        "1=2=3",
+        "3 =",
+        "not 5",
+        "5 north",
+        "5 or so many",
+        "5 cm ago",
+        "see figure",
+        "555-0199",
+        "H2O",
+        "f'(x)",
+        r"\forall x",
+        "5 ?",
+        "IV",
+        "red cat",
+    ],
 )
-def test_no_regular_expression_is_slow(text):
-    started = time.process_time()
-    read(text)
-    assert time.process_time() - started < 0.2
+def test_what_is_not_accounted_for_is_words(text):
+    assert isinstance(form_of(text), Words)
+
+
+def test_several_answers_and_their_brackets():
+    assert [(form.brackets, form.is_ordered, len(form.items)) for form in map(form_of, ("1, 2", "(1,2]", r"\{1,2,3\}", "1;2"))] == [
+        ("", False, 2),
+        ("(]", True, 2),
+        ("{}", False, 3),
+        ("", True, 2),
+    ]
+    assert isinstance(form_of("(1,2),(3,4)"), Members)
+
+
+def test_a_value_with_its_unit():
+    form = form_of(r"$x = 10{,}000\text{ cm}$")
+    assert isinstance(form, Assignment) and isinstance(form.value.form, Quantity)
+    assert (form.value.form.number.value, form.value.form.unit.dimension) == (10_000, (("m", 1),))
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [
-        (r"\text{No Solution}", "no solution"),
-        ("Ellipse", "ellipse"),
-        (r"\text{an ellipse}", "ellipse"),
-        (r"\text{no}", "no"),
-        ("\u7b49\u8170\u4e09\u89d2\u5f62", "\u7b49\u8170\u4e09\u89d2\u5f62"),
-        (r"\text{June 20}", None),
-        ("no solution", None),
-        ("AB", None),
-    ],
+    [(r"\text{No Solution}", "no solution"), ("The Ellipse.", "ellipse"), (r"\text{June 20}", "june 20"), ("no solutions", "no solution")],
 )
-def test_phrases(text, words):
-    assert read(text).phrase == words
+def test_words(text, words):
+    assert form_of(text) == Words(words)
+
+
+def test_forms_have_names():
+    texts = ["A", "3:4", "3", "3 cm", "x", "1,2", "x=1", "x+y=1", "see figure"]
+    assert [describe(parse_answer(text)) for text in texts] == [
+        "option", "ratio", "number", "number with a unit", "expression", "several answers", "value of a name", "equation", "words",
+    ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lmm_r1_mega.rewards.undress import undress
+from lmm_r1_mega.rewards.undress import strip_spaces, undress
 
 
 @pytest.mark.parametrize(
@@ -14,26 +14,44 @@ from lmm_r1_mega.rewards.undress import undress
         (r"\leftarrow", r"\leftarrow"),
         ("1,23", "1,23"),
         ("1,234,567.5", "1234567.5"),
+        ("1.234,5", "1234.5"),
+        ("1'234'567", "1234567"),
         ("(1,234)", "(1,234)"),
         (r"\{100,200\}", r"\{100,200\}"),
         ("12 percent", "12%"),
         ("3\u00b0", r"3\degree"),
         (r"3 ^ { \circ }", r"3 \degree"),
-        ("$5.00", "5.00"),
+        ("$5.00", "$5.00"),
+        (r"\$5", "$5"),
+        ("$5$", "5"),
+        ("$5$$6$", "5 6"),
         ("\u22123\u00d74", r"-3\times 4"),
         ("x\u00b9\u2070+\u221a(x+1)\u00b2", r"x^{10}+\sqrt{x+1}^{2}"),
+        ("2\u221a{3}", r"2\sqrt{3}"),
         ("\uff08\uff11\uff0c\uff12\uff09\u3002", "(1,2)"),
+        ("\u200b5\ufeff", "5"),
+        ("\u0665", "5"),
+        ("\u215b", r"\frac{1}{8}"),
+        ("\u2460\u2462", "(1)(3)"),
         (r"\frac12+\tfrac3 4", r"\frac{1}{2}+\frac{3}{4}"),
         (r"-1 \\ -7", r"-1 \\ -7"),
         (r"1 \\[4pt] 2 \\", r"1 \\ 2"),
-        (r"1\text{ and }2\quad\text{or}\quad 3", "1 and 2  or   3"),
-        (r"5 \text{ million}", r"5\times 10^{6}"),
-        ("2.5 thousand dollars", r"2.5\times 10^{3} dollars"),
-        (r"5 \text{ million dollars}", r"5\times 10^{6}\text{ dollars}"),
-        (r"4:05\text{ P.M.}", r"4:05\text{ pm}"),
+        (r"1\text{ and }2\quad\text{or}\quad 3", "1 and 2 or 3"),
+        (r"5\,\mathrm{~cm}", "5 cm"),
+        (r"4:05\text{ P.M.}", "4:05 pm"),
         (r"\approx 37.7", "37.7"),
         ("= `3`", "3"),
+        ("x**2", "x^{2}"),
+        ("**5**", "5"),
+        ("20 degrees Celsius", r"20 \degree C"),
     ],
 )
 def test_undress(dressed, plain):
     assert undress(dressed) == plain
+
+
+@pytest.mark.parametrize(
+    ("text", "tight"), [("2 x + 1", "2 x+1"), ("1 2 3", "1 2 3"), ("( 1 , 2 )", "(1,2)"), ("\\frac { 1 } { 2 }", "\\frac{1}{2}")]
+)
+def test_strip_spaces(text, tight):
+    assert strip_spaces(text) == tight

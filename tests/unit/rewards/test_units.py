@@ -1,54 +1,56 @@
-"""Units told from algebra and from one another."""
+"""Units: each word is known, or a thing that is counted, or there is no unit."""
+
+from fractions import Fraction
 
 import pytest
 
-from lmm_r1_mega.rewards.units import are_different, split_unit
+from lmm_r1_mega.rewards.units import NO_UNIT, parse_unit, split_scale
 
 
 @pytest.mark.parametrize(
-    ("text", "value", "unit"),
+    ("text", "other"),
     [
-        ("3 cm", "3", "cm"),
-        (r"3\text{cm}", "3", "cm"),
-        (r"3 \mathrm{ cm }^{2}", "3", "cm^2"),
-        ("3 square centimeters", "3", "cm^2"),
-        ("60 miles per hour", "60", "mi/h"),
-        (r"60\text{ km/h}", "60", "km/h"),
-        (r"30\degree", "30", "degree"),
-        ("30 degrees", "30", "degree"),
-        ("3 m", "3", "m"),
-        (r"\frac{1}{2} \text{ m}", r"\frac{1}{2}", "m"),
-        ("12 square units", "12", "unit"),
-        ("3m", "3m", ""),
-        (r"2\pi h", r"2\pi h", ""),
-        (r"2\pi \text{ cm}^2", r"2\pi", "cm^2"),
-        (r"\frac{\pi}{4} rad", r"\frac{\pi}{4}", "rad"),
-        (r"2\sqrt{3}\text{ m}", r"2\sqrt{3}", "m"),
-        ("60 mph", "60", "mi/h"),
-        (r"12 \frac{m}{s^2}", "12", "m/s^2"),
-        (r"12\text{ N}\cdot\text{m}", "12", "N\\cdotm"),
-        (r"12 \mu m", "12", "um"),
-        (r"12\Omega", "12", "ohm"),
-        ("5 in", "5", "in"),
-        ("3 sq. ft", "3", "ft^2"),
-        ("3 cubic yards", "3", "yd^3"),
-        ("4:05 pm", "4:05", "pm"),
-        ("5\u5398\u7c73", "5", "cm"),
-        ("5 \u5e73\u65b9\u7c73", "5", "m^2"),
-        ("30\u5ea6", "30", "degree"),
-        (r"2\frac{a}{b}", r"2\frac{a}{b}", ""),
-        ("3x", "3x", ""),
-        ("x", "x", ""),
-        (r"3\sin", r"3\sin", ""),
-        ("x cm", "x cm", ""),
+        (" cm", "cm"),
+        (" cm^{2}", " square centimeters"),
+        (" mi/h", " miles per hour"),
+        (" mph", " miles per hour"),
+        (r"\degree ", " degrees"),
+        (r"\degree C", r" \degree C"),
+        (" m/s^2", " meters / second squared"),
+        (" sq. ft", " ft^2"),
+        (" cubic yards", " yd^3"),
+        (" kg\\cdot m/s^2", " N"),
+        (" J/(kg\\cdot K)", " J/kg/K"),
+        ("\u5e73\u65b9\u5398\u7c73", " cm^2"),
+        ("\u5343\u7c73", " km"),
+        ("\u5ea6", r"\degree"),
+        (" apples", " apples"),
+        (r"\mu m", " micrometers"),
+        (" k$", None),
+        (" north", None),
+        (" km north", None),
+        (" years ago", None),
+        (" more", None),
+        (" thirds", None),
+        ("x", None),
+        ("\u4ee5\u4e0b", None),
+        ("\u5ea6\u4ee5\u4e0b", None),
     ],
 )
-def test_split_unit(text, value, unit):
-    assert split_unit(text) == (value, unit)
+def test_units_are_known_or_none(text, other):
+    assert parse_unit(text) == (other and parse_unit(other))
+    assert other is None or parse_unit(text) is not None
 
 
-def test_measures_exclude_one_another_and_things_do_not():
-    assert are_different("m", "cm") and are_different("cm", "cm^2") and are_different("dollar", "cent") and are_different("am", "pm")
-    assert not any(
-        are_different(*pair) for pair in [("cm", "cm"), ("cm", ""), ("", "cm"), ("apple", "fruit"), ("cm", "unit"), ("m", "long")]
-    )
+def test_dimensions_and_factors():
+    metre, cent, hour = parse_unit("m"), parse_unit(" cents"), parse_unit(" hours")
+    assert (metre.dimension, metre.factor) == ((("m", 1),), 1)
+    assert parse_unit(" km").factor == 1000 and parse_unit(" kJ").factor == 1000 and parse_unit(" mL").factor == Fraction(1, 10**6)
+    assert (cent.dimension, cent.factor) == (parse_unit("$").dimension, Fraction(1, 100))
+    assert hour.factor == 3600 and parse_unit(" square units") == NO_UNIT
+    assert parse_unit(" students").is_thing and not metre.is_thing
+
+
+def test_scales():
+    assert split_scale(" million dollars") == (10**6, " dollars")
+    assert split_scale("\u4e07\u5143") == (10**4, "\u5143") and split_scale(" cm") == (1, " cm")

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from lmm_r1_mega.rewards.values import both_signs, plain_number, plain_numbers, union_of_intervals
+from lmm_r1_mega.rewards.values import arc_degrees, both_signs, inequality, plain_number, split_brackets
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,7 @@ from lmm_r1_mega.rewards.values import both_signs, plain_number, plain_numbers, 
         (r"1.6\times10^{-19}", Fraction(16, 10**20)),
         (r"6 \cdot 10^{23}", 6 * 10**23),
         ("1.5e3", 1500),
+        ("10^{-100}", Fraction(1, 10**100)),
     ],
 )
 def test_plain_number(text, value):
@@ -40,30 +41,50 @@ def test_what_is_not_a_plain_number(text):
     assert plain_number(text) is None
 
 
-def test_plain_numbers_are_as_written():
-    assert plain_numbers("(2, 1]") == ("(]", (plain_number("2"), plain_number("1")))
-    assert plain_numbers(r"\{2, 1\}") == ("{}", (plain_number("2"), plain_number("1")))
-    assert plain_numbers("3, 1, and 2") == ("", (plain_number("3"), plain_number("1"), plain_number("2")))
-    assert plain_numbers("(1, x)") == plain_numbers("1") == ("", ())
+def test_degrees_minutes_and_seconds():
+    assert arc_degrees(r"30\degree 15'").value == Fraction(121, 4) and arc_degrees(r"-1\degree 0' 36''").value == Fraction(-101, 100)
+    assert arc_degrees(r"30\degree") is None
 
 
 @pytest.mark.parametrize(
-    ("inequality", "interval"),
+    ("text", "brackets", "inside"),
     [
-        ("1<x<2", "(1,2)"),
-        (r"1\leq x<2", "[1,2)"),
-        (r"-1 <= t \leqslant \frac{1}{2}", r"[-1,\frac{1}{2}]"),
-        (r"2>x\ge 1", "[1,2)"),
-        (r"2 \gt x \gt 1", "(1,2)"),
+        ("(2, 1]", "(]", "2, 1"),
+        (r"\{2, 1\}", "{}", "2, 1"),
+        ("{2,1}", "{}", "2,1"),
+        ("(1,2),(3,4)", "", "(1,2),(3,4)"),
+        (r"(1,2)\cup(3,4)", "", r"(1,2)\cup(3,4)"),
+        ("1,2", "", "1,2"),
     ],
 )
-def test_an_inequality_is_read_as_its_interval(inequality, interval):
-    assert plain_numbers(inequality) == plain_numbers(interval) != ("", ())
+def test_brackets_around_the_whole(text, brackets, inside):
+    assert split_brackets(text) == (brackets, inside)
 
 
-@pytest.mark.parametrize("text", ["1<x>2", "1<x", "1<2<3", "1<x<2<3", "1<x<y", r"1\left x<2", "1<xy<2"])
-def test_other_inequalities_are_no_interval_of_plain_numbers(text):
-    assert plain_numbers(text) == ("", ())
+@pytest.mark.parametrize(
+    ("text", "interval"),
+    [
+        ("1<x<2", "(1,2)"),
+        (r"1\le x<2", "[1,2)"),
+        (r"-1 <= x \le \frac{1}{2}", r"[-1,\frac{1}{2}]"),
+        (r"2>x\ge 1", "[1,2)"),
+        (r"2 \gt x \gt 1", "(1,2)"),
+        ("x>2", r"(2,\infty)"),
+        ("2>=x", r"(-\infty,2]"),
+        ("x<-2 or x>2", r"(-\infty,-2)\cup(2,\infty)"),
+        (r"x \ge 3, or x \le 1", r"[3,\infty)\cup(-\infty,1]"),
+        ("0<x<1 or x>2", r"(0,1)\cup(2,\infty)"),
+    ],
+)
+def test_inequalities_of_one_variable_are_intervals(text, interval):
+    assert inequality(text) == ("x", interval)
+
+
+@pytest.mark.parametrize(
+    "text", ["1<x>2", "1<2<3", "1<x<2<3", "1<x<y", r"1\left x<2", "1<xy<2", "x<1 and x>0", "x<1 or 3", "x<1 or y>2", "x<y", "x"]
+)
+def test_other_inequalities_are_no_interval(text):
+    assert inequality(text) is None
 
 
 @pytest.mark.parametrize(
@@ -80,18 +101,3 @@ def test_other_inequalities_are_no_interval_of_plain_numbers(text):
 )
 def test_both_signs_are_written_out(text, written):
     assert both_signs(text) == written
-
-
-@pytest.mark.parametrize(
-    ("text", "union"),
-    [
-        ("x<-2 or x>2", r"(-\infty,-2)\cup(2,\infty)"),
-        (r"x \ge 3, or x \le 1", r"[3,\infty)\cup(-\infty,1]"),
-        ("0<x<1 or x>2", r"(0,1)\cup(2,\infty)"),
-        ("x<1 and x>0", "x<1 and x>0"),
-        ("x<1 or 3", "x<1 or 3"),
-        ("x<1", "x<1"),
-    ],
-)
-def test_inequalities_joined_by_or_are_a_union(text, union):
-    assert union_of_intervals(text) == union
