@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
@@ -21,7 +20,7 @@ from math_verify.grader import should_treat_as_complex
 from sympy import Basic, Expr, MatrixBase, UnevaluatedExpr
 
 from lmm_r1_mega.rewards.algebra import is_algebra, is_numeric
-from lmm_r1_mega.rewards.extract import boxed_answer, final_answers
+from lmm_r1_mega.rewards.extract import boxed_answer, final_answers, gold_text
 from lmm_r1_mega.rewards.notation import Assignment, Equation, Form, Members, Notation, Option, ParsedAnswer, Words, parse_answer
 from lmm_r1_mega.rewards.quantity import Quantity
 from lmm_r1_mega.rewards.undress import strip_spaces, undress
@@ -71,14 +70,6 @@ def gold_problem(answer: str | float | None) -> str | None:
     is_broken = braces.count("{") != braces.count("}") or len(text) > MAX_ANSWER_LENGTH
     is_chain = parse_answer(text).is_words and all(map(is_numeric, bare.split("="))) and bare.count("=") > 1
     return "unparsable gold answer" if is_broken or is_chain or PLACEHOLDER.fullmatch(bare) else None
-
-
-def gold_text(answer: str | float) -> str:
-    """The gold answer as text: numbers without exponent, boxes taken off."""
-    if isinstance(answer, float):
-        return format(Decimal(repr(answer)), "f")
-    text = str(answer)
-    return (boxed_answer(text) or "") if "\\boxed" in text else text
 
 
 def answers_gold(gold: str, region: str) -> bool:
@@ -134,6 +125,8 @@ def same(expected: ParsedAnswer, given: ParsedAnswer) -> bool:
         return _same_relation(expected, given)
     if isinstance(gold, Members) and isinstance(answer, Members):
         return _same_members(gold, answer)
+    if isinstance(gold, Members) and gold.brackets == "{}" and len(gold.items) == 1:
+        return same(gold.items[0], given)
     return isinstance(gold, Quantity) and isinstance(answer, Quantity) and _same_quantity(gold, answer)
 
 

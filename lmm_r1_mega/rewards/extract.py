@@ -7,6 +7,7 @@ scans: no regular expression that hostile text could make slow.
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 from lmm_r1_mega.rewards.notation import DENIES, parse_answer
 from lmm_r1_mega.rewards.undress import WRAPPER
@@ -41,7 +42,9 @@ SENTENCE_END = re.compile(r"[.!?]\s|[\n\u3002]")
 
 REASON = re.compile(r"(?:[,;.]|\s)\s*(?:since|because|as)\s.*$|[,\uff0c]?\s*\u56e0\u4e3a.*$", re.DOTALL | re.IGNORECASE)
 LEAD = re.compile(
-    r"\b(?:answer|option|choice|choose|is|are|was|were|equals?|has|have|had|get|gets|got|gives?|obtain|be|:)(?:\s+(?:is|are|be|that))?\s*[:\uff1a]?"
+    r"\b(?:answer|option|choice|choose|is|are|was|were|equals?|has|have|had|get|gets|got|gives?|obtain|be|so|thus|hence|therefore|"
+    r"sold|bought|needs?|makes?|made|costs?|spent|spends|earned|earns|paid|pays?|used|uses|reads?|ate|eats|took|takes|weighs|contains|holds|"
+    r"received|saved)(?:\s+(?:is|are|be|that))?\s*[:\uff1a]?"
     r"(?=\W)|[:\uff1a](?!\d)|\u7b54\u6848[\u662f\u4e3a]?[:\uff1a]?|[\u662f\u4e3a\u6709\u5f97\u5171\u9009][:\uff1a]?|\u7b49\u4e8e",
     re.IGNORECASE,
 )
@@ -58,6 +61,14 @@ RESULT = re.compile(
 MAX_LENGTH = 2000
 DEEPEST = 4
 """Boxes in boxes."""
+
+
+def gold_text(answer: str | float) -> str:
+    """The gold answer as text: numbers without exponent, boxes taken off."""
+    if isinstance(answer, float):
+        return format(Decimal(repr(answer)), "f")
+    text = str(answer)
+    return (boxed_answer(text) or "") if "\\boxed" in text else text
 
 
 def format_reward(response: str) -> float:
@@ -120,6 +131,7 @@ def announced(text: str) -> str | None:
 
     Example: "So the total is 12." -> "12."; "It is not 5" and "He has 5 and she has 6" -> None
     """
+    text = REASON.sub("", text)
     leads = list(LEAD.finditer(text))
     if not leads:
         return None
@@ -129,8 +141,7 @@ def announced(text: str) -> str | None:
     subject = f"{clause}{found.group()}"
     if DENIES.search(re.sub(r"\b(?:least|most|than)\b", "", clause)) or (re.search(r"\d", before) and not RESULT.search(subject)):
         return None
-    tail = text[found.end() :].strip()
-    return REASON.sub("", tail) or None
+    return text[found.end() :].strip() or None
 
 
 def boxed_answer(text: str, *, depth: int = 0) -> str | None:

@@ -9,12 +9,13 @@ from typing import Any
 
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.errors import BadData
+from lmm_r1_mega.rewards.explain import why_not_equal
 from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
 from lmm_r1_mega.rewards.total import rewards_of
 
 
 def try_file(path: Path, settings: RewardSettings) -> Iterator[dict[str, Any]]:
-    """For each row of a JSON Lines file its `reward`, `parts` and `invalid`, in order.
+    """For each row of a JSON Lines file its `reward`, `parts` and `invalid`, in order, and `why` where an answer is not the gold answer.
 
     A row has `response` and `answer`, and where wanted `prompt`, `num_tokens` and `finish_reason`, as the rows of a run's rollouts.jsonl.
 
@@ -24,8 +25,11 @@ def try_file(path: Path, settings: RewardSettings) -> Iterator[dict[str, Any]]:
     if not inputs:
         raise BadData(f"{path} has no rows: each line is an object with `response` and `answer`")
     with RewardPool(settings) as pool:
-        for score in rewards_of(settings, pool).score_texts(inputs):
-            yield {"reward": score.reward, "parts": score.parts, "invalid": score.invalid}
+        for given, score in zip(inputs, rewards_of(settings, pool).score_texts(inputs), strict=True):
+            row: dict[str, Any] = {"reward": score.reward, "parts": score.parts, "invalid": score.invalid}
+            if given.answer is not None and score.invalid is None and score.parts.get("accuracy") == 0.0:
+                row["why"] = why_not_equal(given.answer, given.response, asks_for_block="format" in settings.weights)
+            yield row
 
 
 def _lines(path: Path) -> list[str]:

@@ -8,7 +8,7 @@ import unicodedata
 COMMAND_SIGNS = {
     "\u00d7": "times", "\u00b7": "cdot", "\u22c5": "cdot", "\u03c0": "pi", "\u221e": "infty", "\u222a": "cup", "\u2229": "cap",
     "\u2264": "le", "\u2265": "ge", "\u2266": "le", "\u2267": "ge", "\u2a7d": "le", "\u2a7e": "ge", "\u2260": "ne", "\u2248": "approx",
-    "\u00b1": "pm", "\u2213": "mp", "\u00b0": "degree", "\u00ba": "degree", "\u2103": "degree C", "\u2109": "degree F",
+    "\u00b1": "pm", "\u2213": "mp", "\u00b0": "degree", "\u00ba": "degree", "\u02da": "degree", "\u2103": "degree C", "\u2109": "degree F",
     "\u2205": "emptyset", "\u2220": "angle", "\u25b3": "triangle", "\u2206": "Delta", "\u2208": "in", "\u03b1": "alpha",
     "\u03b2": "beta", "\u03b3": "gamma", "\u03b4": "delta", "\u03b8": "theta", "\u03bb": "lambda", "\u03c1": "rho", "\u03c3": "sigma",
     "\u03c6": "phi", "\u03c9": "omega", "\u03a9": "Omega", "\u2126": "Omega", "\u03bc": "mu", "\u00b5": "mu", "\u00f7": "div",

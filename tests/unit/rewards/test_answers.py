@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lmm_r1_mega.rewards.equality import answers_gold, gold_problem, gold_text
-from lmm_r1_mega.rewards.extract import final_answers
+from lmm_r1_mega.rewards.equality import answers_gold, gold_problem
+from lmm_r1_mega.rewards.extract import final_answers, gold_text
 from lmm_r1_mega.rewards.notation import parse_answer
 
 HERE = Path(__file__).parent
