@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 240
+DEADLINE_S = 600
 STAND_IN = """#!/usr/bin/env bash
 # In place of lmm-r1-mega: notes its arguments, then does what the next line of the plan says.
 cd "$STAND_IN"
