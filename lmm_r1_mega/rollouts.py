@@ -27,6 +27,7 @@ from lmm_r1_mega.rewards.total import Rewards
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Prompt, Sample, Scored
 from lmm_r1_mega.step_metrics import Account
+from lmm_r1_mega.unscored import ScoringWatch
 
 IN_FLIGHT_FILE = "in_flight.safetensors"
 REFILL_SEEDS = 2**40
@@ -65,12 +66,13 @@ class Rollouts:
         self._ready: list[Sample] = []
         self._next_position: StreamPosition | None = None
         self._num_dispatched = self._num_in_flight = 0
+        self._watch = ScoringWatch(max_invalid_share=config.reward.max_invalid_share, num_steps=config.run.steps)
 
     def take(self, step: int) -> StepSamples:
         """The samples of a step; where the settings say so, the generation of the next goes on afterwards.
 
         Raises:
-            BadData: dynamic sampling finds nothing to train.
+            BadData: dynamic sampling finds nothing to train, or too few samples are scored.
         """
         in_flight, self._num_in_flight, self._num_dispatched = self._num_in_flight, 0, 0
         algorithm, refills = self._config.algorithm, 0
@@ -78,6 +80,7 @@ class Rollouts:
         while (missing := num_missing(groups, algorithm)) and refills < algorithm.dynamic_sampling.max_refills:
             refills += 1
             groups += self._score(self._generate(num_asked(missing, algorithm.dynamic_sampling), step, refill=refills))
+        self._watch.check(step, flatten(groups))
         selection = select(groups, algorithm)
         refuse_empty(selection, algorithm, step=step)
         scored = flatten(selection.trained)

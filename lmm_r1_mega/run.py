@@ -25,7 +25,7 @@ from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream, StreamPosition
-from lmm_r1_mega.errors import BadData, naming_storage_errors
+from lmm_r1_mega.errors import naming_storage_errors
 from lmm_r1_mega.evaluate import SetAccuracy, evaluate, refuse_unmeasurable, refuse_unscorable
 from lmm_r1_mega.learning import REFERENCE, Annotated, Updates, mismatch_metrics, needs_reference
 from lmm_r1_mega.models.reward_model import kind_of
@@ -35,11 +35,11 @@ from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.record.checkpoints import STATE_FILE
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.rewards.pool import RewardPool
-from lmm_r1_mega.rewards.rule_names import needs_gold
 from lmm_r1_mega.rewards.total import Rewards, rewards_of
 from lmm_r1_mega.rollouts import Rollouts, StepSamples
 from lmm_r1_mega.settings import to_yaml
 from lmm_r1_mega.step_metrics import rollout_rows, sample_metrics, update_metrics
+from lmm_r1_mega.unscored import trial_samples, try_reward_models, try_text_rewards
 
 
 @dataclass
@@ -121,10 +121,11 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
             refuse_unmeasurable(config.reward)
         processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
         prompts = PromptStream(config.data, processor, seed=config.run.seed)
-        refuse_unanswered(prompts, config)
         held_out = {name: PromptFile(path, config.data, processor) for name, path in config.data.eval.items()}
         pool = stack.enter_context(RewardPool(config.reward))
         refuse_unscorable(pool, held_out)
+        trials = trial_samples(prompts, pool)
+        try_text_rewards(config.reward, pool, trials)
         book = stack.enter_context(open_book(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None))
         with book.phase("start"):
             stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)))
@@ -137,6 +138,8 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
             trainers = Trainers(config, placement)
             load_models(config, trainers)
             models = RewardModels(config, placement).scores if config.reward.models else None
+            if models:
+                try_reward_models(models, trials)
             rewards = rewards_of(config.reward, pool, models=models, seed=config.run.seed)
             rollouts = Rollouts(config, prompts, engines, rewards, phase=book.phase)
             controllers, merge_size = make_controllers(config), processor.spec.merge_size
@@ -147,14 +150,6 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
             with engines.awake():
                 trainers.publish(engines.actors, version=run.first_step)
         yield run
-
-
-def refuse_unanswered(prompts: PromptStream, config: Config) -> None:
-    """Raises BadData where rewards compare with answers and no row has one: every sample would be without a verdict."""
-    if needs_gold(config.reward.weights) and not prompts.num_answered:
-        raise BadData(
-            f"no row of data.train has an answer in its column {config.data.label_key!r}: set data.label_key to the column's name"
-        )
 
 
 def say_where(book: Book, placement: Placement) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -12,6 +11,7 @@ from typing import Any
 from lmm_r1_mega.errors import SamplesLost
 from lmm_r1_mega.rewards.rule_names import is_right
 from lmm_r1_mega.schema import Scored, UpdateReport
+from lmm_r1_mega.unscored import unscored
 
 SUMMARIES: dict[str, Callable[[list[float]], float]] = {"min": min, "max": max}
 """How figures of several optimizer steps whose names end so are taken together."""
@@ -59,7 +59,7 @@ def conservation(scored: list[Scored], account: Account, *, trained: int) -> dic
         SamplesLost: some are nowhere, or there are more than were asked for.
     """
     judged = [*scored, *chain.from_iterable(account.dropped.values())]
-    reasons = Counter(one.score.invalid for one in judged if one.score.invalid is not None)
+    reasons = unscored(one.score for one in judged)
     dropped = {reason: sum(one.score.invalid is None for one in samples) for reason, samples in account.dropped.items()}
     asked, num_invalid, num_dropped = account.in_flight_before + account.dispatched, reasons.total(), sum(dropped.values())
     if asked != trained + num_invalid + num_dropped + account.in_flight:

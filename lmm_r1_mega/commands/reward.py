@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from rich.table import Table
 
 from lmm_r1_mega.commands.arguments import take_flag, take_positional, take_value
 from lmm_r1_mega.commands.verbs import VERBS
-from lmm_r1_mega.errors import DONE
+from lmm_r1_mega.errors import DONE, BadData
+from lmm_r1_mega.rewards.golds import counted
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.questions import CHAT_TURN
 from lmm_r1_mega.rewards.remote import TOKEN_VARIABLE
@@ -30,7 +32,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _try(arguments: list[str]) -> int:
-    """A table, or with --json one line a row."""
+    """A table, or with --json one line a row. Raises: BadData where no row has a reward."""
     as_json, rest = take_flag(arguments, "--json")
     (file,), rest = take_positional(rest, 1, verb="reward")
     rows = list(try_file(Path(file), read_config(rest).reward))
@@ -39,6 +41,9 @@ def _try(arguments: list[str]) -> int:
             print(json.dumps(row))
     else:
         Console().print(_table(rows))
+    reasons = Counter(row["invalid"] for row in rows if row["invalid"])
+    if reasons.total() == len(rows):
+        raise BadData(f"none of {len(rows)} responses of {file} has a reward ({counted(reasons)})")
     return DONE
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from lmm_r1_mega.config.section import Amount, Count, Positive, Section
+from lmm_r1_mega.config.section import Amount, Count, Positive, Probability, Section
 
 
 def _server_address(text: str) -> str:
@@ -72,6 +72,8 @@ class RewardSettings(Section):
     """Component `overlong` is 0 up to the first number of response tokens and falls to -1 at the second (DAPO's soft buffer)."""
     repetition_ngram: Count = 3
     """Component `repetition` is minus the share of sequences of this many words that occurred before in the response."""
+    max_invalid_share: Probability = 1.0
+    """Share of a step's samples that may be invalid, truncated ones not counted; with more the run ends. With all, it ends after two."""
     mask_truncated: bool = False
     """A response that the length limit cut is invalid: counted, in no statistic of rewards, not trained."""
     workers: Count = 2

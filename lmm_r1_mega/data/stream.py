@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -12,6 +13,7 @@ from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.ahead import Ahead
 from lmm_r1_mega.data.build import Builder, Demonstration
 from lmm_r1_mega.data.files import Loaded, load_entries, note_unreadable, refuse_bad_rows
+from lmm_r1_mega.data.images import ImageRefused
 from lmm_r1_mega.data.order import Order
 from lmm_r1_mega.data.prepare import Entry
 from lmm_r1_mega.data.processor import Processor
@@ -69,9 +71,18 @@ class _RowStream(Generic[Item]):
         return max(len(entry.sources) for pool in self._pools for entry in pool)
 
     @property
-    def num_answered(self) -> int:
-        """Rows with a gold answer."""
-        return sum(entry.row.answer is not None for pool in self._pools for entry in pool)
+    def answers(self) -> list[str | int | float | None]:
+        """The rows' gold answers, in the order of the files."""
+        return [entry.row.answer for pool in self._pools for entry in pool]
+
+    def examples(self, rows: Iterable[int]) -> list[Item]:
+        """Rows by their place among `answers`, without those whose image cannot be read. The stream stays where it is."""
+        entries = list(itertools.chain.from_iterable(self._pools))
+        items: list[Item] = []
+        for row in rows:
+            with contextlib.suppress(ImageRefused):
+                items.append(self._build(entries[row]))
+        return items
 
     def take(self, count: int) -> list[Item]:
         """The next rows. One whose image turns out to be unreadable is left out and joins `bad_rows`.

@@ -6,17 +6,10 @@ from collections.abc import Mapping
 
 RULE_NAMES = ("format", "accuracy", "iou", "point_in_box", "solved", "sokoban", "overlong", "repetition")
 """The keys of `rewards.rules.RULES`."""
-COMPARE = ("accuracy", "iou", "point_in_box", "solved", "sokoban")
-"""Compare with the gold answer."""
 MEASURES = ("accuracy", "iou", "point_in_box", "solved")
 """Rules whose part is between 0 (wrong) and 1 (right), so that its mean is an accuracy."""
 RIGHT = 0.5
 """Part from which a response counts as right."""
-
-
-def needs_gold(weights: Mapping[str, float]) -> bool:
-    """Whether a component compares with the gold answer."""
-    return any(name in COMPARE for name in weights)
 
 
 def is_right(parts: Mapping[str, float]) -> bool | None:

@@ -89,12 +89,14 @@ def rewards_of(settings: RewardSettings, pool: RewardPool, *, models: ModelSourc
     """
     if settings.models and models is None:
         raise ValueError("reward.models run beside a trainer alone: leave them out here, or use `lmm-r1-mega train`")
-    sources: list[TextSource] = []
-    if settings.remote.urls:
-        sources.append(RemoteRewards(settings.remote, seed=seed).verdicts)
-    if settings.judge.urls:
-        sources.append(Judge(settings.judge, settings.remote, seed=seed).verdicts)
-    return Rewards(pool, component_weights(settings), tuple(sources), models, is_normalized=settings.normalize)
+    return Rewards(pool, component_weights(settings), text_sources(settings, seed=seed), models, is_normalized=settings.normalize)
+
+
+def text_sources(settings: RewardSettings, *, seed: int = 0) -> tuple[TextSource, ...]:
+    """The sources elsewhere that read text."""
+    servers = [RemoteRewards(settings.remote, seed=seed).verdicts] if settings.remote.urls else []
+    judges = [Judge(settings.judge, settings.remote, seed=seed).verdicts] if settings.judge.urls else []
+    return (*servers, *judges)
 
 
 def as_input(sample: Sample) -> RewardInput:

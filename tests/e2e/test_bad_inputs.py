@@ -251,6 +251,44 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
         USAGE,
         r"bad.py has no function reward_func\(queries, prompts, labels\): define it",
     ),
+    "reward file that always raises": (
+        reward_file("def reward_func(queries, prompts, labels): return [1.0] * len(quries)"),
+        USAGE,
+        r"the rewards score none of 4 right answers to records of data.train \(4 x function: raised NameError\): mend",
+    ),
+    "dead reward server": (
+        lambda p: p.train("--reward.remote.urls", "http://127.0.0.1:9/", "--reward.remote.timeout_s", "0.3"),
+        USAGE,
+        r"the rewards score none of 4 .* \(4 x remote: connection failed\): mend",
+    ),
+    "dead judge": (
+        lambda p: p.train("--reward.judge.urls", "http://127.0.0.1:9/v1", "--reward.judge.model", "m", "--reward.remote.timeout_s", "0.3"),
+        USAGE,
+        r"the rewards score none of 4 .* \(4 x judge: connection failed\): mend",
+    ),
+    "rewards that pay nothing": (
+        lambda p: p.train("--reward.weights", "function", "0"),
+        USAGE,
+        r"reward.weights are all 0, so that nothing pays and nothing is trained",
+    ),
+    "no gold answer that can be judged": (
+        lambda p: p.train("--data.train", p.rows("a.jsonl", *([asked(answer="see the figure")] * 8)), "--reward.weights", "accuracy", "1"),
+        BAD_DATA,
+        r"data.train: none of 8 gold answers can be judged by accuracy, function \(8 x unparsable gold answer.*\): set data.label_key",
+    ),
+    "held-out answers that cannot be judged": (
+        lambda p: [
+            *("eval", str(p.task / "model"), p.rows("a.jsonl", asked(answer="see the figure")), p.config),
+            *("--reward.weights", "accuracy", "1"),
+        ],
+        BAD_DATA,
+        r"held-out file a: none of 1 gold answers can be judged",
+    ),
+    "responses of which none has a reward": (
+        lambda p: ["reward", "try", p.rows("a.jsonl", {"response": "3", "answer": None}), "--reward.weights", "accuracy", "1"],
+        BAD_DATA,
+        r"none of 1 responses of .*a.jsonl has a reward \(1 x missing gold answer\)",
+    ),
     "evaluation without accuracy": (
         lambda p: ["eval", str(p.task / "model"), str(p.task / "data" / "fre.jsonl"), p.config],
         USAGE,

@@ -33,6 +33,7 @@ from lmm_r1_mega.run import Run, load_models, restore
 from lmm_r1_mega.schema import Completion, Sample
 from lmm_r1_mega.settings import merge, parse_tree, to_yaml
 from lmm_r1_mega.train import run_steps
+from lmm_r1_mega.unscored import trial_samples, try_reward_models, try_text_rewards
 
 KL_IN_REWARD = {"coefficient": 0.05, "place": "reward", "estimator": "k1"}
 KL_IN_LOSS = {"coefficient": 0.05, "place": "loss", "target": 0.1, "importance_weighted": True}
@@ -227,6 +228,31 @@ def test_samples_in_flight_are_taken_back_with_their_prompts_only(processes, tmp
     assert no_longer_ahead.position() == position
 
 
+FORGETFUL = """import pathlib
+def reward_func(queries, prompts, labels):
+    if pathlib.Path(__file__).with_suffix(".broken").exists():
+        raise KeyError("gone")
+    return [float(len(query)) for query in queries]
+"""
+
+
+def test_a_reward_that_fails_on_the_way_ends_the_run(processes, tmp_path):
+    (tmp_path / "reward.py").write_text(FORGETFUL)
+    changes = {"reward": {"function": str(tmp_path / "reward.py")}, "run": {"steps": 9, "folder": str(tmp_path / "run")}}
+    config = parse_tree(merge(processes.base, changes), source="test")
+    stream = PromptStream(config.data, processes.processor, seed=0)
+    with RewardPool(config.reward) as pool:
+        try_text_rewards(config.reward, pool, trial_samples(stream, pool))
+        rollouts = Rollouts(config, stream, processes.engines, rewards_of(config.reward, pool), phase=lambda name: nullcontext())
+        assert {one.score.invalid for one in rollouts.take(0).scored} == {None}
+        (tmp_path / "reward.broken").touch()
+        assert {one.score.reward for one in rollouts.take(1).scored} == {None}
+        with pytest.raises(
+            BadData, match=r"step 3: 20 of 20 samples have no reward \(20 x function: raised KeyError\), as in the step before"
+        ):
+            rollouts.take(2)
+
+
 def untimed(file: Path) -> list[dict]:
     """Rows without the times, which no two runs share."""
     rows = [json.loads(line) for line in file.read_text().splitlines()]
@@ -239,6 +265,7 @@ def test_reward_models_score_on_workers_what_they_score_here(processes, reward_m
     assert {prompt.vision is not None for prompt in prompts} == {True, False}
     samples = [Sample(prompt, Completion((), (1,), torch.zeros(1), word, "stop", 0)) for prompt in prompts for word in ("yes", "no 3")]
     found = RewardModels(config, processes.placement).scores(samples)
+    try_reward_models(RewardModels(config, processes.placement).scores, samples)
     here = RewardModel(reward_model, precision="fp32", batch_tokens=config.layout.row_tokens).scores(samples)
     assert found == {"a": here, "b": here} and len(set(here)) == 12
 

@@ -20,7 +20,7 @@ LAYERS = (
     ("models", "planning"),
     ("training", "rollout"),
     ("cluster",),
-    ("record", "evaluate", "doctor"),
+    ("record", "evaluate", "doctor", "unscored"),
     ("learning", "step_metrics", "dynamic_sampling"),
     ("rollouts",),
     ("run",),
