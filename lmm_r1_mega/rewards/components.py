@@ -62,6 +62,8 @@ def total(verdict: Verdict, weights: Mapping[str, float]) -> Score:
     """The weighted sum of the parts, or no reward and the reason; a part or a sum that is no reward is such a reason."""
     if verdict.invalid:
         return Score(None, verdict.parts, verdict.invalid)
+    if missing := [name for name in weights if name not in verdict.parts]:
+        return Score(None, verdict.parts, f"{missing[0]}: no reward")
     reward = sum(weight * verdict.parts[name] for name, weight in weights.items())
     for name, value in [*((name, verdict.parts[name]) for name in weights), ("weighted sum", reward)]:
         if problem := number_problem(value):

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 JobKind = Literal["rules", "gold", "function"]
 FUNCTION = "function"
@@ -96,16 +96,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the nurse is told on its command line."""
+    """What the fork server is told on its command line."""
 
-    connections: tuple[int, ...]
-    """File descriptors, one a worker."""
     terms: Terms
     function: str | None
     memory_mib: int
     timeout_s: float
     """Processor time of one response."""
-    parent: int
+    workers: int
+    control: int = -1
+    """File descriptor of its connection to the parent."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -115,7 +115,7 @@ class Plan:
         fields = json.loads(text)
         names, overlong, ngram = (fields["terms"][name] for name in ("names", "overlong", "repetition_ngram"))
         terms = Terms(tuple(names), overlong=(overlong[0], overlong[1]) if overlong else None, repetition_ngram=ngram)
-        return cls(**{**fields, "connections": tuple(fields["connections"]), "terms": terms})
+        return cls(**{**fields, "terms": terms})
 
 
 @dataclass(frozen=True)
@@ -127,16 +127,30 @@ class Job:
     """Places in the caller's list, and what stands there."""
     number: int = 0
     """Tells the jobs of one parent apart."""
+    num_lost: int = 0
+    """Workers that ended before they began with it."""
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Job:
+        """Inverse of `asdict` and JSON."""
+        return cls(**{**fields, "items": tuple((place, RewardInput(**given)) for place, given in fields["items"])})
+
+
+@dataclass(frozen=True)
+class Started:
+    """The fork server's news: a worker at a place, after another where there was one."""
+
+    place: int
+    pid: int
+    reason: str | None = None
+    """Why the worker before it ended, where that can be told."""
 
 
 @dataclass(frozen=True)
 class Ready:
     """A worker's first word: it takes jobs, or says why it cannot."""
 
-    pid: int
     problem: str | None = None
-    reason: str | None = None
-    """Why the worker before it ended, where the nurse can tell."""
 
 
 @dataclass(frozen=True)
@@ -144,3 +158,15 @@ class Begun:
     """The worker has read this job; its answers follow."""
 
     number: int
+
+
+Message = Ready | Begun | Outcome | Verdict
+"""What a worker says."""
+
+
+def spelled(message: Message) -> dict[str, Any]:
+    """A worker's message for JSON.
+
+    Example: Begun(3) -> {"Begun": {"number": 3}}
+    """
+    return {type(message).__name__: asdict(message)}

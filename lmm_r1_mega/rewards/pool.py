@@ -36,14 +36,13 @@ class RewardPool:
         rules = tuple(name for name in self.weights if name != FUNCTION)
         terms = Terms(rules, overlong=self._settings.overlong, repetition_ngram=self._settings.repetition_ngram)
         plan = Plan(
-            (),
             terms,
             str(path.resolve()) if path else None,
             memory_mib=self._settings.memory_mib,
             timeout_s=self._settings.timeout_s,
-            parent=0,
+            workers=self._settings.workers,
         )
-        self._workers = KillableWorkers(plan, workers=self._settings.workers)
+        self._workers = KillableWorkers(plan)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -58,7 +58,7 @@ class Rewards:
         self._scales.restore(state)
 
     def _sum(self, inputs: Sequence[RewardInput], judged: list[Future[list[Verdict]]]) -> list[Score]:
-        """The pool's workers live by the thread that opened it, so this one serves it while the others wait for answers."""
+        """This thread serves the pool, while others wait for answers from elsewhere."""
         judged = [*judged, *(_in_background(partial(source, inputs)) for source in self.text_sources)]
         found = [self.pool.verdicts(inputs), *(one.result() for one in judged)]
         return [total(merged(verdicts), self.weights) for verdicts in zip(*found, strict=True)]

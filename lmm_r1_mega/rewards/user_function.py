@@ -18,6 +18,8 @@ from typing import Any
 from lmm_r1_mega.rewards.messages import FUNCTION, Outcome, RewardInput, verdict_of
 
 UserFunction = Callable[..., Any]
+MAX_TRACE = 10_000
+"""Letters of a traceback that are kept, from its end."""
 
 
 def load(path: Path) -> UserFunction:
@@ -51,7 +53,7 @@ def call(function: UserFunction, inputs: Sequence[RewardInput], path: Path) -> O
     except MemoryError:  # this worker ends: the file may keep what filled its memory
         raise
     except (Exception, SystemExit) as error:  # a user's function may raise anything; the run survives and says what
-        return Outcome([], f"function: raised {type(error).__name__}", _trace_from(path, error))
+        return Outcome([], f"function: raised {type(error).__name__}", _trace_from(path, error)[-MAX_TRACE:])
     reasons = columns.pop("invalid", [None] * len(inputs))
     verdicts = [verdict_of(FUNCTION, {name: column[i] for name, column in columns.items()}, reasons[i]) for i in range(len(inputs))]
     return Outcome(verdicts)

@@ -1,0 +1,36 @@
+"""Which variables hold secrets, and texts without them."""
+
+import pytest
+
+from lmm_r1_mega.secret_variables import is_secret, redacted, without_secrets
+
+SECRET = [
+    *("LMM_R1_REWARD_TOKEN", "LMM_R1_JUDGE_KEY", "RAY_AUTH_TOKEN", "WANDB_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
+    *("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "PGPASSWORD", "GOOGLE_APPLICATION_CREDENTIALS", "SSH_AUTH_SOCK", "openai_api_key"),
+]
+PLAIN = ["PATH", "HOME", "TOKENIZERS_PARALLELISM", "CUDA_VISIBLE_DEVICES", "MONKEYPATCH", "WANDB_MODE", "RAY_ADDRESS", "AUTHOR", "KEYBOARD"]
+
+
+@pytest.mark.parametrize("name", SECRET)
+def test_secrets_are_told_by_their_name(name):
+    assert is_secret(name)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_other_variables_are_left(name):
+    assert not is_secret(name)
+    assert without_secrets({name: "a", "HF_TOKEN": "b"}) == {name: "a"}
+
+
+@pytest.mark.parametrize("spell", [str, repr, ascii, lambda text: repr(text.encode()), lambda text: text.splitlines()[0]])
+@pytest.mark.parametrize(
+    "value", ["sk-0123456789", "sk-0123456789\n", "sk-0123456789\nX: hunter2hunter2", "sk-0123456789\x00\xe9rest-of-it"]
+)
+def test_no_spelling_of_a_secret_stays(spell, value):
+    text = redacted(f"Invalid header value {spell(value)}, see WANDB_API_KEY", {"WANDB_API_KEY": value, "HOME": "header"})
+    assert "0123456789" not in text and "hunter2hunter2" not in text and "rest-of-it" not in text
+    assert text.startswith("Invalid header value") and "[WANDB_API_KEY]" in text
+
+
+def test_short_words_are_no_secrets():
+    assert redacted("mode token", {"RAY_AUTH_MODE": "token"}) == "mode token"
