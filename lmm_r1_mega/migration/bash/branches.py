@@ -70,6 +70,8 @@ def test(interpreter: Interpreter, source: Source, node: Node, shell: Shell) -> 
     conditions = Conditions(shell, source.place(node.start))
     if size == 2:
         return DoubleBrackets(expander, conditions, node.start + 2, node.end - 2).truth()
+    if "\n" in source.of(node).replace("\\\n", "") or not source.text[node.end - size - 1].isspace():
+        raise Unreadable(f"{source.place(node.start)}: `[` has no ` ]` on its line: write it there, with a blank before it")
     words = [word.text for span in expander.scanner.words(node.start + 1, node.end - 1) for word in expander.fields(*span)]
     return conditions.test(words)
 

@@ -89,6 +89,8 @@ def _set(call: Call) -> Truth:
         options = options | names if sign == "-" else options - names
         del words[0]
     call.shell.options = frozenset(options)
+    if words and re.match(r"[-+].", words[0]) and words[0] != "--":
+        raise Unreadable(f"{call.place}: set {words[0]} is not read here: write -- before arguments")
     if words:
         call.shell.arguments = tuple(words[1:] if words[0] in ("--", "-") else words)
     return True
@@ -224,7 +226,8 @@ def _read(call: Call) -> Truth:
         first = split([Piece(rest, "expanded")], blanks)[:1]
         call.shell.set(name, first[0].text if first else "")
         rest = re.sub(f"^[{re.escape(blanks)}]+", "", rest[len(first[0].text) if first else 0 :]) if blanks else ""
-    call.shell.set(names[-1], rest)
+    last = split([Piece(rest, "expanded")], blanks)
+    call.shell.set(names[-1], last[0].text if len(last) == 1 else rest)
     return end != ""
 
 

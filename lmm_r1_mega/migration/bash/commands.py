@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from lmm_r1_mega.migration.bash.conditions import Truth
 from lmm_r1_mega.migration.bash.expansion import Expander
 from lmm_r1_mega.migration.bash.interpreter import MOST_COMMANDS, UNSEEN, Found, Interpreter
-from lmm_r1_mega.migration.bash.programs import Program, inner_script
+from lmm_r1_mega.migration.bash.programs import Program, carried_script, inner_script
 from lmm_r1_mega.migration.bash.reading import raw_words, short
 from lmm_r1_mega.migration.bash.scan import Span, Unreadable
 from lmm_r1_mega.migration.bash.state import Shell, Variable
@@ -67,10 +67,13 @@ class Call:
             raise Found
         if (inner := inner_script(program, self.shell)) is not None:
             return self.interpreter.child(*inner)
+        why = Unknown(f"`{short(self.source.text[self.start :].splitlines()[0])}` ({self.place}) ends as only a run can tell")
+        if (carried := carried_script(program, self.shell)) is not None:
+            self.interpreter.fork(self.shell, why, [lambda own: self.interpreter.child(*carried), lambda own: None])
         self.interpreter.programs.append(program)
         if self.shell.output is not None:
             self.shell.output.append(UNSEEN)
-        return Unknown(f"`{short(self.source.text[self.start :].splitlines()[0])}` ({self.place}) ends as only a run can tell")
+        return why
 
 
 def commands(interpreter: Interpreter, source: Source, node: Node, shell: Shell) -> Truth:

@@ -87,8 +87,8 @@ class Interpreter:
         place = node.start
         children = node.children
         for number, child in enumerate(children):
-            if child.kind == "ERROR" or source.text[place : child.start].replace("\\\n", "").strip():
-                raise Unreadable(f"{source.place(child.start)}: `{short(source.of(child))}` is no bash that can be read here: simplify it")
+            if source.text[place : child.start].replace("\\\n", "").strip():
+                raise self._unreadable(source, child.start, child.end)
             place = child.end
             if not child.is_named or child.kind in QUIET:
                 continue
@@ -96,12 +96,30 @@ class Interpreter:
             truth = self.statement(source, child, shell.copy() if is_background else shell)
         return truth
 
+    def _unreadable(self, source: Source, start: int, end: int) -> Unreadable:
+        text = short(source.text[start:end].strip() or source.text[start - 20 :].strip())
+        return Unreadable(f"{source.place(start)}: `{text}` is no bash that can be read here: is a quote or a bracket open?")
+
     def statement(self, source: Source, node: Node, shell: Shell) -> Truth:
         """One statement."""
+        line_end = source.text.find("\n", node.end)
+        if source.broken is not None and (source.broken <= line_end or line_end < 0):
+            raise self._unreadable(source, source.broken, len(source.text))
         handler = self.handlers.get(node.kind)
         if handler is None:
             raise Unreadable(f"{source.place(node.start)}: `{short(source.of(node))}` is not read here: simplify it")
-        return handler(self, source, node, shell)
+        try:
+            return handler(self, source, node, shell)
+        except Unreadable:
+            raise
+        except (
+            ValueError,
+            IndexError,
+            RecursionError,
+            re.error,
+        ) as error:  # a quote or bracket that the text does not close is an IndexError
+            text = short(source.of(node))
+            raise Unreadable(f"{source.place(node.start)}: `{text}` is not read here as bash has it ({error}): simplify it") from None
 
     def expander(self, source: Source, shell: Shell) -> Expander:
         """Expands words of a text."""

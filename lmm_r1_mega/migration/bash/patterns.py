@@ -97,5 +97,8 @@ def _piece(match: re.Match[str]) -> str:
     sign = "^" if inner[:1] in ("!", "^") else ""
     inner = inner[len(sign) :]
     inner = re.sub(r"\\(?!.)", r"\\\\", inner)
-    classes = re.sub(r"\[:(\w+):\]", lambda found: _CLASSES.get(found[1], ""), inner)
+    unknown = [name for name in re.findall(r"\[:(\w+):\]", inner) if name not in _CLASSES]
+    if unknown:
+        raise ValueError(f"[:{unknown[0]}:] is no class of letters")
+    classes = re.sub(r"\[:(\w+):\]", lambda found: _CLASSES[found[1]], inner)
     return f"[{sign}{re.sub(r'^]', re.escape(']'), classes).replace('[', re.escape('['))}]"

@@ -33,18 +33,20 @@ class Program:
 
 
 def inner_script(program: Program, shell: Shell) -> tuple[Source, Shell] | None:
-    """The script that a program runs, with the shell that it meets: `bash -c TEXT`, `bash FILE`, or a text of commands elsewhere."""
+    """The script that a shell runs, with what it knows there: `bash -c TEXT` or `bash FILE`, whatever stands before."""
     words = program.words
     if program.only_names:
         return None
     start = next((number for number, word in enumerate(words) if _SHELLS.fullmatch(word)), None)
-    if start is not None and words[start + 1 :]:
-        return _of_shell(words[start + 1 :], program.place, shell)
-    text = next((word for word in words if INTERESTING in word and re.search(r"\s", word)), None)
-    if text is None:
+    return _of_shell(words[start + 1 :], program.place, shell) if start is not None and words[start + 1 :] else None
+
+
+def carried_script(program: Program, shell: Shell) -> tuple[Source, Shell] | None:
+    """A text of commands that a program may run elsewhere, as ssh and tmux do: nothing is known of what is set there."""
+    text = next((word for word in program.words[1:] if INTERESTING in word and re.search(r"\s", word)), None)
+    if text is None or program.only_names:
         return None
-    far = Shell(script="bash", unknowns=shell.unknowns, notes=shell.notes)  # as for ssh: nothing is known of what is set there
-    return parse(text, inside=program.place), far
+    return parse(text, inside=program.place), Shell(script="bash", unknowns=shell.unknowns, notes=shell.notes)
 
 
 def _of_shell(words: tuple[str, ...], place: str, shell: Shell) -> tuple[Source, Shell] | None:

@@ -47,6 +47,8 @@ class Source:
     root: Node
     inner: Mapping[int, Node]
     """Nodes of INNER_KINDS by where they begin."""
+    broken: int | None
+    """Where the first mistake of syntax is: of what stands on its line, and behind it, the tree is a guess."""
     name: str = ""
     """File that is not the script itself."""
     inside: str = ""
@@ -72,7 +74,18 @@ def parse(text: str, *, name: str = "", inside: str = "") -> Source:
     letters[len(encoded)] = len(text)
     root = _node(tree_sitter.Parser(_LANGUAGE).parse(encoded).root_node, None, letters)
     inner = {node.start: node for node in root.walk() if node.kind in INNER_KINDS}
-    return Source(text, root, inner, name, inside)
+    broken = min(_mistakes(root, text), default=None)
+    return Source(text, root, inner, broken, name, inside)
+
+
+def _mistakes(node: Node, text: str) -> Iterator[int]:
+    """Where the grammar finds none of its rules; of `${...}` it only has to know the end."""
+    if node.kind == "ERROR":
+        yield node.start
+    inside = text[node.start : node.end]
+    is_whole = node.kind == "expansion" and inside.count("{") == inside.count("}") and not inside.count('"') % 2 and "'" not in inside
+    for child in () if is_whole else node.children:
+        yield from _mistakes(child, text)
 
 
 def _node(found: tree_sitter.Node, label: str | None, letters: list[int]) -> Node:

@@ -12,7 +12,7 @@ from lmm_r1_mega.migration.bash.unknown import as_split
 
 Origin = Literal["literal", "quoted", "expanded", "end"]
 
-_SEQUENCE = re.compile(r"(-?\d+|[a-zA-Z])\.\.(-?\d+|[a-zA-Z])(?:\.\.(-?\d+))?")
+_SEQUENCE = re.compile(r"(-?\d+|[a-zA-Z])\.\.(-?\d+|[a-zA-Z])(?:\.\.([-+]?\d+))?")
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ RUN --a 1 &
 RUN --a -1 --b -10 10
 RUN --a $'x\ty\'z' --b $"q r"
 RUN --a {token} --b {} --c a{b}c
-RUN --a a{b,c}d --b {1..3} --c {01..03} --d {a..e..2} --e {3..1}
+RUN --a a{b,c}d --b {1..3} --c {01..03} --d {a..e..2} --e {3..1} --f {1..5..+2} --g {-1..1}
 RUN --a {x,y}{1,2} --b "{x,y}" --c {,z} --d {a,{b,c}}
 RUN --a \{x,y\} --b '*' --c "?" --d \*
 RUN --a ünï --b "Ω ≈" --c 中文
@@ -133,7 +133,7 @@ X='a*b*c'; RUN --a "${X%\**}" --b "${X//\*/+}" --c "${X#*'*'}"
 X=hello; RUN --a ${X^} --b ${X^^} --c ${X^^[el]}; Y=HELLO; RUN --d
 X=HELLO; RUN --a ${X,} --b ${X,,} --c ${X,,[LO]}
 X=abcdef; RUN --a ${X:1} --b ${X:1:2} --c ${X: -2} --d ${X:0:-1} --e ${X:2:-1} --f ${X:(-3):2}
-X=abcdef N=2; RUN --a ${X:N} --b ${X:$N:1} --c ${X:N+1:N} --d "${X:10}"
+X=abcdef N=2; RUN --a ${X:N} --b ${X:N:1} --c ${X:N+1:N} --d "${X:10}"
 X=abc; RUN --a ${#X}; Z="ünï"; RUN --c
 X=ünïcode; RUN --a ${#X} --b ${X:1:2} --c ${X/ï/i}
 X=Y Y=z; RUN --a ${!X} --b "${!X}"
@@ -257,7 +257,6 @@ for lr in 1e-6 5e-7; do RUN --lr $lr; done
 set -- a b; for x; do s+=$x-; done; RUN --a $s
 s=; while true; do s+=x; [ ${#s} -ge 3 ] && break; done; RUN --a $s
 for x in 1 2; do for y in 1 2; do s+=$x$y,; [ $y = 1 ] && continue 2; done; done; RUN --a $s
-for x in; do s=never; done; RUN --a ${s:-no}
 while [[ $# -gt 0 ]]; do shift; done; RUN --a $#
 f() { RUN --a "$1" --b $2 --n $#; }; f "x y" z
 f() { RUN "$@"; }; f --a "1 2" --b
@@ -383,4 +382,90 @@ X='$(echo no)'; RUN --a "$X"
 X='`echo no`'; RUN --a "$X"
 X="a#b"; RUN --a $X --b a#b
 declare -p HOME > /dev/null; RUN --a 1
+
+| #!/bin/bash
+| set -euo pipefail
+| ROOT=${ROOT:-/data}
+| export MODEL_NAME="Q2.5-VL-3B" STAGE=fre
+| export WANDB_MODE=offline
+| if [[ "${STAGE}" == "fre" ]]; then
+|     DATA="${ROOT}/text.jsonl"
+|     LR=4e-7
+| elif [[ "${STAGE}" == "mgt" ]]; then
+|     DATA="${ROOT}/geo.jsonl"; LR=1e-6
+| fi
+| case "${MODEL_NAME,,}" in
+|   *3b*) NODES=1; TP=1 ;;
+|   *7b*) NODES=1; TP=2 ;;
+|   *)    echo "unknown size" >&2; exit 1 ;;
+| esac
+| GPUS=8
+| BATCH=$((GPUS * NODES * 16))
+| NAME=${MODEL_NAME//./_}-${STAGE}-lr${LR}
+| mkdir -p "out/${NAME}" 2>/dev/null || true
+| cleanup() { echo done; }
+| trap cleanup EXIT
+| common=(
+|     --pretrain "models/${MODEL_NAME}"   # the policy
+|     --save_path "out/${NAME}"
+|     # --load_checkpoint
+| )
+| gen=(--temperature 1.0 --n_samples_per_prompt 16)
+| [[ $TP -gt 1 ]] && gen+=(--vllm_tensor_parallel_size "$TP")
+| nohup RUN "${common[@]}" \
+|     --prompt_data "$DATA" --actor_learning_rate ${LR} \
+|     --train_batch_size $BATCH --rollout_batch_size $((BATCH / 2)) \
+|     "${gen[@]}" ${DEBUG:+--seed 1} "$@" > out.log 2>&1 &
+| wait
+
+
+| read -r -d '' training_commands <<EOF
+| openrlhf.cli.train_ppo_ray \
+|    --pretrain ${BASE:-models/base} \
+|    --save_path ./checkpoint/$(basename ${BASE:-models/base}) \
+|    --prompt_data a.jsonl,b.jsonl \
+|    --prompt_data_probs 0.5,0.5 \
+|    --bf16 \
+|    --adam_betas 0.9 0.95
+| EOF
+|      # --wandb [WANDB_TOKENS]
+|
+| if [[ ${1:-} != "slurm" ]]; then
+|     python3 -m $training_commands
+| fi
+
+
+| main() {
+|   local size="$1" steps=$2; shift 2
+|   local -a extra=("$@")
+|   local name="run_${size}"
+|   declare -A lr=([3b]=1e-6 [7b]=5e-7)
+|   local args="--pretrain models/$size --save_path out/$name"
+|   args+=" --actor_learning_rate ${lr[$size]}"
+|   for flag in bf16 flash_attn; do args="$args --$flag"; done
+|   RUN $args --max_global_steps "$steps" "${extra[@]}"
+| }
+| SIZES="7b 3b"
+| for s in $SIZES; do
+|   [ "$s" = 3b ] || continue
+|   main $s 20 --freeze_prefix visual lm_head
+| done
+
+
+| #!/usr/bin/env bash
+| while [[ $# -gt 0 ]]; do
+|   case "$1" in
+|     --model) MODEL="$2"; shift 2 ;;
+|     *) shift ;;
+|   esac
+| done
+| : "${MODEL:=models/default}"
+| HOSTS=(node1 node2 node3)
+| MASTER=${HOSTS[0]}; WORLD=${#HOSTS[@]}
+| IFS=',' read -ra FILES <<< "a.jsonl,b.jsonl"
+| DATA=$(printf '%s,' "${FILES[@]}"); DATA=${DATA%,}
+| LOG_DIR=$(dirname "logs/${MODEL##*/}/x"); i=0
+| until (( i >= 2 )); do i=$((i + 1)); done
+| PYTHONPATH=. RUN --pretrain $MODEL --prompt_data "$DATA" --actor_num_nodes $WORLD \
+|   --ckpt_path "$LOG_DIR" --wandb_group "${MASTER}-$i" --processor_kwargs '{"min_pixels": 3136, "max_pixels": 602112}' || exit 1
 """

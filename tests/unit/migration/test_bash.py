@@ -1,6 +1,9 @@
 """What a script hands to its program: bash itself, with a program that writes its words down, is the judge."""
 
+import contextlib
+import random
 import subprocess
+from pathlib import Path
 
 import pytest
 from bash_snippets import SNIPPETS
@@ -9,7 +12,7 @@ from lmm_r1_mega.migration.shell import training_command
 
 PROGRAM = "python3 -m openrlhf.cli.train_ppo_ray"
 RECORDER = r"""#!/bin/bash
-[ "$2" = openrlhf.cli.train_ppo_ray ] && shift 2 && { printf '%s\0' "$@"; printf '\1'; } >> "$RECORD"
+[ "$2" = openrlhf.cli.train_ppo_ray ] && shift 2 && { printf '%s\0' $# "$@"; printf '\1'; } >> "$RECORD"
 """
 
 
@@ -26,26 +29,73 @@ def scripts() -> list[str]:
     return [script.replace("RUN()", "run()").replace("RUN", PROGRAM) for script in found]
 
 
-RUN_ALL = 'for script in *.sh; do RECORD="$PWD/$script.words" bash "$script"; done'
+RUN_ALL = 'for script in *.sh; do RECORD="$PWD/$script.words" timeout 20 bash "$script"; done'
 
 
 @pytest.fixture(scope="module")
-def words_by_bash(tmp_path_factory):
-    """What the program gets from each script of this folder, which runs with nothing of the environment but HOME."""
+def run_by_bash(tmp_path_factory):
+    """What the program gets from each of some scripts, with nothing of the environment but HOME; None where it does not start."""
     folder = tmp_path_factory.mktemp("bash")
     recorder = folder / "bin" / "python3"
     recorder.parent.mkdir()
     recorder.write_text(RECORDER)
     recorder.chmod(0o755)
-    for number, script in enumerate(scripts()):
-        (folder / f"{number}.sh").write_text(f"{script}\nwait\n", encoding="utf-8")
     environment = {"PATH": f"{recorder.parent}:/usr/bin:/bin", "HOME": "/home/me", "LC_ALL": "C.UTF-8"}
-    subprocess.run(["bash", "-c", RUN_ALL], env=environment, cwd=folder, capture_output=True, timeout=600, check=True)
-    records = [folder / f"{number}.sh.words" for number in range(len(scripts()))]
-    return [record.read_text(encoding="utf-8").split("\1")[0].split("\0")[:-1] for record in records]
+
+    def run(texts: list[str]) -> list[list[str] | None]:
+        place = folder / str(len(list(folder.iterdir())))
+        place.mkdir()
+        for number, script in enumerate(texts):
+            (place / f"{number}.sh").write_text(f"{script}\nwait\n", encoding="utf-8")
+        subprocess.run(
+            ["bash", "-c", RUN_ALL], env=environment, cwd=place, stdin=subprocess.DEVNULL, capture_output=True, timeout=900, check=False
+        )
+        return [recorded(place / f"{number}.sh.words") for number in range(len(texts))]
+
+    return run
+
+
+def recorded(record: Path) -> list[str] | None:
+    """The words of the first call, if there was one."""
+    if not record.exists():
+        return None
+    count, *words = record.read_text(encoding="utf-8", errors="replace").split("\1")[0].split("\0")
+    return words[: int(count)]
+
+
+@pytest.fixture(scope="module")
+def words_by_bash(run_by_bash):
+    return run_by_bash(scripts())
 
 
 @pytest.mark.parametrize("number", range(len(scripts())))
 def test_the_words_are_those_that_bash_makes(number, words_by_bash):
     script = scripts()[number]
     assert list(training_command(script, {"HOME": "/home/me"}).words) == words_by_bash[number], script
+
+
+def mutated(script: str, rng: random.Random) -> str:
+    """A script with a letter less or more, or with the beginning of another one before it."""
+    place = rng.randrange(len(script))
+    kind = rng.random()
+    if kind < 0.4:
+        return script[:place] + script[place + 1 :]
+    if kind < 0.7:
+        return script[:place] + rng.choice(" \"'${}[]()*#%/:,;|&\\\n~=+-!@a1x") + script[place:]
+    return rng.choice(scripts()).split(PROGRAM)[0] + "\n" + script
+
+
+@pytest.mark.slow
+def test_of_a_script_with_mistakes_the_words_are_those_of_bash_or_there_is_an_error(run_by_bash):
+    rng = random.Random(7)
+    attempts = [script for _ in range(1500) if (script := mutated(rng.choice(scripts()), rng)).count("train_ppo_ray") == 1]
+    known = {}
+    for script in attempts:
+        with contextlib.suppress(ValueError):
+            command = training_command(script, {"HOME": "/home/me"})
+            if not any(command.unknowns.first(word) for word in command.words):
+                known[script] = list(command.words)
+    words = dict(zip(known, run_by_bash(list(known)), strict=True))
+    assert sum(found is not None for found in words.values()) > 600
+    wrong = {script: found for script, found in words.items() if found is not None and found != known[script]}
+    assert wrong == {}

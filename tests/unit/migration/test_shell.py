@@ -106,6 +106,13 @@ def test_a_value_that_the_text_does_not_tell_is_an_error_with_its_line(script, m
     [
         ("if [ -d c ]; then\nRUN --a 1\nelse\nRUN --a 2\nfi", r"which train_ppo_ray command runs, that of line 2 or that of line 4"),
         ("if [ -d c ]; then\nRUN --a 1\nexit; fi\nRUN --a 2", r"that of line 2 or that of line 4"),
+        ("ssh h 'RUN --a 1'\nRUN --a 2", r"that of line 1 or that of line 2"),
+        ("set --p q\nRUN $1", r"line 1: set --p is not read here: write -- before arguments"),
+        ("X=1\nRUN --a $X\"", r"line 2: .* is no bash that can be read here: is a quote or a bracket open\?"),
+        ("X=1\nRUN --a ${X:-a(}", r"line 2: "),
+        ("X=1\nRUN --a ${X##@(1)}", r"line 2: .*patterns such as @\(a\|b\) are not read here"),
+        ("X=1\nRUN --a ${X//[[:digt:]]/}", r"line 2: .*\[:digt:\] is no class of letters"),
+        ("if [ 1 = 1\n]; then X=1; fi\nRUN --a $X", r"line 1: `\[` has no ` \]` on its line"),
         ("exit 0\nRUN --a 1", r"line 2: the train_ppo_ray command is not reached"),
         ("f() { RUN --a 1; }", r"line 1: the train_ppo_ray command is not reached"),
         ("echo hi\nX=${Y:?}\nRUN", r"line 2: the script stops where Y is not set: Y=VALUE lmm-r1-mega"),
