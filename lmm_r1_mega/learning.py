@@ -22,7 +22,7 @@ from lmm_r1_mega.algorithms.ratios import Importance
 from lmm_r1_mega.algorithms.table import ALGORITHMS, aggregation_of, prepare
 from lmm_r1_mega.algorithms.trajectories import Advantages, Trajectories, cut_responses, pad_responses, response_mask
 from lmm_r1_mega.algorithms.weights import token_weights
-from lmm_r1_mega.cluster.trainers import Trainers
+from lmm_r1_mega.cluster.trainers import MiniBatch, Trainers
 from lmm_r1_mega.cluster.workers import PolicyView
 from lmm_r1_mega.config import AlgorithmSettings, Config
 from lmm_r1_mega.schema import PolicyTarget, PolicyUpdate, Sample, Scored, Sequence, UpdateReport, ValueTarget
@@ -37,7 +37,8 @@ class Annotated:
     """A step's samples with what the trainer's models say about them, one entry a sample."""
 
     scored: list[Scored]
-    sequences: list[Sequence]
+    batches: list[MiniBatch]
+    """Neighbouring samples, an optimizer step each."""
     old_logprobs: list[Tensor] | None
     """None where the update's own forward pass gives them."""
     reference_logprobs: list[Tensor] | None
@@ -45,6 +46,10 @@ class Annotated:
     """In the critic's units."""
     is_bypass: bool = False
     """Whether the old log-probabilities are the rollout engine's."""
+
+    @property
+    def sequences(self) -> list[Sequence]:
+        return [sequence for batch in self.batches for sequence in batch.sequences]
 
     @property
     def lengths(self) -> Tensor:
@@ -61,22 +66,20 @@ def annotate(trainers: Trainers, scored: list[Scored], config: Config, *, forbid
     `forbidden_ids` are the tokens that the sampler could not draw: the policy is the distribution over the others.
     """
     sequences = [as_sequence(one.sample) for one in scored]
+    batches = [MiniBatch(batch) for batch in mini_batches(sequences, config.algorithm.optimizer_steps)]
     policy = PolicyView(config.rollout.temperature, forbidden_ids)
     reference = replace(policy, snapshot=REFERENCE)
 
-    def logprobs(view: PolicyView) -> Callable[[list[Sequence]], list[Tensor]]:
-        return lambda batch: [stats.response_logprobs for stats in trainers.logprobs(batch, view)]
-
-    def by_batch(ask: Callable[[list[Sequence]], list[Tensor]]) -> list[Tensor]:
-        return [answer for batch in mini_batches(sequences, config.algorithm.optimizer_steps) for answer in ask(batch)]
+    def by_batch(ask: Callable[[MiniBatch], list[Tensor]]) -> list[Tensor]:
+        return [answer for batch in batches for answer in ask(batch)]
 
     is_bypass = config.algorithm.old_logprobs == "rollout"
-    own = None if is_bypass or learns_them_in_update(config.algorithm) else by_batch(logprobs(policy))
+    own = None if is_bypass or learns_them_in_update(config.algorithm) else by_batch(lambda batch: trainers.logprobs(batch, policy))
     return Annotated(
         scored=scored,
-        sequences=sequences,
+        batches=batches,
         old_logprobs=rollout_logprobs(scored) if is_bypass else own,
-        reference_logprobs=by_batch(logprobs(reference)) if needs_reference(config.algorithm) else None,
+        reference_logprobs=by_batch(lambda batch: trainers.logprobs(batch, reference)) if needs_reference(config.algorithm) else None,
         values=by_batch(trainers.values) if ALGORITHMS[config.algorithm.name].needs_critic else None,
         is_bypass=is_bypass,
     )
@@ -131,13 +134,14 @@ def update(trainers: Trainers, annotated: Annotated, advantages: Advantages, con
     A step without a single verdict teaches nothing, and no optimizer moves.
     """
     weights, count = loss_weights(annotated, config), config.algorithm.optimizer_steps
+    of_critic = list(mini_batches(value_targets(annotated, advantages, weights), count))
+    of_policy = list(mini_batches(policy_targets(annotated, advantages, weights), count))
     updates = Updates([], [])
     for _ in range(config.algorithm.epochs if annotated.valid.any() else 0):
-        for values in mini_batches(value_targets(annotated, advantages, weights), count):
-            updates.critic.append(trainers.update_values(values, value_clip=config.critic.value_clip))
+        for batch, values in zip(annotated.batches, of_critic, strict=False):
+            updates.critic.append(trainers.update_values(batch, values, value_clip=config.critic.value_clip))
         if loss is not None:
-            for policy in mini_batches(policy_targets(annotated, advantages, weights), count):
-                updates.policy.append(trainers.update_policy(policy, loss))
+            updates.policy.extend(trainers.update_policy(*one, loss) for one in zip(annotated.batches, of_policy, strict=True))
     return updates
 
 

@@ -13,12 +13,20 @@ import ray
 from ray.actor import ActorHandle
 
 from lmm_r1_mega.cluster.environment import engine_environment
+from lmm_r1_mega.cluster.messages import Completions
 from lmm_r1_mega.cluster.pictures import share
 from lmm_r1_mega.cluster.placement import Placement, Slot
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.rollout.engine import PromptLimits, RolloutEngine, Sampling
 from lmm_r1_mega.schema import Completion, Prompt, Sample
+
+
+class RolloutWorker(RolloutEngine):
+    """The Ray actor of a rollout engine: its completions travel as columns."""
+
+    def answer(self, prompts: list[Prompt], *, samples: int, sampling: Sampling, seed: int) -> Completions:
+        return Completions.of(self.generate(prompts, samples=samples, sampling=sampling, seed=seed))
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Engines:
         share(prompt.vision for prompt in prompts)
         count = len(self.actors)
         calls = {
-            f"rollout engine {i}": engine.generate.remote(sent[i::count], samples=samples, sampling=sampling, seed=seed)
+            f"rollout engine {i}": engine.answer.remote(sent[i::count], samples=samples, sampling=sampling, seed=seed)
             for i, engine in enumerate(self.actors)
             if sent[i::count]
         }
@@ -74,7 +82,7 @@ class Engines:
         """Wait for what was started."""
         answers: list[list[Completion]] = [[] for _ in generation.prompts]
         for i, result in enumerate(wait_all(generation.calls, doing="generation", timeout_s=self._timeout_s).values()):
-            answers[i :: len(self.actors)] = result
+            answers[i :: len(self.actors)] = result.cut(generation.prompts[i :: len(self.actors)])
         return [Sample(prompt, completion) for prompt, group in zip(generation.prompts, answers, strict=True) for completion in group]
 
     @contextmanager
@@ -116,7 +124,7 @@ def _start(config: Config, placement: Placement, slot: Slot, model_path: Path, *
     }
     data = config.data
     return (
-        ray.remote(RolloutEngine)
+        ray.remote(RolloutWorker)
         .options(**options)
         .remote(
             model_path,

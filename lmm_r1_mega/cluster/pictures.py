@@ -7,14 +7,13 @@ until the driver drops the prompt.
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Iterable
 
 import numpy as np
 import ray
-import torch
 
+from lmm_r1_mega.columns import as_tensor
 from lmm_r1_mega.schema import Vision
 
 _Arrays = tuple[np.ndarray, np.ndarray]
@@ -42,9 +41,7 @@ def _reference(vision: Vision) -> ray.ObjectRef | _Arrays:
 
 def _picture(found: ray.ObjectRef | _Arrays) -> Vision:
     patches, grid_thw = ray.get(found) if isinstance(found, ray.ObjectRef) else found
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nobody writes into a picture
-        return Vision(torch.from_numpy(patches), torch.from_numpy(grid_thw))
+    return Vision(as_tensor(patches), as_tensor(grid_thw))
 
 
 def _arrays(vision: Vision) -> _Arrays:

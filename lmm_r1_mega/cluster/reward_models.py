@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray.actor import ActorHandle
 
 from lmm_r1_mega.cluster.environment import engine_environment
@@ -17,6 +19,8 @@ from lmm_r1_mega.config import Config
 from lmm_r1_mega.models.reward_model import RewardModel
 from lmm_r1_mega.planning.reward_models import trainer_rank
 from lmm_r1_mega.schema import Sample
+
+_NOTHING = torch.zeros(0)
 
 
 class RewardModels:
@@ -32,11 +36,16 @@ class RewardModels:
     def scores(self, samples: Sequence[Sample]) -> dict[str, list[float | None]]:
         """Name of a model -> its score of every sample, in order; None for one that is too long for it."""
         share(sample.prompt.vision for sample in samples)
-        sent = ray.put(list(samples))
+        sent = ray.put([_as_text(sample) for sample in samples])
         calls = {name: actor.scores.remote(sent) for name, actor in self._actors.items()}
         named = {f"reward model {name}": call for name, call in calls.items()}
         found = wait_all(named, doing="scoring", timeout_s=self._timeout_s)
         return {name: found[f"reward model {name}"] for name in calls}
+
+
+def _as_text(sample: Sample) -> Sample:
+    """The sample without the engine's numbers: a reward model has a tokenizer of its own."""
+    return replace(sample, completion=replace(sample.completion, response_ids=(), response_logprobs=_NOTHING))
 
 
 def _start(config: Config, placement: Placement, index: int, path: Path) -> ActorHandle:

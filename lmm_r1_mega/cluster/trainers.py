@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Items
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from itertools import chain, zip_longest
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import ray
+from jaxtyping import Float
 from ray.actor import ActorHandle
 from torch import Tensor
 
 from lmm_r1_mega.cluster.environment import trainer_environment
+from lmm_r1_mega.cluster.messages import SequenceRows, Target, target_columns
 from lmm_r1_mega.cluster.pictures import share
 from lmm_r1_mega.cluster.placement import Placement
 from lmm_r1_mega.cluster.supervise import wait_all
@@ -23,7 +28,7 @@ from lmm_r1_mega.convert.flops import sequence_flops
 from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.balance import assign_rows
 from lmm_r1_mega.data.sharing import bundle, own_places
-from lmm_r1_mega.schema import PolicyTarget, PolicyUpdate, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
+from lmm_r1_mega.schema import PolicyTarget, PolicyUpdate, Sequence, SFTTarget, UpdateReport, ValueTarget
 from lmm_r1_mega.training.objectives import PolicyLoss
 
 T = TypeVar("T")
@@ -39,19 +44,34 @@ class Assignment:
     flops: float
     """Operations of a forward pass over all of them."""
 
-    def rows(self, items: list[T]) -> list[list[list[T]]]:
+    def rows(self, items: Items[T]) -> list[list[list[T]]]:
         """rank -> rows -> items"""
         return [[[items[i] for i in row] for row in rank] for rank in self.indices]
 
-    def restore(self, results: list[list[list[T]]]) -> list[T]:
-        """Inverse of `rows`."""
-        placed = {
-            index: result
-            for rank, rank_results in zip(self.indices, results, strict=True)
-            for row, row_results in zip(rank, rank_results, strict=True)
-            for index, result in zip(row, row_results, strict=True)
-        }
-        return [placed[index] for index in range(len(placed))]
+    def ranks(self, items: Items[T]) -> list[list[T]]:
+        """rank -> items of all its rows, one row after the other"""
+        return [[items[i] for row in rank for i in row] for rank in self.indices]
+
+    def restore(self, results: list[list[T]]) -> list[T]:
+        """Inverse of `ranks`."""
+        order = chain.from_iterable(self.ranks(range(sum(map(len, results)))))
+        return [result for _, result in sorted(zip(order, chain.from_iterable(results), strict=True), key=itemgetter(0))]
+
+
+@dataclass(frozen=True, eq=False)
+class MiniBatch:
+    """The sequences of one optimizer step. They are assigned to rows and sent to the ranks once, however often they are asked about."""
+
+    sequences: list[Sequence]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Where the sequences of a mini-batch are."""
+
+    assignment: Assignment
+    rows: list[ray.ObjectRef]
+    """Of each data rank."""
 
 
 class Trainers:
@@ -61,6 +81,7 @@ class Trainers:
         self._config = config
         self._workers = [_start(config, placement, rank) for rank in range(config.layout.num_ranks)]
         self._shape = read_shape(config.model.path)
+        self._sent: WeakKeyDictionary[MiniBatch, Sent] = WeakKeyDictionary()
         on_one_machine = len({slot.address for slot in placement.trainers}) == 1
         [rendezvous] = self._collect([self._workers[0].rendezvous.remote(on_one_machine=on_one_machine)], "opening the rendezvous")
         self._coordinates: list[Coordinates] = self._everywhere(lambda worker: worker.join.remote(rendezvous), "joining the others")
@@ -73,34 +94,43 @@ class Trainers:
         """Keep the policy's present weights in host memory under a name."""
         self._everywhere(lambda worker: worker.take_snapshot.remote(name), "taking a snapshot")
 
-    def logprobs(self, sequences: list[Sequence], view: PolicyView) -> list[TokenStats]:
-        """Log-probability and entropy of every response token, by the policy or by one of its snapshots."""
-        return self._per_sequence(sequences, lambda worker, rows: worker.logprobs.remote(rows, view), "log-probabilities")
+    def logprobs(self, batch: MiniBatch, view: PolicyView) -> list[Float[Tensor, "response"]]:
+        """Log-probability of every response token, by the policy or by one of its snapshots."""
+        return self._ask(batch, lambda worker, rows: worker.logprobs.remote(rows, view), "log-probabilities")
 
-    def values(self, sequences: list[Sequence]) -> list[Tensor]:
-        """The critic's value before every response token, one [response] tensor a sequence."""
-        return self._per_sequence(sequences, lambda worker, rows: worker.values.remote(rows), "values")
+    def values(self, batch: MiniBatch) -> list[Float[Tensor, "response"]]:
+        """The critic's value before every response token."""
+        return self._ask(batch, lambda worker, rows: worker.values.remote(rows), "values")
 
-    def update_policy(self, targets: list[PolicyTarget], loss: PolicyLoss) -> PolicyUpdate:
-        """One optimizer step of the policy."""
+    def update_policy(self, batch: MiniBatch, targets: list[PolicyTarget], loss: PolicyLoss) -> PolicyUpdate:
+        """One optimizer step of the policy; `targets` are of the sequences of the mini-batch, in their order."""
         started = time.perf_counter()
-        assignment = self._assign([target.sequence for target in targets])
-        results = self._by_data_rank(
-            assignment.rows(targets), lambda worker, rows: worker.update_policy.remote(rows, loss), "the policy update"
-        )
-        reported = self._reported(results)
+
+        def call(worker: ActorHandle, rows: ray.ObjectRef, numbers: ray.ObjectRef) -> ray.ObjectRef:
+            return worker.update_policy.remote(rows, numbers, loss)
+
+        reported = self._update(batch, targets, call, "the policy update")
+        assignment = self._send(batch).assignment
         flops_per_s = FORWARD_AND_BACKWARD * assignment.flops / (time.perf_counter() - started)
         report = reported[0][0]
         report = replace(report, metrics=report.metrics | speed_metrics(flops_per_s, [at.peak_flops for at in self._coordinates]))
-        return PolicyUpdate(report, assignment.restore([logprobs for _, logprobs in reported]))
+        return PolicyUpdate(report, assignment.restore([logprobs.cut() for _, logprobs in reported]))
 
-    def update_values(self, targets: list[ValueTarget], *, value_clip: float) -> UpdateReport:
+    def update_values(self, batch: MiniBatch, targets: list[ValueTarget], *, value_clip: float) -> UpdateReport:
         """One optimizer step of the critic."""
-        return self._update(targets, lambda worker, rows: worker.update_values.remote(rows, value_clip=value_clip), "the critic update")
+
+        def call(worker: ActorHandle, rows: ray.ObjectRef, numbers: ray.ObjectRef) -> ray.ObjectRef:
+            return worker.update_values.remote(rows, numbers, value_clip=value_clip)
+
+        return self._update(batch, targets, call, "the critic update")[0]
 
     def update_sft(self, targets: list[SFTTarget]) -> UpdateReport:
         """One optimizer step on demonstrations."""
-        return self._update(targets, lambda worker, rows: worker.update_sft.remote(rows), "the supervised update")
+
+        def call(worker: ActorHandle, rows: ray.ObjectRef, numbers: ray.ObjectRef) -> ray.ObjectRef:
+            return worker.update_sft.remote(rows, numbers)
+
+        return self._update(MiniBatch([target.sequence for target in targets]), targets, call, "the supervised update")[0]
 
     def publish(self, engines: list[ActorHandle], *, version: int) -> None:
         """Give the policy's weights to the rollout engines."""
@@ -118,18 +148,21 @@ class Trainers:
         """Write the policy as a Hugging Face folder."""
         self._everywhere(lambda worker: worker.export_hf.remote(folder), "exporting the model")
 
-    def _update(self, targets: list[Any], call: Callable[[ActorHandle, Any], ray.ObjectRef], doing: str) -> UpdateReport:
-        assignment = self._assign([target.sequence for target in targets])
-        return self._reported(self._by_data_rank(assignment.rows(targets), call, doing))[0]
+    def _ask(self, batch: MiniBatch, call: Callable[..., ray.ObjectRef], doing: str) -> list[Tensor]:
+        sent = self._send(batch)
+        return sent.assignment.restore([column.cut() for column in self._by_data_rank(call, doing, sent.rows)])
 
-    def _per_sequence(self, sequences: list[Sequence], call: Callable[[ActorHandle, Any], ray.ObjectRef], doing: str) -> list[Any]:
-        assignment = self._assign(sequences)
-        return assignment.restore(self._reported(self._by_data_rank(assignment.rows(sequences), call, doing)))
+    def _update(self, batch: MiniBatch, targets: Items[Target], call: Callable[..., ray.ObjectRef], doing: str) -> list[Any]:
+        sent = self._send(batch)
+        numbers = [ray.put(target_columns(members)) for members in sent.assignment.ranks(targets)]
+        return self._by_data_rank(call, doing, sent.rows, numbers)
 
-    def _reported(self, results: list[T]) -> list[T]:
-        """What the reporters said, in the order of the data ranks."""
-        reported = {at.data_rank: result for result, at in zip(results, self._coordinates, strict=True) if at.is_reporter}
-        return [reported[rank] for rank in range(self._config.layout.data)]
+    def _send(self, batch: MiniBatch) -> Sent:
+        """Store the rows of each data rank, where they stay as long as somebody has the mini-batch."""
+        if batch not in self._sent:
+            assignment = self._assign(batch.sequences)
+            self._sent[batch] = Sent(assignment, [ray.put(SequenceRows.of(rows)) for rows in assignment.rows(batch.sequences)])
+        return self._sent[batch]
 
     def _assign(self, sequences: list[Sequence]) -> Assignment:
         """Samples of a prompt stay together, so that their row computes the prompt once.
@@ -149,11 +182,12 @@ class Trainers:
         places = zip_longest(own_places(together), patches, fillvalue=0)
         return sum(sequence_flops(self._shape, tokens=tokens, patches=count) for tokens, count in places)
 
-    def _by_data_rank(self, rows: list[list[list[T]]], call: Callable[[ActorHandle, Any], ray.ObjectRef], doing: str) -> list[Any]:
-        """Each rank gets the rows of its data rank by reference; they are stored once."""
-        stored = [ray.put(rank_rows) for rank_rows in rows]
+    def _by_data_rank(self, call: Callable[..., ray.ObjectRef], doing: str, *stored: list[ray.ObjectRef]) -> list[Any]:
+        """What the reporters say, in the order of the data ranks. Each rank gets what is stored for its data rank, by reference."""
         ranks = zip(self._workers, self._coordinates, strict=True)
-        return self._collect([call(worker, stored[at.data_rank]) for worker, at in ranks], doing)
+        results = self._collect([call(worker, *(one[at.data_rank] for one in stored)) for worker, at in ranks], doing)
+        reported = {at.data_rank: result for result, at in zip(results, self._coordinates, strict=True) if at.is_reporter}
+        return [reported[rank] for rank in range(self._config.layout.data)]
 
     def _everywhere(self, call: Callable[[ActorHandle], ray.ObjectRef], doing: str) -> list[Any]:
         return self._collect([call(worker) for worker in self._workers], doing)

@@ -1,4 +1,4 @@
-"""The Ray actor of a trainer rank; what it does is in training/. A rollout engine needs none: it is an actor as it stands."""
+"""The Ray actor of a trainer rank; what it does is in training/."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from typing import Any, Literal
 
 import ray
 from ray.actor import ActorHandle
-from torch import Tensor
 
 from lmm_r1_mega.cluster.environment import interface_of
+from lmm_r1_mega.cluster.messages import SequenceRows, TargetColumns, result_column, with_sequences
 from lmm_r1_mega.cluster.supervise import wait_all
+from lmm_r1_mega.columns import Column
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.models.device import device_name, peak_flops, resolve_precision
 from lmm_r1_mega.rollout.environment import transfer_backend
 from lmm_r1_mega.rollout.transfer import WeightSender, init_info_of_engine, open_sender
-from lmm_r1_mega.schema import PolicyTarget, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
+from lmm_r1_mega.schema import PolicyTarget, SFTTarget, UpdateReport, ValueTarget
 from lmm_r1_mega.training import parallel
 from lmm_r1_mega.training.engine import Engine
 from lmm_r1_mega.training.objectives import PolicyLoss
@@ -88,22 +89,24 @@ class TrainWorker:
     def take_snapshot(self, name: str) -> None:
         self._engines["policy"].take_snapshot(name)
 
-    def logprobs(self, rows: list[list[Sequence]], view: PolicyView) -> list[list[TokenStats]] | None:
+    def logprobs(self, rows: SequenceRows, view: PolicyView) -> Column | None:
         policy = self._engines["policy"]
         with policy.weights(view.snapshot) if view.snapshot else nullcontext():
-            return policy.logprobs(rows, temperature=view.temperature, forbidden_ids=view.forbidden_ids)
+            found = policy.logprobs(rows.cut(), temperature=view.temperature, forbidden_ids=view.forbidden_ids)
+        return None if found is None else result_column([[one.response_logprobs for one in row] for row in found])
 
-    def values(self, rows: list[list[Sequence]]) -> list[list[Tensor]] | None:
-        return self._engines["critic"].values(rows)
+    def values(self, rows: SequenceRows) -> Column | None:
+        return result_column(self._engines["critic"].values(rows.cut()))
 
-    def update_policy(self, rows: list[list[PolicyTarget]], loss: PolicyLoss) -> tuple[UpdateReport, list[list[Tensor]] | None]:
-        return self._engines["policy"].update_policy(rows, loss)
+    def update_policy(self, rows: SequenceRows, targets: TargetColumns, loss: PolicyLoss) -> tuple[UpdateReport, Column | None]:
+        report, before = self._engines["policy"].update_policy(with_sequences(PolicyTarget, rows.cut(), targets), loss)
+        return report, result_column(before)
 
-    def update_values(self, rows: list[list[ValueTarget]], *, value_clip: float) -> UpdateReport:
-        return self._engines["critic"].update_values(rows, value_clip=value_clip)
+    def update_values(self, rows: SequenceRows, targets: TargetColumns, *, value_clip: float) -> UpdateReport:
+        return self._engines["critic"].update_values(with_sequences(ValueTarget, rows.cut(), targets), value_clip=value_clip)
 
-    def update_sft(self, rows: list[list[SFTTarget]]) -> UpdateReport:
-        return self._engines["policy"].update_sft(rows)
+    def update_sft(self, rows: SequenceRows, targets: TargetColumns) -> UpdateReport:
+        return self._engines["policy"].update_sft(with_sequences(SFTTarget, rows.cut(), targets))
 
     def publish(self, engines: list[ActorHandle], *, version: int) -> None:
         """Send the policy's weights to the rollout engines; collective, rank 0 drives."""

@@ -135,7 +135,7 @@ def check_finished(run: Path) -> None:
 def test_a_run_loses_its_engine_during_generation_and_goes_on(start, config_file, tmp_path):
     run = tmp_path / "run"
     process = start("train", config_file, "--run.folder", str(run))
-    kill_at_work(process, r"RolloutEngine\.generate")
+    kill_at_work(process, r"RolloutWorker\.answer")
     said = end(process, status=REQUEUE, timeout_s=STOP_LIMIT_S)
     assert "rollout engine 0 died during generation: go on from the last checkpoint with `lmm-r1-mega resume" in said
 

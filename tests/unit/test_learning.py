@@ -8,6 +8,7 @@ import torch
 
 from lmm_r1_mega.algorithms.controllers import Controllers, FixedCoefficient, ReturnScale, make_controllers
 from lmm_r1_mega.algorithms.trajectories import Advantages
+from lmm_r1_mega.cluster.trainers import MiniBatch
 from lmm_r1_mega.data.build import Demonstration
 from lmm_r1_mega.learning import (
     Annotated,
@@ -37,9 +38,13 @@ def scored(length, reward, *, invalid=None, finish="stop"):
     return Scored(Sample(PROMPT, completion), Score(None if invalid else reward, {}, invalid))
 
 
+def as_batches(samples):
+    return [MiniBatch([as_sequence(one.sample) for one in samples])]
+
+
 def annotated(samples):
     old = [torch.full((len(one.sample.completion.response_ids),), -1.0) for one in samples]
-    return Annotated(samples, [as_sequence(one.sample) for one in samples], old, None, None)
+    return Annotated(samples, as_batches(samples), old, None, None)
 
 
 def config(**algorithm):
@@ -91,7 +96,7 @@ def test_a_target_takes_the_bytes_of_its_own_sample_however_many_there_are():
 def test_values_become_targets_of_the_critic():
     samples = [scored(2, 1.0), scored(1, 0.0, finish="length")]
     values = [torch.tensor([0.5, 0.25]), torch.tensor([0.75])]
-    valued = Annotated(samples, [as_sequence(one.sample) for one in samples], [torch.zeros(2), torch.zeros(1)], None, values)
+    valued = Annotated(samples, as_batches(samples), [torch.zeros(2), torch.zeros(1)], None, values)
     found = Advantages(torch.zeros(2, 2), torch.tensor([[1.0, 1.0], [0.75, 0.0]]))
     targets = value_targets(valued, found, [torch.ones(2) / 3, torch.ones(1) / 3])
     assert [target.response_returns.tolist() for target in targets] == [[1.0, 1.0], [0.75]]
@@ -179,7 +184,7 @@ def test_the_critic_speaks_in_units_of_the_returns():
     samples = [scored(1, 5.0), scored(1, 1.0)]
     settings = parse_tree({"algorithm": {"name": "ppo", "samples_per_prompt": 2}, "critic": {"normalise_returns": True}}, source="test")
     controllers, told = make_controllers(settings), [torch.tensor([1.0]), torch.tensor([-1.0])]
-    valued = Annotated(samples, [as_sequence(one.sample) for one in samples], [torch.zeros(1)] * 2, None, told)
+    valued = Annotated(samples, as_batches(samples), [torch.zeros(1)] * 2, None, told)
     first = estimate(valued, settings.algorithm, controllers)
     assert first.returns.tolist() == [[5.0], [1.0]]
     adapt(controllers, valued, first, Updates([], []))
