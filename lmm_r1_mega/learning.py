@@ -20,7 +20,7 @@ from lmm_r1_mega.algorithms.losses import Clip
 from lmm_r1_mega.algorithms.metrics import mismatch
 from lmm_r1_mega.algorithms.ratios import Importance
 from lmm_r1_mega.algorithms.table import ALGORITHMS, aggregation_of, prepare
-from lmm_r1_mega.algorithms.trajectories import Advantages, Trajectories, cut_responses, pad_responses, response_mask
+from lmm_r1_mega.algorithms.trajectories import Advantages, Trajectories, cut_responses, each_token
 from lmm_r1_mega.algorithms.weights import token_weights
 from lmm_r1_mega.cluster.trainers import MiniBatch, Trainers
 from lmm_r1_mega.cluster.workers import PolicyView
@@ -109,15 +109,14 @@ def estimate(annotated: Annotated, settings: AlgorithmSettings, controllers: Con
         rewards=torch.tensor([one.score.reward or 0.0 for one in annotated.scored]),
         valid=annotated.valid,
         truncated=torch.tensor([one.sample.completion.finish_reason == "length" for one in annotated.scored]),
-        mask=response_mask(annotated.lengths),
-        old_logprobs=pad_responses(annotated.old_logprobs or rollout_logprobs(annotated.scored)),  # read for the KL to a reference only
+        lengths=annotated.lengths,
+        old_logprobs=torch.cat(annotated.old_logprobs or rollout_logprobs(annotated.scored)),  # read for the KL to a reference only
         group_size=settings.samples_per_prompt,
-        reference_logprobs=None if annotated.reference_logprobs is None else pad_responses(annotated.reference_logprobs),
-        values=None if values is None else scale.from_critic(pad_responses(values)),
+        reference_logprobs=None if annotated.reference_logprobs is None else torch.cat(annotated.reference_logprobs),
+        values=None if values is None else scale.from_critic(torch.cat(values)),
     )
     found = prepare(trajectories, settings, controllers.kl.coefficient)
-    counted = trajectories.mask & trajectories.valid[:, None]
-    return replace(found, returns=None if found.returns is None else scale.to_critic(found.returns) * counted)
+    return replace(found, returns=None if found.returns is None else scale.to_critic(found.returns) * trajectories.counted)
 
 
 @dataclass(frozen=True)
@@ -185,12 +184,9 @@ def adapt(controllers: Controllers, annotated: Annotated, advantages: Advantages
 def loss_weights(annotated: Annotated, config: Config) -> list[Tensor]:
     """Weight of every response token in the loss of its optimizer step, one [response] tensor a sample."""
     aggregation, limit = aggregation_of(config.algorithm), config.rollout.max_response_tokens
-    per_sample: list[Tensor] = []
-    count = config.algorithm.optimizer_steps
-    for lengths, valid in zip(torch.tensor_split(annotated.lengths, count), torch.tensor_split(annotated.valid, count), strict=True):
-        weights = token_weights(lengths, valid, aggregation, max_response_tokens=limit)
-        per_sample += [weight.repeat(int(length)) for weight, length in zip(weights, lengths, strict=True)]
-    return per_sample
+    lengths, valid = (torch.tensor_split(column, config.algorithm.optimizer_steps) for column in (annotated.lengths, annotated.valid))
+    weights = [token_weights(*step, aggregation, max_response_tokens=limit) for step in zip(lengths, valid, strict=True)]
+    return cut_responses(each_token(torch.cat(weights), annotated.lengths), annotated.lengths)
 
 
 def policy_targets(annotated: Annotated, advantages: Advantages, weights: list[Tensor]) -> list[PolicyTarget]:
@@ -236,5 +232,4 @@ def mismatch_metrics(annotated: Annotated, updates: Updates) -> dict[str, float]
     own = asked or [logprobs for first in updates.policy[:1] for logprobs in first.response_logprobs]
     if not own:
         return {}
-    rollout, lengths = rollout_logprobs(annotated.scored[: len(own)]), annotated.lengths[: len(own)]
-    return mismatch(pad_responses(own), pad_responses(rollout), response_mask(lengths))
+    return mismatch(torch.cat(own), torch.cat(rollout_logprobs(annotated.scored[: len(own)])))

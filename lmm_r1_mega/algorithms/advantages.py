@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 STD_EPS = 1e-6
@@ -87,33 +87,35 @@ def group_standard_score(rewards: Float[Tensor, "samples"], valid: Bool[Tensor, 
     return ((grouped - spread.mean) / (std + STD_EPS) * counted).flatten()
 
 
-def last_token_rewards(rewards: Float[Tensor, "samples"], mask: Bool[Tensor, "samples length"]) -> Float[Tensor, "samples length"]:
-    """Token rewards that are the sample's reward on its last token and 0 elsewhere; a response without tokens gets none."""
-    following = torch.nn.functional.pad(mask[:, 1:], (0, 1), value=False)
-    return rewards[:, None] * (mask & ~following)
+def last_token_rewards(rewards: Float[Tensor, "samples"], lengths: Int[Tensor, "samples"]) -> Float[Tensor, "tokens"]:
+    """Token rewards that are the sample's reward on its last token and 0 elsewhere; a response without tokens gets none.
+
+    Example: rewards [5, 6], lengths [2, 1] -> [0, 5, 6]
+    """
+    token_rewards = rewards.new_zeros(int(lengths.sum()))
+    token_rewards[_last_tokens(lengths)] = rewards[lengths > 0]
+    return token_rewards
 
 
-def returns_to_go(
-    token_rewards: Float[Tensor, "samples length"], mask: Bool[Tensor, "samples length"], *, gamma: float
-) -> Float[Tensor, "samples length"]:
+def returns_to_go(token_rewards: Float[Tensor, "tokens"], lengths: Int[Tensor, "samples"], *, gamma: float) -> Float[Tensor, "tokens"]:
     """Return of each token, G_t = r_t + gamma G_{t+1}, 0 after the last.
 
-    Example: rewards [1, 0, 2] with gamma 1/2 -> [1.5, 1, 2]
+    Example: rewards [1, 0, 2] of one response with gamma 1/2 -> [1.5, 1, 2]
     """
-    return _backward_sum(token_rewards * mask, gamma) * mask
+    return _backward_sum(token_rewards, lengths, gamma)
 
 
 class GAE(NamedTuple):
     """Advantages, and the returns that the critic learns."""
 
-    advantages: Float[Tensor, "samples length"]
-    returns: Float[Tensor, "samples length"]
+    advantages: Float[Tensor, "tokens"]
+    returns: Float[Tensor, "tokens"]
 
 
 def gae(
-    token_rewards: Float[Tensor, "samples length"],
-    values: Float[Tensor, "samples length"],
-    mask: Bool[Tensor, "samples length"],
+    token_rewards: Float[Tensor, "tokens"],
+    values: Float[Tensor, "tokens"],
+    lengths: Int[Tensor, "samples"],
     *,
     gamma: float,
     lam: float,
@@ -127,46 +129,47 @@ def gae(
 
     Example: rewards [0, 1], values [0.5, 0.25], gamma 1, lam 1/2 -> advantages [0.125, 0.75], returns [0.625, 1].
     """
-    values = values * mask
-    following = torch.nn.functional.pad(values[:, 1:], (0, 1))
-    following = following + last_token_rewards(bootstrap.to(values.dtype), mask) * values
-    deltas = (token_rewards + gamma * following - values) * mask
-    advantages = _backward_sum(deltas, gamma * lam) * mask
+    following, last = values.roll(-1), _last_tokens(lengths)
+    following[last] = values[last] * bootstrap[lengths > 0]
+    deltas = token_rewards + gamma * following - values
+    advantages = _backward_sum(deltas, lengths, gamma * lam)
     return GAE(advantages, advantages + values)
 
 
-def unwhitened(
-    numbers: Float[Tensor, "samples length"], mask: Bool[Tensor, "samples length"], group_size: int
-) -> Float[Tensor, "samples length"]:
+def unwhitened(numbers: Float[Tensor, "tokens"], mask: Bool[Tensor, "tokens"], group_lengths: list[int]) -> Float[Tensor, "tokens"]:
     """The numbers as they are."""
     return numbers
 
 
-def whiten(
-    numbers: Float[Tensor, "samples length"], mask: Bool[Tensor, "samples length"], group_size: int
-) -> Float[Tensor, "samples length"]:
+def whiten(numbers: Float[Tensor, "tokens"], mask: Bool[Tensor, "tokens"], group_lengths: list[int]) -> Float[Tensor, "tokens"]:
     """Shift and scale to mean 0 and variance 1 over all tokens under the mask; equal numbers become exactly 0."""
-    return whiten_groups(numbers, mask, len(numbers))
+    if not mask.any():
+        return torch.zeros_like(numbers)
+    spread = masked_spread(numbers, mask)
+    return (numbers - spread.mean) / (spread.variance.sqrt() + STD_EPS) * mask
 
 
-def whiten_groups(
-    numbers: Float[Tensor, "samples length"], mask: Bool[Tensor, "samples length"], group_size: int
-) -> Float[Tensor, "samples length"]:
+def whiten_groups(numbers: Float[Tensor, "tokens"], mask: Bool[Tensor, "tokens"], group_lengths: list[int]) -> Float[Tensor, "tokens"]:
     """Shift and scale to mean 0 and variance 1 over the tokens of each prompt; equal numbers become exactly 0.
 
-    Example: groups [[1, 3], [5, 5]] of one token a sample -> [[-1, 1], [0, 0]]
+    Example: numbers [1, 3, 5, 5] of two prompts with two tokens each -> [-1, 1, 0, 0]
     """
-    length = numbers.shape[1]
-    grouped, counted = numbers.reshape(-1, group_size * length), mask.reshape(-1, group_size * length)
-    spread = masked_spread(grouped, counted)
-    return ((grouped - spread.mean) / (spread.variance.sqrt() + STD_EPS) * counted).reshape(-1, length)
+    groups = zip(numbers.split(group_lengths), mask.split(group_lengths), strict=True)
+    return torch.cat([whiten(own, counted, []) for own, counted in groups])
 
 
-def _backward_sum(terms: Float[Tensor, "samples length"], decay: float) -> Float[Tensor, "samples length"]:
-    """Sums from the right, S_t = x_t + decay S_{t+1}."""
-    total = torch.zeros_like(terms[:, 0])
-    sums = torch.empty_like(terms)
-    for t in reversed(range(terms.shape[1])):
-        total = terms[:, t] + decay * total
-        sums[:, t] = total
+def _last_tokens(lengths: Int[Tensor, "samples"]) -> Int[Tensor, "responses"]:
+    """Place of the last token of each response that has one."""
+    return lengths.cumsum(0)[lengths > 0] - 1
+
+
+def _backward_sum(terms: Float[Tensor, "tokens"], lengths: Int[Tensor, "samples"], decay: float) -> Float[Tensor, "tokens"]:
+    """Sums from the right within each response, S_t = x_t + decay S_{t+1}, one token of all responses at a time."""
+    by_length = lengths.argsort(descending=True)
+    starts, num_longer = (lengths.cumsum(0) - lengths)[by_length], len(lengths) - lengths.bincount().cumsum(0)
+    total, sums = terms.new_zeros(len(lengths)), torch.empty_like(terms)
+    for t, count in reversed(list(enumerate(num_longer.tolist()))):
+        going_on, places = total[:count], starts[:count] + t  # the responses that have a token t
+        going_on.mul_(decay).add_(terms[places])
+        sums[places] = going_on
     return sums

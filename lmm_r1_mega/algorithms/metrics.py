@@ -15,18 +15,16 @@ def masked_mean(numbers: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) 
     return float(masked_spread(numbers.flatten(), mask.flatten()).mean) if mask.any() else 0.0
 
 
-def mismatch(
-    old_logprobs: Float[Tensor, "*tokens"], rollout_logprobs: Float[Tensor, "*tokens"], mask: Bool[Tensor, "*tokens"]
-) -> dict[str, float]:
+def mismatch(old_logprobs: Float[Tensor, "tokens"], rollout_logprobs: Float[Tensor, "tokens"]) -> dict[str, float]:
     """Disagreement of trainer and rollout engine about the sampled tokens, before any update.
 
     `abs_mean` and `abs_max` of the difference of log-probabilities; `k3`, the estimate of KL(rollout || trainer); `ess`,
     effective sample size as a share of the tokens, (sum w)^2 / (n sum w^2) with w = pi_trainer / pi_rollout: 1 where they
     agree. Without a token: 0, and `ess` 1.
     """
-    if not mask.any():
+    if not old_logprobs.numel():
         return {"mismatch/abs_mean": 0.0, "mismatch/abs_max": 0.0, "mismatch/k3": 0.0, "mismatch/ess": 1.0}
-    old, rollout = old_logprobs[mask].double(), rollout_logprobs[mask].double()
+    old, rollout = old_logprobs.double(), rollout_logprobs.double()
     difference = (old - rollout).abs()
     weights = policy_ratio(old, rollout)
     return {
@@ -64,9 +62,7 @@ def reward_spread(rewards: Float[Tensor, "samples"], valid: Bool[Tensor, "sample
     }
 
 
-def explained_variance(
-    values: Float[Tensor, "samples length"], returns: Float[Tensor, "samples length"], mask: Bool[Tensor, "samples length"]
-) -> float:
+def explained_variance(values: Float[Tensor, "*tokens"], returns: Float[Tensor, "*tokens"], mask: Bool[Tensor, "*tokens"]) -> float:
     """1 - var(returns - values) / var(returns): 1 for a perfect critic, 0 for a constant one; 0 where the returns are all equal."""
     total = masked_spread(returns.flatten(), mask.flatten()).variance
     if total == 0:

@@ -27,31 +27,22 @@ from lmm_r1_mega.algorithms.metrics import explained_variance, masked_mean, rewa
 from lmm_r1_mega.algorithms.trajectories import Advantages, Trajectories
 from lmm_r1_mega.config import Aggregation, AlgorithmSettings, Whitening
 
-Credit = tuple[Float[Tensor, "samples length"], Float[Tensor, "samples length"] | None]
+Credit = tuple[Float[Tensor, "tokens"], Float[Tensor, "tokens"] | None]
 """Advantages of tokens, and returns for the critic where there is one."""
 
 
-def credit_by_return(
-    token_rewards: Float[Tensor, "samples length"],
-    mask: Bool[Tensor, "samples length"],
-    trajectories: Trajectories,
-    settings: AlgorithmSettings,
-) -> Credit:
+def credit_by_return(token_rewards: Float[Tensor, "tokens"], trajectories: Trajectories, settings: AlgorithmSettings) -> Credit:
     """A token's advantage is what came after it; there is no critic to teach."""
-    return returns_to_go(token_rewards, mask, gamma=settings.gamma), None
+    return returns_to_go(token_rewards, trajectories.lengths, gamma=settings.gamma), None
 
 
-def credit_by_gae(
-    token_rewards: Float[Tensor, "samples length"],
-    mask: Bool[Tensor, "samples length"],
-    trajectories: Trajectories,
-    settings: AlgorithmSettings,
-) -> Credit:
+def credit_by_gae(token_rewards: Float[Tensor, "tokens"], trajectories: Trajectories, settings: AlgorithmSettings) -> Credit:
     """A token's advantage is by how much it surprised the critic; returns are the critic's targets."""
     if trajectories.values is None:
         raise ValueError(f"algorithm.name {settings.name} needs the critic's values: start a critic and hand over `values`")
     bootstrap = trajectories.truncated & settings.bootstrap_truncated
-    return gae(token_rewards, trajectories.values, mask, gamma=settings.gamma, lam=settings.lam, bootstrap=bootstrap)
+    values = trajectories.values * trajectories.counted
+    return gae(token_rewards, values, trajectories.lengths, gamma=settings.gamma, lam=settings.lam, bootstrap=bootstrap)
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,7 @@ class Algorithm:
 
     baseline: Callable[[Tensor, Tensor, int], Tensor]
     """(rewards [samples], valid [samples], group size) -> rewards [samples]."""
-    credit: Callable[[Tensor, Tensor, Trajectories, AlgorithmSettings], Credit]
+    credit: Callable[[Tensor, Trajectories, AlgorithmSettings], Credit]
     whitening: Whitening
     """Over what advantages are shifted and scaled where the settings do not say."""
     aggregation: Aggregation
@@ -84,8 +75,8 @@ ALGORITHMS: dict[str, Algorithm] = {
     "reinforce_baseline": Algorithm(group_mean_baseline, credit_by_return, whitening="batch", aggregation="token"),
 }
 
-WHITENINGS: dict[Whitening, Callable[[Tensor, Tensor, int], Tensor]] = {"none": unwhitened, "batch": whiten, "group": whiten_groups}
-"""(advantages [samples, length], mask [samples, length], group size) -> advantages [samples, length]."""
+WHITENINGS: dict[Whitening, Callable[[Tensor, Tensor, list[int]], Tensor]] = {"none": unwhitened, "batch": whiten, "group": whiten_groups}
+"""(advantages [tokens], mask [tokens], tokens of each prompt's samples) -> advantages [tokens]."""
 
 
 def whitening_of(settings: AlgorithmSettings) -> Whitening:
@@ -106,18 +97,19 @@ def prepare(trajectories: Trajectories, settings: AlgorithmSettings, kl_coeffici
     has the sample's own advantage. `kl_coefficient` is the controller's, which may differ from the settings' starting value.
     """
     algorithm = ALGORITHMS[settings.name]
-    valid = trajectories.valid
-    mask = trajectories.mask & valid[:, None]
+    valid, lengths, counted = trajectories.valid, trajectories.lengths, trajectories.counted
     rewards = _clipped(trajectories.rewards.masked_fill(~valid, 0), settings.reward_clip)
     kl = _token_kl(trajectories, settings)
-    penalty = kl_coefficient * kl if settings.kl.place == "reward" else torch.zeros_like(kl)
     shaped = algorithm.baseline(rewards, valid, trajectories.group_size)
-    token_rewards = last_token_rewards(shaped, mask) - penalty * mask
-    advantages, returns = algorithm.credit(token_rewards, mask, trajectories, settings)
-    advantages = WHITENINGS[whitening_of(settings)](advantages, mask, trajectories.group_size)
+    token_rewards = last_token_rewards(shaped, lengths)
+    if settings.kl.place == "reward":
+        token_rewards = token_rewards - kl_coefficient * kl * counted
+    advantages, returns = algorithm.credit(token_rewards, trajectories, settings)
+    group_lengths = lengths.view(-1, trajectories.group_size).sum(dim=1).tolist()
+    advantages = WHITENINGS[whitening_of(settings)](advantages, counted, group_lengths)
     metrics = reward_spread(rewards, valid, trajectories.group_size)
-    metrics |= {"kl": masked_mean(kl, mask), "advantage/abs_mean": masked_mean(advantages.abs(), mask)}
-    return Advantages(advantages, returns, metrics | _critic_metrics(trajectories, returns, mask))
+    metrics |= {"kl": masked_mean(kl, counted), "advantage/abs_mean": masked_mean(advantages.abs(), counted)}
+    return Advantages(advantages, returns, metrics | _critic_metrics(trajectories, returns, counted))
 
 
 def _clipped(rewards: Float[Tensor, "samples"], bounds: tuple[float, float] | None) -> Float[Tensor, "samples"]:
@@ -125,14 +117,14 @@ def _clipped(rewards: Float[Tensor, "samples"], bounds: tuple[float, float] | No
     return rewards if bounds is None else rewards.clamp(*bounds)
 
 
-def _token_kl(trajectories: Trajectories, settings: AlgorithmSettings) -> Float[Tensor, "samples length"]:
+def _token_kl(trajectories: Trajectories, settings: AlgorithmSettings) -> Float[Tensor, "tokens"]:
     """KL of every token before the update; 0 without a reference."""
     if trajectories.reference_logprobs is None:
         return torch.zeros_like(trajectories.old_logprobs)
     return kl_estimate(trajectories.old_logprobs, trajectories.reference_logprobs, settings.kl.estimator)
 
 
-def _critic_metrics(trajectories: Trajectories, returns: Tensor | None, mask: Bool[Tensor, "samples length"]) -> dict[str, float]:
+def _critic_metrics(trajectories: Trajectories, returns: Tensor | None, mask: Bool[Tensor, "tokens"]) -> dict[str, float]:
     """How well the critic knew the returns before it learnt from them."""
     if trajectories.values is None or returns is None:
         return {}

@@ -1,18 +1,16 @@
-"""What an estimator sees and gives: all samples of a step, one row each, padded on the right."""
+"""What an estimator sees and gives: all samples of a step, their tokens end to end without padding."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jaxtyping import Bool, Float, Int, Shaped
-from torch import Tensor, arange
-from torch.nn.utils.rnn import pad_sequence
+from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Trajectories:
-    """The samples of a step; the samples of a prompt are neighbours. Padding may hold any finite number."""
+    """The samples of a step; the samples of a prompt are neighbours."""
 
     rewards: Float[Tensor, "samples"]
     """One number a response; anything where `valid` is false."""
@@ -20,41 +18,41 @@ class Trajectories:
     """False where the rewards gave no verdict: such a sample is in no statistic and trains nothing."""
     truncated: Bool[Tensor, "samples"]
     """True where the length limit ended the response."""
-    mask: Bool[Tensor, "samples length"]
-    """True on the response's tokens, which lie at the start of the row."""
-    old_logprobs: Float[Tensor, "samples length"]
+    lengths: Int[Tensor, "samples"]
+    """Tokens of each response."""
+    old_logprobs: Float[Tensor, "tokens"]
     """By the trainer's policy before its first update."""
     group_size: int
     """Samples of one prompt."""
-    reference_logprobs: Float[Tensor, "samples length"] | None = None
-    values: Float[Tensor, "samples length"] | None = None
+    reference_logprobs: Float[Tensor, "tokens"] | None = None
+    values: Float[Tensor, "tokens"] | None = None
     """The critic's value of the state before each token."""
+
+    @property
+    def counted(self) -> Bool[Tensor, "tokens"]:
+        """True on the tokens of valid samples."""
+        return each_token(self.valid, self.lengths)
 
 
 @dataclass(frozen=True)
 class Advantages:
-    """What the losses need. Rows and columns are those of the trajectories; 0 on padding and on invalid samples."""
+    """What the losses need. Tokens are those of the trajectories; 0 on those of invalid samples."""
 
-    advantages: Float[Tensor, "samples length"]
-    returns: Float[Tensor, "samples length"] | None
+    advantages: Float[Tensor, "tokens"]
+    returns: Float[Tensor, "tokens"] | None
     """Targets of the critic; None without one."""
     metrics: dict[str, float] = field(default_factory=dict)
     """Means over the step, named as they appear in metrics.jsonl."""
 
 
-def response_mask(lengths: Int[Tensor, "samples"]) -> Bool[Tensor, "samples length"]:
-    """True on the first `lengths[i]` columns of row i; as many columns as the longest response has tokens."""
-    return arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
+def each_token(per_sample: Shaped[Tensor, "samples"], lengths: Int[Tensor, "samples"]) -> Shaped[Tensor, "tokens"]:
+    """A sample's number at each of its tokens.
 
-
-def pad_responses(responses: Sequence[Shaped[Tensor, "_"]]) -> Shaped[Tensor, "samples length"]:
-    """Put `response_` tensors under one another, padded on the right with 0. `cut_responses` is the inverse."""
-    return pad_sequence(list(responses), batch_first=True)
-
-
-def cut_responses(padded: Shaped[Tensor, "samples length"], lengths: Int[Tensor, "samples"]) -> list[Shaped[Tensor, "_"]]:
-    """Take the rows of a padded tensor as `response_` tensors of their own lengths. The inverse of `pad_responses`.
-
-    They are copies: a view would carry the whole padded tensor into the message that its sample is sent in.
+    Example: numbers [5, 6, 7], lengths [2, 0, 1] -> [5, 5, 7]
     """
-    return [row[:length].clone() for row, length in zip(padded, lengths.tolist(), strict=True)]
+    return per_sample.repeat_interleave(lengths)
+
+
+def cut_responses(tokens: Shaped[Tensor, "tokens"], lengths: Int[Tensor, "samples"]) -> list[Shaped[Tensor, "_"]]:
+    """The `response_` tensor of each sample, as a view; `torch.cat` is the inverse."""
+    return list(tokens.split(lengths.tolist()))

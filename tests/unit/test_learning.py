@@ -1,15 +1,11 @@
 """Between the rewards and the optimizer: weights, targets and mini-batches by hand."""
 
-import pickle
-from dataclasses import replace
-
 import pytest
 import torch
 
 from lmm_r1_mega.algorithms.controllers import Controllers, FixedCoefficient, ReturnScale, make_controllers
 from lmm_r1_mega.algorithms.trajectories import Advantages
 from lmm_r1_mega.cluster.trainers import MiniBatch
-from lmm_r1_mega.data.build import Demonstration
 from lmm_r1_mega.learning import (
     Annotated,
     Updates,
@@ -28,7 +24,6 @@ from lmm_r1_mega.learning import (
 )
 from lmm_r1_mega.schema import Completion, PolicyUpdate, Prompt, Sample, Score, Scored, UpdateReport
 from lmm_r1_mega.settings import parse_tree
-from lmm_r1_mega.sft import as_targets
 
 PROMPT = Prompt("p:0", "p", "text", (1, 2), (1, 2), None, "3")
 
@@ -78,26 +73,11 @@ def test_advantages_reach_the_targets_of_their_samples():
     assert value_targets(samples, advantages, []) == []
 
 
-def test_a_target_takes_the_bytes_of_its_own_sample_however_many_there_are():
-    """Samples are sent one by one: one that held a view of its step would carry all of it."""
-
-    def bytes_of_first(num_samples):
-        samples = annotated([scored(2, 1.0)] * (num_samples - 1) + [scored(2000, 0.0)])
-        settings = config(name="rloo")
-        found = estimate(samples, settings.algorithm, fixed())
-        samples = replace(samples, values=samples.old_logprobs)
-        found = replace(found, returns=found.advantages)
-        weights = loss_weights(samples, settings)
-        return [len(pickle.dumps(targets(samples, found, weights)[0])) for targets in (policy_targets, value_targets)]
-
-    assert bytes_of_first(2) == bytes_of_first(64)
-
-
 def test_values_become_targets_of_the_critic():
     samples = [scored(2, 1.0), scored(1, 0.0, finish="length")]
     values = [torch.tensor([0.5, 0.25]), torch.tensor([0.75])]
     valued = Annotated(samples, as_batches(samples), [torch.zeros(2), torch.zeros(1)], None, values)
-    found = Advantages(torch.zeros(2, 2), torch.tensor([[1.0, 1.0], [0.75, 0.0]]))
+    found = Advantages(torch.zeros(3), torch.tensor([1.0, 1.0, 0.75]))
     targets = value_targets(valued, found, [torch.ones(2) / 3, torch.ones(1) / 3])
     assert [target.response_returns.tolist() for target in targets] == [[1.0, 1.0], [0.75]]
     assert [target.response_old_values.tolist() for target in targets] == [[0.5, 0.25], [0.75]]
@@ -186,15 +166,10 @@ def test_the_critic_speaks_in_units_of_the_returns():
     controllers, told = make_controllers(settings), [torch.tensor([1.0]), torch.tensor([-1.0])]
     valued = Annotated(samples, as_batches(samples), [torch.zeros(1)] * 2, None, told)
     first = estimate(valued, settings.algorithm, controllers)
-    assert first.returns.tolist() == [[5.0], [1.0]]
+    assert first.returns.tolist() == [5.0, 1.0]
     adapt(controllers, valued, first, Updates([], []))
     assert (controllers.returns.mean, controllers.returns.std) == (3.0, 2.0)
     second = estimate(valued, settings.algorithm, controllers)
-    assert second.returns.tolist() == [[1.0], [-1.0]]
+    assert second.returns.tolist() == [1.0, -1.0]
     assert second.metrics["value/mean"] == 3.0 and second.metrics["value/explained_variance"] == 1.0, "1 and -1 are 5 and 1"
     assert [target.response_old_values.tolist() for target in value_targets(valued, second, told)] == [[1.0], [-1.0]]
-
-
-def test_a_demonstration_takes_the_bytes_of_its_own():
-    one = Demonstration(PROMPT, (5, 6, 7))
-    assert len(pickle.dumps(as_targets([one] * 2)[0])) == len(pickle.dumps(as_targets([one] * 64)[0]))

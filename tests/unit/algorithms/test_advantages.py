@@ -16,7 +16,6 @@ from lmm_r1_mega.algorithms.advantages import (
     whiten,
     whiten_groups,
 )
-from lmm_r1_mega.algorithms.trajectories import response_mask
 
 GROUP_BASELINES = [group_mean_baseline, leave_one_out, group_standard_score]
 NEVER = torch.tensor([False])
@@ -98,91 +97,98 @@ def test_a_part_of_a_group_is_refused(baseline):
 
 
 def test_reward_falls_on_the_last_token():
-    mask = response_mask(torch.tensor([2, 0, 3]))
-    assert last_token_rewards(torch.tensor([5.0, 6.0, 7.0]), mask).tolist() == [[0, 5, 0], [0, 0, 0], [0, 0, 7]]
+    assert last_token_rewards(torch.tensor([5.0, 6.0, 7.0]), torch.tensor([2, 0, 3])).tolist() == [0, 5, 0, 0, 7]
+    assert last_token_rewards(torch.tensor([5.0]), torch.tensor([0])).tolist() == []
 
 
 def test_returns_by_hand():
-    rewards = torch.tensor([[1.0, 0.0, 2.0, 9.0]])
-    mask = response_mask(torch.tensor([3, 4]))[:1]
-    assert returns_to_go(rewards, mask, gamma=0.5).tolist() == [[1.5, 1, 2, 0]]
-    assert returns_to_go(rewards, mask, gamma=1.0).tolist() == [[3, 2, 2, 0]]
+    rewards, lengths = torch.tensor([9.0, 1.0, 0.0, 2.0, 4.0]), torch.tensor([1, 3, 0, 1])
+    assert returns_to_go(rewards, lengths, gamma=0.5).tolist() == [9, 1.5, 1, 2, 4]
+    assert returns_to_go(rewards, lengths, gamma=1.0).tolist() == [9, 3, 2, 2, 4]
 
 
 def test_gae_by_hand():
-    result = gae(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.5, 0.25]]), valid(1, 1)[None], gamma=1.0, lam=0.5, bootstrap=NEVER)
-    assert result.advantages.tolist() == [[0.125, 0.75]]
-    assert result.returns.tolist() == [[0.625, 1.0]]
+    result = gae(torch.tensor([0.0, 1.0]), torch.tensor([0.5, 0.25]), torch.tensor([2]), gamma=1.0, lam=0.5, bootstrap=NEVER)
+    assert result.advantages.tolist() == [0.125, 0.75]
+    assert result.returns.tolist() == [0.625, 1.0]
 
 
 def test_gae_of_a_cut_response_goes_on_with_the_critics_value():
-    # V after the end is 0.25: delta = 1 + 0.25 - 0.25 = 1; before it: 0.25 - 0.5 + 0.5 x 1 = 0.25. The padding's value is not read.
-    rewards, values = torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([[0.5, 0.25, 7.0]])
-    result = gae(rewards, values, valid(1, 1, 0)[None], gamma=1.0, lam=0.5, bootstrap=~NEVER)
-    assert result.advantages.tolist() == [[0.25, 1.0, 0.0]]
-    assert result.returns.tolist() == [[0.75, 1.25, 0.0]]
+    # V after the end is 0.25: delta = 1 + 0.25 - 0.25 = 1; before it: 0.25 - 0.5 + 0.5 x 1 = 0.25. The next response's value is not read.
+    rewards, values = torch.tensor([0.0, 1.0, 0.0]), torch.tensor([0.5, 0.25, 7.0])
+    result = gae(rewards, values, torch.tensor([2, 1]), gamma=1.0, lam=0.5, bootstrap=torch.tensor([True, False]))
+    assert result.advantages.tolist() == [0.25, 1.0, -7.0]
+    assert result.returns.tolist() == [0.75, 1.25, 0.0]
+
+
+LENGTHS = torch.tensor([11, 1, 4, 10, 0, 7, 2])
+NONE_CUT = torch.zeros(7, dtype=torch.bool)
 
 
 def gae_inputs(seed=0):
     generator = torch.Generator().manual_seed(seed)
-    rewards, values = torch.randn(2, 6, 11, generator=generator, dtype=torch.float64)
-    return rewards, values, response_mask(torch.tensor([11, 1, 4, 10, 7, 2]))
+    return torch.randn(2, 35, generator=generator, dtype=torch.float64)
+
+
+def one_by_one(numbers):
+    return numbers.split(LENGTHS.tolist())
 
 
 def test_gae_with_lambda_one_is_the_return_minus_the_value():
-    rewards, values, mask = gae_inputs()
-    result = gae(rewards, values, mask, gamma=0.9, lam=1.0, bootstrap=torch.zeros(6, dtype=torch.bool))
-    returns = returns_to_go(rewards, mask, gamma=0.9)
-    torch.testing.assert_close(result.advantages, (returns - values) * mask)
+    rewards, values = gae_inputs()
+    result = gae(rewards, values, LENGTHS, gamma=0.9, lam=1.0, bootstrap=NONE_CUT)
+    returns = returns_to_go(rewards, LENGTHS, gamma=0.9)
+    torch.testing.assert_close(result.advantages, returns - values)
     torch.testing.assert_close(result.returns, returns)
 
 
 def test_gae_with_lambda_zero_is_the_surprise_of_one_step():
-    rewards, values, mask = gae_inputs()
-    result = gae(rewards, values, mask, gamma=0.9, lam=0.0, bootstrap=torch.zeros(6, dtype=torch.bool))
-    following = torch.nn.functional.pad((values * mask)[:, 1:], (0, 1))
-    torch.testing.assert_close(result.advantages, (rewards + 0.9 * following - values) * mask)
+    rewards, values = gae_inputs()
+    result = gae(rewards, values, LENGTHS, gamma=0.9, lam=0.0, bootstrap=NONE_CUT)
+    following = torch.cat([torch.nn.functional.pad(own[1:], (0, len(own[:1]))) for own in one_by_one(values)])
+    torch.testing.assert_close(result.advantages, rewards + 0.9 * following - values)
 
 
-def test_gae_is_its_sum_over_steps():
-    rewards, values, mask = gae_inputs()
-    row, length, gamma, lam = 2, 4, 0.9, 0.7
-    v = torch.cat([values[row, :length], torch.zeros(1, dtype=torch.float64)])
-    deltas = rewards[row, :length] + gamma * v[1:] - v[:-1]
-    expected = [sum((gamma * lam) ** k * deltas[t + k] for k in range(length - t)) for t in range(length)]
-    result = gae(rewards, values, mask, gamma=gamma, lam=lam, bootstrap=torch.zeros(6, dtype=torch.bool))
-    torch.testing.assert_close(result.advantages[row, :length], torch.stack(expected))
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_gae_is_its_sum_over_steps(is_cut):
+    (rewards, values), gamma, lam = gae_inputs(), 0.9, 0.7
+    result = gae(rewards, values, LENGTHS, gamma=gamma, lam=lam, bootstrap=NONE_CUT | is_cut)
+    for own, r, v in zip(*map(one_by_one, (result.advantages, rewards, values)), strict=True):
+        v = torch.cat([v, v[-1:] * is_cut])
+        deltas = [r[t] + gamma * v[t + 1] - v[t] for t in range(len(r))]
+        expected = [sum((gamma * lam) ** k * delta for k, delta in enumerate(deltas[t:])) for t in range(len(r))]
+        assert own.tolist() == pytest.approx([float(one) for one in expected], rel=1e-12)
 
 
-@pytest.mark.parametrize("lam", [0.0, 0.7, 1.0])
-def test_padding_changes_nothing(lam):
-    rewards, values, mask = gae_inputs()
-    noisy = gae(rewards, values, mask, gamma=0.9, lam=lam, bootstrap=torch.ones(6, dtype=torch.bool))
-    clean = gae(rewards * mask, values * mask, mask, gamma=0.9, lam=lam, bootstrap=torch.ones(6, dtype=torch.bool))
-    assert noisy.advantages.equal(clean.advantages)
-    assert noisy.advantages[~mask].eq(0).all() and noisy.returns[~mask].eq(0).all()
+def test_a_response_is_alone_with_its_numbers():
+    """Bit for bit: what lies beside it changes nothing."""
+    rewards, values = gae_inputs()
+    together = gae(rewards, values, LENGTHS, gamma=0.9, lam=0.7, bootstrap=~NONE_CUT)
+    for own, r, v in zip(*map(one_by_one, (together.advantages, rewards, values)), strict=True):
+        alone = gae(r, v, torch.tensor([len(r)]), gamma=0.9, lam=0.7, bootstrap=~NEVER)
+        assert own.equal(alone.advantages)
 
 
 def test_whitening_has_mean_zero_and_variance_one_over_tokens():
-    numbers, _, mask = gae_inputs()
-    white = whiten(numbers, mask, 2)
+    numbers, _ = gae_inputs()
+    mask = torch.arange(35) % 3 > 0
+    white = whiten(numbers, mask, [])
     assert white[~mask].eq(0).all()
     assert white[mask].mean().item() == pytest.approx(0, abs=1e-12)
     assert white[mask].var(correction=0).item() == pytest.approx(1, rel=1e-5)
 
 
 def test_whitening_by_hand_and_of_equal_numbers():
-    mask = valid(1, 1, 0)[None]
-    torch.testing.assert_close(whiten(torch.tensor([[3.0, 5.0, 100.0]]), mask, 1), torch.tensor([[-1.0, 1.0, 0.0]]))
-    assert whiten(torch.tensor([[0.1, 0.1, 7.0]]), mask, 1).eq(0).all()
-    assert whiten(torch.tensor([[3.0, 5.0, 100.0]]), ~valid(1, 1, 1)[None], 1).eq(0).all()
+    mask = valid(1, 1, 0)
+    torch.testing.assert_close(whiten(torch.tensor([3.0, 5.0, 100.0]), mask, []), torch.tensor([-1.0, 1.0, 0.0]))
+    assert whiten(torch.tensor([0.1, 0.1, 7.0]), mask, []).eq(0).all()
+    assert whiten(torch.tensor([3.0, 5.0, 100.0]), ~valid(1, 1, 1), []).eq(0).all()
 
 
 def test_groups_are_whitened_apart():
-    numbers = torch.tensor([[1.0, 9.0], [3.0, 3.0], [5.0, 5.0], [5.0, -7.0]])
-    mask = torch.tensor([[True, False], [True, True], [True, True], [True, False]])
-    by_hand = torch.tensor([[-4 / math.sqrt(8), 0], [2 / math.sqrt(8), 2 / math.sqrt(8)], [0, 0], [0, 0]])  # of 1, 3, 3: mean 7/3
-    white = whiten_groups(numbers, mask, 2)
+    numbers, mask = torch.tensor([1.0, 3.0, 3.0, 5.0, 5.0, 5.0, -7.0]), valid(1, 1, 1, 1, 1, 1, 0)
+    by_hand = torch.tensor([-4 / math.sqrt(8), 2 / math.sqrt(8), 2 / math.sqrt(8), 0, 0, 0, 0])  # of 1, 3, 3: mean 7/3
+    white = whiten_groups(numbers, mask, [3, 4])
     torch.testing.assert_close(white, by_hand)
-    assert white[2:].eq(0).all()
-    assert whiten_groups(numbers, mask, 4).equal(whiten(numbers, mask, 2))
+    assert white[3:].eq(0).all()
+    assert whiten_groups(numbers, mask, [7]).equal(whiten(numbers, mask, []))

@@ -296,16 +296,15 @@ def lengths_of(responses: list[Response]) -> torch.Tensor:
 
 def trajectories(groups: list[list[Response]], settings: AlgorithmSettings) -> Trajectories:
     responses = [response for group in groups for response in group]
-    lengths = lengths_of(responses)
     return Trajectories(
         rewards=torch.tensor([response.reward if response.valid else math.nan for response in responses], dtype=torch.float64),
         valid=torch.tensor([response.valid for response in responses]),
         truncated=torch.tensor([response.truncated for response in responses]),
-        mask=torch.arange(int(lengths.max())) < lengths[:, None],
-        old_logprobs=padded(responses, "old"),
+        lengths=lengths_of(responses),
+        old_logprobs=packed(responses, "old"),
         group_size=settings.samples_per_prompt,
-        reference_logprobs=padded(responses, "reference"),
-        values=padded(responses, "values"),
+        reference_logprobs=packed(responses, "reference"),
+        values=packed(responses, "values"),
     )
 
 
@@ -335,7 +334,7 @@ def test_a_step_is_as_published(name: str) -> None:
         responses = [response for group in groups for response in group]
         inputs, lengths = trajectories(groups, settings), lengths_of(responses)
         advantages, returns = expected_credit(groups, settings)
-        trained = inputs.mask & inputs.valid[:, None]
+        trained = torch.repeat_interleave(inputs.valid, lengths)
 
         found = prepare(inputs, settings, settings.kl.coefficient)
         assert_near(found.advantages[trained], list(chain(*advantages)), settings)
@@ -347,7 +346,7 @@ def test_a_step_is_as_published(name: str) -> None:
         tokens = PolicyTokens(
             segments=torch.repeat_interleave(torch.arange(len(lengths)), lengths),
             weights=torch.repeat_interleave(weights, lengths).double(),
-            advantages=found.advantages[inputs.mask],
+            advantages=found.advantages,
             old_logprobs=packed(responses, "old"),
             rollout_logprobs=packed(responses, "rollout"),
             reference_logprobs=packed(responses, "reference"),
@@ -386,7 +385,7 @@ def test_value_losses_and_mismatch_are_as_published() -> None:
         expected = sum(weight * loss for weight, loss in zip(weights.tolist(), losses, strict=True))
         assert_near(value_objective(values, targets, clip=0.3).loss, expected, "value loss")
 
-        figures = mismatch(packed(responses, "old"), packed(responses, "rollout"), torch.ones(len(tokens), dtype=torch.bool))
+        figures = mismatch(packed(responses, "old"), packed(responses, "rollout"))
         differences = [token["old"] - token["rollout"] for token in tokens]
         ratios = [math.exp(difference) for difference in differences]
         assert_near(figures["mismatch/abs_mean"], fmean(abs(one) for one in differences), "abs_mean")

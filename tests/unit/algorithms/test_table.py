@@ -7,19 +7,19 @@ import pytest
 import torch
 
 from lmm_r1_mega.algorithms.table import ALGORITHMS, aggregation_of, prepare, whitening_of
-from lmm_r1_mega.algorithms.trajectories import Trajectories, response_mask
+from lmm_r1_mega.algorithms.trajectories import Trajectories
 from lmm_r1_mega.config import GROUP_BASELINES, AlgorithmSettings, KLSettings
 
 LENGTHS = torch.tensor([1, 3, 2, 2])
-MASK = response_mask(LENGTHS)
+NUM_TOKENS = 8
 
 
 def trajectories(rewards=(1.0, 0.0, 0.0, 1.0), valid=(True, True, True, True), **fields):
     """Four samples of one prompt with 1, 3, 2 and 2 tokens, a perfectly ignorant critic and a reference equal to the policy."""
-    shape = MASK.shape
-    given = {"truncated": torch.zeros(4, dtype=torch.bool), "values": torch.zeros(shape), "reference_logprobs": torch.zeros(shape)} | fields
+    zeros = torch.zeros(NUM_TOKENS)
+    given = {"truncated": torch.zeros(4, dtype=torch.bool), "values": zeros, "reference_logprobs": zeros} | fields
     return Trajectories(
-        rewards=torch.tensor(rewards), valid=torch.tensor(valid), mask=MASK, old_logprobs=torch.zeros(shape), group_size=4, **given
+        rewards=torch.tensor(rewards), valid=torch.tensor(valid), lengths=LENGTHS, old_logprobs=zeros, group_size=4, **given
     )
 
 
@@ -28,7 +28,7 @@ def settings(name, **fields):
 
 
 def per_token(sample_values):
-    return torch.tensor(sample_values)[:, None] * MASK
+    return torch.tensor(sample_values).repeat_interleave(LENGTHS)
 
 
 # eight tokens, three of them in samples with reward 1: mean 3/8, standard deviation sqrt(15)/8
@@ -58,7 +58,7 @@ def test_invalid_samples_change_nothing_and_get_nothing(name):
         prepare(trajectories(rewards=(1.0, 0.0, junk, 0.5), valid=(True, True, False, True)), settings(name), 0.0)
         for junk in (0.0, 9.0, math.nan)
     ]
-    assert results[0].advantages[2].eq(0).all()
+    assert results[0].advantages[4:6].eq(0).all()
     for other in results[1:]:
         assert other.advantages.equal(results[0].advantages)
         assert other.metrics == results[0].metrics
@@ -79,7 +79,7 @@ def test_equal_rewards_teach_exactly_nothing(name):
 
 
 def test_ppo_returns_are_the_critics_targets():
-    values = torch.full(MASK.shape, 0.25)
+    values = torch.full((NUM_TOKENS,), 0.25)
     result = prepare(trajectories(values=values), settings("ppo"), 0.0)
     torch.testing.assert_close(result.returns, per_token((1.0, 0.0, 0.0, 1.0)))
     assert result.metrics["value/mean"] == 0.25
@@ -89,7 +89,7 @@ def test_ppo_returns_are_the_critics_targets():
 
 @pytest.mark.parametrize(("setting", "after_the_cut"), [(True, 0.25), (False, 0.0)])
 def test_truncated_responses_are_continued_where_the_setting_says_so(setting, after_the_cut):
-    inputs = trajectories(values=torch.full(MASK.shape, 0.25), truncated=torch.tensor([False, True, False, False]))
+    inputs = trajectories(values=torch.full((NUM_TOKENS,), 0.25), truncated=torch.tensor([False, True, False, False]))
     result = prepare(inputs, settings("ppo", bootstrap_truncated=setting), 0.0)
     torch.testing.assert_close(result.returns, per_token((1.0, after_the_cut, 0.0, 1.0)))
 
@@ -100,16 +100,16 @@ def test_ppo_without_values_says_what_is_missing():
 
 
 def test_kl_in_the_reward_is_taken_from_every_token():
-    inputs = replace(trajectories(), reference_logprobs=torch.full(MASK.shape, -0.5))  # k1 = 0.5
+    inputs = replace(trajectories(), reference_logprobs=torch.full((NUM_TOKENS,), -0.5))  # k1 = 0.5
     kl = KLSettings(coefficient=9.0, estimator="k1", place="reward")
     result = prepare(inputs, settings("reinforce", kl=kl), 0.1)
     assert result.metrics["kl"] == pytest.approx(0.5)
-    expected = torch.tensor([[0.95, 0, 0], [-0.15, -0.10, -0.05], [-0.10, -0.05, 0], [0.90, 0.95, 0]])
+    expected = torch.tensor([0.95, -0.15, -0.10, -0.05, -0.10, -0.05, 0.90, 0.95])
     torch.testing.assert_close(result.advantages, expected)
 
 
 def test_kl_in_the_loss_leaves_the_rewards_alone():
-    inputs = replace(trajectories(), reference_logprobs=torch.full(MASK.shape, -0.5))
+    inputs = replace(trajectories(), reference_logprobs=torch.full((NUM_TOKENS,), -0.5))
     kl = KLSettings(coefficient=9.0, estimator="k2", place="loss")
     result = prepare(inputs, settings("reinforce", kl=kl), 9.0)
     assert result.metrics["kl"] == pytest.approx(0.5**2 / 2)
@@ -123,7 +123,7 @@ def test_rewards_are_clipped_before_the_baseline():
 
 def test_discount_runs_over_tokens():
     result = prepare(trajectories(), settings("reinforce", gamma=0.5), 0.0)
-    assert result.advantages.tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0], [0.5, 1, 0]]
+    assert result.advantages.tolist() == [1, 0, 0, 0, 0, 0, 0.5, 1]
 
 
 def test_aggregation_is_the_published_one_unless_set():
@@ -144,10 +144,10 @@ def test_settings_refuse_a_group_of_one_exactly_where_the_estimator_does(name):
         rewards=torch.ones(1),
         valid=torch.ones(1, dtype=torch.bool),
         truncated=torch.zeros(1, dtype=torch.bool),
-        mask=torch.ones(1, 2, dtype=torch.bool),
-        old_logprobs=torch.zeros(1, 2),
+        lengths=torch.tensor([2]),
+        old_logprobs=torch.zeros(2),
         group_size=1,
-        values=torch.zeros(1, 2),
+        values=torch.zeros(2),
     )
     if name not in GROUP_BASELINES:
         prepare(single, AlgorithmSettings(name=name, samples_per_prompt=1), 0.0)
