@@ -1,8 +1,8 @@
 """The driver at the sizes of the recipes: `python benchmarks/driver_scale.py examples/configs/fre_70b.yaml [--share 0.25 1]`.
 
 One step's prompts, messages, rewards, rows, estimators, optimizer steps and records are the program's own, with every number of the
-recipe. Engines and trainer ranks are Ray actors that answer at once with numbers of the right shapes: one of each data rank, two
-engines. Responses are of log-uniform lengths between a 64th of the limit and the limit, one of them at it; `--full` has all at the limit.
+recipe. An engine and a rank for each data rank are Ray actors that answer at once with numbers of the right shapes. Responses are of
+log-uniform lengths between a 64th of the limit and the limit, the first of them at it; `--full` has all at the limit.
 
 A JSON line a share of the recipe's prompts: samples, mean tokens of a response, CPU milliseconds of the driver's process (all threads) a
 sample by phase, and in all, bytes of messages a sample (each message once), the driver's peak memory and what it was before the step.
@@ -18,7 +18,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream
 from lmm_r1_mega.learning import annotate, estimate, policy_loss, update
-from lmm_r1_mega.record.book import open_book
+from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.total import Rewards
 from lmm_r1_mega.rollout.engine import Sampling
@@ -84,16 +84,15 @@ class Engine(Counted):
         self._full = full
 
     def answer(self, prompts: list[Prompt], *, samples: int, sampling: Sampling, seed: int) -> Completions:
-        draw, longest = random.Random(seed), sampling.max_response_tokens
-        lengths = [longest if self._full else int(longest * SHORTEST ** -draw.random()) for _ in range(samples * len(prompts))]
-        lengths[0] = longest
-        each = iter(lengths)
-        groups = [[self._one(prompt, next(each), draw.randint(3, 6)) for _ in range(samples)] for prompt in self.count(prompts)]
+        draw, longest, total = random.Random(seed), sampling.max_response_tokens, samples * len(prompts)
+        lengths = [longest if self._full else int(longest * SHORTEST ** (-i / total)) for i in range(total)]
+        draw.shuffle(lengths)
+        groups = [[self._one(prompt, lengths.pop(), draw.randint(3, 6)) for _ in range(samples)] for prompt in self.count(prompts)]
         return self.count(Completions.of(groups))
 
     def _one(self, prompt: Prompt, length: int, answer: int) -> Completion:
         text = f"<think>{'so ' * (length - 6)}</think><answer>{answer}</answer>"
-        return Completion(prompt.expanded_ids, tuple(range(300, 300 + length)), torch.full((length,), -1.0), text, "stop", 0)
+        return Completion(prompt.expanded_ids, torch.arange(300, 300 + length), torch.full((length,), -1.0), text, "stop", 0)
 
 
 @ray.remote(num_cpus=0.01)
@@ -132,7 +131,7 @@ class StandInEngines(Engines):
     """The driver's side of the engines."""
 
     def __init__(self, config: Config, *, full: bool) -> None:
-        self.actors = [Engine.remote(full=full) for _ in range(2)]
+        self.actors = [Engine.remote(full=full)]
         self._timeout_s, self._sleeps = config.cluster.step_timeout_s, False
 
 
@@ -159,14 +158,19 @@ class Figures:
         self.cpu_s[name] = self.cpu_s.get(name, 0.0) + time.process_time() - start
 
 
-class Driver:
-    """A run whose engines and ranks answer at once."""
+@contextmanager
+def processes(config: Config) -> Iterator[tuple[RewardPool, Book]]:
+    """What a run opens, but for its models."""
+    session = ray_session(config.cluster, num_processes=1 + config.layout.data)
+    with session, RewardPool(config.reward) as pool, open_book(config, to_yaml(config), verb="train", resume_after=None) as book:
+        yield pool, book
 
-    def __init__(self, config: Config, stack: ExitStack, *, full: bool) -> None:
-        processor = Processor.load(config.model.path)
-        stack.enter_context(ray_session(config.cluster, num_processes=2 + config.layout.data))
-        pool, self.figures = stack.enter_context(RewardPool(config.reward)), Figures()
-        book = stack.enter_context(open_book(config, to_yaml(config), verb="train", resume_after=None))
+
+class Driver:
+    """A run whose engine and ranks answer at once."""
+
+    def __init__(self, config: Config, pool: RewardPool, book: Book, *, full: bool = False) -> None:
+        self.figures, processor = Figures(), Processor.load(config.model.path)
         engines, rewards = StandInEngines(config, full=full), Rewards(pool, pool.weights)
         rollouts = Rollouts(config, PromptStream(config.data, processor, seed=0), engines, rewards, phase=self.figures.phase)
         self.run = Run(config, book, rollouts, {}, rewards, StandInTrainers(config), engines, make_controllers(config), (), 2)
@@ -208,7 +212,7 @@ def config_of(arguments: list[str], folder: Path, *, share: float) -> Config:
     """The recipe with a share of its prompts, on the quickstart's tokenizer."""
     recipe = read_config(arguments)
     prompts = round(recipe.algorithm.prompts_per_step * share)
-    rows = write_prompts(folder / "prompts.jsonl", 2 * STEPS * prompts)
+    rows = write_prompts(folder / f"prompts_{prompts}.jsonl", 2 * STEPS * prompts)
     own = {"model.path": MODEL, "data.train": rows, "run.folder": folder / f"run_{prompts}", "run.steps": STEPS, "reward.workers": 2}
     own |= {"algorithm.prompts_per_step": prompts, "data.shuffle": "false", "cluster.gpus_per_node": 0, "cluster.nodes": 1}
     return read_config([*arguments, *(word for name, value in own.items() for word in (f"--{name}", str(value)))])
@@ -216,9 +220,8 @@ def config_of(arguments: list[str], folder: Path, *, share: float) -> Config:
 
 def measure(arguments: list[str], *, share: float, full: bool) -> dict[str, Any]:
     """Two steps of a share of a recipe."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        config = config_of(arguments, Path(folder), share=share)
-        driver, before = Driver(config, stack, full=full), peak_mib()
+    with tempfile.TemporaryDirectory() as folder, processes(config := config_of(arguments, Path(folder), share=share)) as (pool, book):
+        driver, before = Driver(config, pool, book, full=full), peak_mib()
         num_samples = driver.steps()
         per_sample = {name: round(1000 * seconds / num_samples, 3) for name, seconds in driver.figures.cpu_s.items()}
         return {

@@ -98,7 +98,7 @@ class Bench:
         prompts, group = self.prompts.take(config.algorithm.prompts_per_step), config.algorithm.samples_per_prompt
         with self.engines.awake():
             samples = run("generate", lambda: self.engines.generate(prompts, samples=group, sampling=sampling, seed=step))
-        scored = [Scored(sample, Score(float(sum(sample.completion.response_ids) % 2), {})) for sample in samples]
+        scored = [Scored(sample, Score(float(sample.completion.response_ids.sum() % 2), {})) for sample in samples]
         controllers = make_controllers(config)
         annotated = run("annotate", lambda: annotate(self.trainers, scored, config, forbidden_ids=self.forbidden_ids))
         advantages = estimate(annotated, config.algorithm, controllers)

@@ -7,8 +7,9 @@ step has one update and nothing needs them before it, the update's own forward p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 from statistics import fmean
 from typing import TypeVar
 
@@ -65,7 +66,7 @@ def annotate(trainers: Trainers, scored: list[Scored], config: Config, *, forbid
 
     `forbidden_ids` are the tokens that the sampler could not draw: the policy is the distribution over the others.
     """
-    sequences = [as_sequence(one.sample) for one in scored]
+    sequences = as_sequences(one.sample for one in scored)
     batches = [MiniBatch(batch) for batch in mini_batches(sequences, config.algorithm.optimizer_steps)]
     policy = PolicyView(config.rollout.temperature, forbidden_ids)
     reference = replace(policy, snapshot=REFERENCE)
@@ -96,10 +97,13 @@ def learns_them_in_update(settings: AlgorithmSettings) -> bool:
     return one_update and not needs_reference(settings) and not ALGORITHMS[settings.name].needs_critic
 
 
-def as_sequence(sample: Sample) -> Sequence:
-    """The tokens of a sample exactly as the engine returned them."""
-    prompt, completion = sample.prompt, sample.completion
-    return Sequence(torch.tensor([*completion.prompt_ids, *completion.response_ids]), len(completion.prompt_ids), prompt.vision)
+def as_sequences(samples: Iterable[Sample]) -> list[Sequence]:
+    """The tokens of samples exactly as the engine returned them."""
+    sequences: list[Sequence] = []
+    for prompt_ids, neighbours in groupby(samples, key=lambda sample: sample.completion.prompt_ids):
+        ids = torch.tensor(prompt_ids)
+        sequences += [Sequence(torch.cat([ids, one.completion.response_ids]), len(ids), one.prompt.vision) for one in neighbours]
+    return sequences
 
 
 def estimate(annotated: Annotated, settings: AlgorithmSettings, controllers: Controllers) -> Advantages:

@@ -58,7 +58,7 @@ class Completion:
 
     prompt_ids: tuple[int, ...]
     """Expanded by vLLM; equals `Prompt.expanded_ids`."""
-    response_ids: tuple[int, ...]
+    response_ids: Int[Tensor, "response"]
     """Ends with the end-of-turn token where finish_reason is `stop`."""
     response_logprobs: Float[Tensor, "response"]
     """Of the distribution that was sampled from (temperature applied)."""

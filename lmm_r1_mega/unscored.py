@@ -38,7 +38,7 @@ def trial_samples(prompts: PromptStream, pool: RewardPool) -> list[Sample]:
 
 def _right_answer(prompt: Prompt) -> Completion:
     text = TRIAL_RESPONSE.format(answer="unknown" if prompt.answer is None else prompt.answer)
-    return Completion(prompt.expanded_ids, (0,), torch.zeros(1), text, "stop", 0)
+    return Completion(prompt.expanded_ids, torch.tensor([0]), torch.zeros(1), text, "stop", 0)
 
 
 def try_text_rewards(settings: RewardSettings, pool: RewardPool, samples: Sequence[Sample]) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from lmm_r1_mega.columns import Column
@@ -90,7 +89,7 @@ class Completions:
         completions = list(chain.from_iterable(groups))
         return cls(
             group_sizes=[len(group) for group in groups],
-            response_ids=Column.of(torch.tensor(one.response_ids, dtype=torch.int64) for one in completions),
+            response_ids=Column.of(one.response_ids for one in completions),
             response_logprobs=Column.of(one.response_logprobs for one in completions),
             texts=[one.text for one in completions],
             finish_reasons=[one.finish_reason for one in completions],
@@ -103,6 +102,6 @@ class Completions:
             self.response_ids.cut(), self.response_logprobs.cut(), self.texts, self.finish_reasons, self.weight_versions, strict=True
         )
         return [
-            [Completion(prompt.expanded_ids, tuple(ids.tolist()), *others) for ids, *others in islice(samples, size)]
+            [Completion(prompt.expanded_ids, *sample) for sample in islice(samples, size)]
             for prompt, size in zip(prompts, self.group_sizes, strict=True)
         ]

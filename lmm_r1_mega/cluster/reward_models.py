@@ -20,7 +20,7 @@ from lmm_r1_mega.models.reward_model import RewardModel
 from lmm_r1_mega.planning.reward_models import trainer_rank
 from lmm_r1_mega.schema import Sample
 
-_NOTHING = torch.zeros(0)
+_NO_IDS, _NO_NUMBERS = torch.zeros(0, dtype=torch.int64), torch.zeros(0)
 
 
 class RewardModels:
@@ -45,7 +45,7 @@ class RewardModels:
 
 def _as_text(sample: Sample) -> Sample:
     """The sample without the engine's numbers: a reward model has a tokenizer of its own."""
-    return replace(sample, completion=replace(sample.completion, response_ids=(), response_logprobs=_NOTHING))
+    return replace(sample, completion=replace(sample.completion, response_ids=_NO_IDS, response_logprobs=_NO_NUMBERS))
 
 
 def _start(config: Config, placement: Placement, index: int, path: Path) -> ActorHandle:

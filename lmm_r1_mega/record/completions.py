@@ -14,12 +14,12 @@ from lmm_r1_mega.schema import Completion
 
 def write_completions(path: Path, completions: list[Completion]) -> None:
     """Write completions bit by bit; `read_completions` is the inverse."""
-    prompts, responses = [one.prompt_ids for one in completions], [one.response_ids for one in completions]
+    prompts, responses = [torch.tensor(one.prompt_ids) for one in completions], [one.response_ids for one in completions]
     texts = [one.text.encode("utf-8", "surrogatepass") for one in completions]
     tensors = {
-        "prompt_ids": _joined(prompts),
+        "prompt_ids": torch.cat(prompts),
         "prompt_lengths": _lengths(prompts),
-        "response_ids": _joined(responses),
+        "response_ids": torch.cat(responses),
         "response_lengths": _lengths(responses),
         "response_logprobs": torch.cat([one.response_logprobs for one in completions]),
         "text": torch.tensor(list(b"".join(texts)), dtype=torch.uint8),
@@ -49,8 +49,8 @@ def read_completions(path: Path) -> list[Completion]:
     return [
         Completion(
             prompt_ids=tuple(prompt_ids.tolist()),
-            response_ids=tuple(response_ids.tolist()),
-            response_logprobs=logprobs.clone(),
+            response_ids=response_ids,
+            response_logprobs=logprobs,
             text=bytes(text.tolist()).decode("utf-8", "surrogatepass"),
             finish_reason="length" if is_truncated else "stop",
             weight_version=weight_version,
@@ -59,12 +59,8 @@ def read_completions(path: Path) -> list[Completion]:
     ]
 
 
-def _joined(lists: Iterable[tuple[int, ...]]) -> Tensor:
-    return torch.tensor([number for numbers in lists for number in numbers], dtype=torch.int64)
-
-
-def _lengths(lists: Iterable[tuple[int, ...] | bytes]) -> Tensor:
-    return torch.tensor([len(one) for one in lists])
+def _lengths(parts: Iterable[Tensor | bytes]) -> Tensor:
+    return torch.tensor([len(one) for one in parts])
 
 
 def _cut(joined: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:

@@ -103,7 +103,7 @@ def completions(output: RequestOutput, *, processor: Processor, weight_version: 
     return [
         Completion(
             prompt_ids=prompt_ids,
-            response_ids=tuple(sample.token_ids),
+            response_ids=torch.tensor(sample.token_ids, dtype=torch.int64),
             response_logprobs=torch.tensor(_sampled_logprobs(sample.logprobs), dtype=torch.float32),
             text=processor.decode(sample.token_ids),
             finish_reason="length" if sample.finish_reason == "length" else "stop",

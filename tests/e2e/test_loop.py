@@ -210,7 +210,7 @@ def test_samples_in_flight_are_taken_back_with_their_prompts_only(processes, tmp
 
     stream = PromptStream(parse_tree(processes.base, source="test").data, processes.processor, seed=0)
     position, prompts = stream.position(), stream.take(6)
-    completions = [Completion(one.expanded_ids, (5,), torch.zeros(1), "five", "stop", 0) for one in prompts for _ in range(3)]
+    completions = [Completion(one.expanded_ids, torch.tensor([5]), torch.zeros(1), "five", "stop", 0) for one in prompts for _ in range(3)]
     write_completions(tmp_path / IN_FLIGHT_FILE, completions)
     right = rollouts(3, 1)
     right.restore(position, tmp_path)
@@ -263,7 +263,9 @@ def test_reward_models_score_on_workers_what_they_score_here(processes, reward_m
     config = parse_tree(merge(processes.base, {"reward": {"models": {"a": str(reward_model), "b": str(reward_model)}}}), source="test")
     prompts = PromptStream(config.data, processes.processor, seed=0).take(6)
     assert {prompt.vision is not None for prompt in prompts} == {True, False}
-    samples = [Sample(prompt, Completion((), (1,), torch.zeros(1), word, "stop", 0)) for prompt in prompts for word in ("yes", "no 3")]
+    samples = [
+        Sample(prompt, Completion((), torch.tensor([1]), torch.zeros(1), word, "stop", 0)) for prompt in prompts for word in ("yes", "no 3")
+    ]
     found = RewardModels(config, processes.placement).scores(samples)
     try_reward_models(RewardModels(config, processes.placement).scores, samples)
     here = RewardModel(reward_model, precision="fp32", batch_tokens=config.layout.row_tokens).scores(samples)
@@ -301,4 +303,4 @@ def first_rows(path: Path, count: int) -> Path:
 
 
 def answers(scored: list) -> list[tuple]:
-    return [(one.sample.prompt.id, one.sample.completion.response_ids) for one in scored]
+    return [(one.sample.prompt.id, one.sample.completion.response_ids.tolist()) for one in scored]

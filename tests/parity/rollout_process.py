@@ -122,7 +122,7 @@ class Transformers:
     @torch.no_grad()
     def logits(self, prompt: Prompt, completion: Completion) -> Tensor:
         """[response, vocabulary], of every response token's place."""
-        ids = torch.tensor([prompt.expanded_ids + completion.response_ids])
+        ids = torch.cat([torch.tensor(prompt.expanded_ids), completion.response_ids])[None]
         seen = [] if prompt.vision is None else pictures(prompt.vision, merge_size=2)
         images = self._image_processor(seen, do_resize=False, return_tensors="pt") if seen else {}
         kinds = (ids == self.model.config.image_token_id).int()
@@ -132,4 +132,4 @@ class Transformers:
         """Of the response tokens among those that may be sampled."""
         logits = self.logits(prompt, completion) / temperature
         logits[:, self._forbidden] = -torch.inf
-        return logits.log_softmax(-1).gather(1, torch.tensor(completion.response_ids)[:, None])[:, 0]
+        return logits.log_softmax(-1).gather(1, completion.response_ids[:, None])[:, 0]

@@ -20,7 +20,7 @@ PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
 
 def sample(question: str, response: str, *, num_images: int = 0, vision: Vision | None = None, is_cut=False) -> Sample:
     prompt = Prompt(question, "file", TURN.format(PICTURE * num_images + question), (), (), vision, None)
-    return Sample(prompt, Completion((), (1,), torch.zeros(1), response, "length" if is_cut else "stop", 0))
+    return Sample(prompt, Completion((), torch.tensor([1]), torch.zeros(1), response, "length" if is_cut else "stop", 0))
 
 
 TEXTS = [sample(f"How many? {i} + {i * i}", "so " * (i * 7 % 23) + str(i), is_cut=i % 3 == 0) for i in range(12)]

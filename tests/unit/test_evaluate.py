@@ -15,7 +15,7 @@ from lmm_r1_mega.step_metrics import Account, rollout_rows, sample_metrics, upda
 
 def answer(prompt, accuracy, *, length=2, invalid=None, finish="stop", source="a"):
     question = Prompt(prompt, source, "q", (1,), (1,), None, "3")
-    completion = Completion((1,), (5,) * length, torch.zeros(length), "text", finish, 0)
+    completion = Completion((1,), torch.full((length,), 5), torch.zeros(length), "text", finish, 0)
     parts = {} if invalid else {"format": 1.0, "accuracy": accuracy}
     return Scored(Sample(question, completion), Score(None if invalid else 0.5 + accuracy, parts, invalid))
 

@@ -1,17 +1,21 @@
 """Between the rewards and the optimizer: weights, targets and mini-batches by hand."""
 
+import pickle
+from dataclasses import replace
+
 import pytest
 import torch
 
 from lmm_r1_mega.algorithms.controllers import Controllers, FixedCoefficient, ReturnScale, make_controllers
 from lmm_r1_mega.algorithms.trajectories import Advantages
+from lmm_r1_mega.cluster.messages import SequenceRows, target_columns
 from lmm_r1_mega.cluster.trainers import MiniBatch
 from lmm_r1_mega.learning import (
     Annotated,
     Updates,
     adapt,
     annotate,
-    as_sequence,
+    as_sequences,
     estimate,
     learns_them_in_update,
     loss_weights,
@@ -29,12 +33,12 @@ PROMPT = Prompt("p:0", "p", "text", (1, 2), (1, 2), None, "3")
 
 
 def scored(length, reward, *, invalid=None, finish="stop"):
-    completion = Completion((1, 2), tuple(range(10, 10 + length)), torch.full((length,), -2.0), "", finish, 0)
+    completion = Completion((1, 2), torch.arange(10, 10 + length), torch.full((length,), -2.0), "", finish, 0)
     return Scored(Sample(PROMPT, completion), Score(None if invalid else reward, {}, invalid))
 
 
 def as_batches(samples):
-    return [MiniBatch([as_sequence(one.sample) for one in samples])]
+    return [MiniBatch(as_sequences(one.sample for one in samples))]
 
 
 def annotated(samples):
@@ -51,9 +55,10 @@ def fixed(*, kl=0.0):
 
 
 def test_a_sequence_is_the_engines_tokens():
-    sequence = as_sequence(scored(3, 1.0).sample)
+    [sequence, other] = as_sequences([scored(3, 1.0).sample, scored(1, 1.0).sample])
     assert sequence.token_ids.tolist() == [1, 2, 10, 11, 12]
     assert (sequence.prompt_length, sequence.response_length) == (2, 3)
+    assert other.token_ids.tolist() == [1, 2, 10]
 
 
 def test_weights_sum_to_one_in_each_optimizer_step_and_invalid_samples_have_none():
@@ -71,6 +76,17 @@ def test_advantages_reach_the_targets_of_their_samples():
     assert [target.response_advantages.tolist() for target in targets] == [[1.0], [-1.0] * 3, [0.0] * 2, [0.0] * 2]
     assert [target.response_rollout_logprobs.tolist() for target in targets] == [[-2.0], [-2.0] * 3, [-2.0] * 2, [-2.0] * 2]
     assert value_targets(samples, advantages, []) == []
+
+
+def test_the_messages_of_a_step_grow_with_its_samples_and_no_faster():
+    def size(num_samples):
+        samples = annotated([scored(10 + i % 7, float(i % 2)) for i in range(num_samples)])
+        samples, settings = replace(samples, values=samples.old_logprobs), config(name="ppo")
+        advantages = estimate(samples, settings.algorithm, fixed())
+        targets = [of(samples, advantages, loss_weights(samples, settings)) for of in (policy_targets, value_targets)]
+        return len(pickle.dumps([SequenceRows.of([samples.sequences]), *map(target_columns, targets)]))
+
+    assert size(280) - size(140) <= 1.01 * 2 * (size(140) - size(70))
 
 
 def test_values_become_targets_of_the_critic():

@@ -9,7 +9,10 @@ from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored
 
 def of_version(*versions):
     prompt = Prompt("p", "s", "q", (1,), (1,), None, "3")
-    return [Scored(Sample(prompt, Completion((1,), (5,), torch.zeros(1), "", "stop", version)), Score(1.0, {})) for version in versions]
+    return [
+        Scored(Sample(prompt, Completion((1,), torch.tensor([5]), torch.zeros(1), "", "stop", version)), Score(1.0, {}))
+        for version in versions
+    ]
 
 
 def test_the_age_of_a_sample_is_the_updates_since_its_weights():

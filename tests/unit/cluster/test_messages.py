@@ -71,11 +71,15 @@ def test_results_come_in_the_order_of_the_rows():
 def test_completions_arrive_with_the_tokens_of_their_prompts():
     prompts = [Prompt(name, "s", "q", (1,), (index, index), None, None) for index, name in enumerate("ab")]
     groups = [
-        [Completion(prompt.expanded_ids, (5, 6 + i), torch.tensor([-0.5, -1.0 * i]), f"{prompt.id}{i}", "stop", 3 + i) for i in range(2)]
+        [
+            Completion(prompt.expanded_ids, torch.tensor([5, 6 + i]), torch.tensor([-0.5, -1.0 * i]), f"{prompt.id}{i}", "stop", 3 + i)
+            for i in range(2)
+        ]
         for prompt in prompts
     ]
     back = sent(Completions.of(groups)).cut(prompts)
     for group, found in zip(groups, back, strict=True):
         for one, other in zip(group, found, strict=True):
-            assert other.response_logprobs.equal(one.response_logprobs)
-            assert {**vars(one), "response_logprobs": None} == {**vars(other), "response_logprobs": None}
+            assert other.response_ids.equal(one.response_ids) and other.response_logprobs.equal(one.response_logprobs)
+            for name in ("prompt_ids", "text", "finish_reason", "weight_version"):
+                assert vars(other)[name] == vars(one)[name]

@@ -10,9 +10,9 @@ from lmm_r1_mega.record.completions import read_completions, write_completions
 from lmm_r1_mega.schema import Completion
 
 COMPLETIONS = [
-    Completion((1, 2, 3), (7, 8), torch.tensor([-0.1, -1e-30]), "seven \u2264 8", "stop", 3),
-    Completion((1, 2, 3), (151_935,), torch.tensor([-0.0]), "", "length", 3),
-    Completion((9,), (), torch.zeros(0), "lone \ud800 and \U0001f642\n", "stop", 2**40),
+    Completion((1, 2, 3), torch.tensor([7, 8]), torch.tensor([-0.1, -1e-30]), "seven \u2264 8", "stop", 3),
+    Completion((1, 2, 3), torch.tensor([151_935]), torch.tensor([-0.0]), "", "length", 3),
+    Completion((9,), torch.zeros(0, dtype=torch.int64), torch.zeros(0), "lone \ud800 and \U0001f642\n", "stop", 2**40),
 ]
 
 
@@ -25,7 +25,8 @@ def test_read_is_the_inverse_of_write(tmp_path):
     found = read_completions(tmp_path / "file")
     for one, expected in zip(found, COMPLETIONS, strict=True):
         assert bits(one.response_logprobs) == bits(expected.response_logprobs) and one.response_logprobs.dtype == torch.float32
-        for name in ("prompt_ids", "response_ids", "text", "finish_reason", "weight_version"):
+        assert one.response_ids.equal(expected.response_ids)
+        for name in ("prompt_ids", "text", "finish_reason", "weight_version"):
             assert getattr(one, name) == getattr(expected, name)
 
 

@@ -18,7 +18,7 @@ LOCAL = {"workers": 1}
 def sample(text: str, answer: object = "3") -> Sample:
     response = f"<think> hm </think> <answer> $\\boxed{{{text}}}$ </answer>"
     prompt = Prompt("id", "file", "Q: ", (1,), (1,), None, answer)
-    return Sample(prompt, Completion((1,), (2,), torch.zeros(1), response, "stop", 0))
+    return Sample(prompt, Completion((1,), torch.tensor([2]), torch.zeros(1), response, "stop", 0))
 
 
 @pytest.fixture(scope="module")
