@@ -37,13 +37,14 @@ class EngineMemory:
 def engine_memory(config: Config, shape: ModelShape, hardware: Hardware) -> EngineMemory:
     """Weights and room for keys and values; where ranks outnumber key-value heads each holds a whole one.
 
-    On a CPU vLLM multiplies with a packed copy of the output layer and keeps the original, which an embedding may share.
+    On a CPU vLLM multiplies with a packed copy of the output layer and keeps the original, which an embedding may share. While new
+    weights come there are the tensor that came and the next copy as well.
     """
     width = element_bytes(precision_on(hardware, config.model))
     tensor = config.rollout.tensor
     weights = num_parameters(shape) * width // tensor
-    packed = shape.vocab_size * shape.hidden_size * width // tensor if hardware.device == "cpu" else 0
-    working = WORKING_BYTES[hardware.device] + packed
+    output_layer = shape.vocab_size * shape.hidden_size * width // tensor
+    working = WORKING_BYTES[hardware.device] + (3 * output_layer if hardware.device == "cpu" else 0)
     heads = max(shape.num_kv_heads // tensor, 1)
     if hardware.gpu_gib is None:
         budget = weights + working + int(config.rollout.kv_cache_gib * GIB)

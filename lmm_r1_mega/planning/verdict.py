@@ -11,6 +11,9 @@ from lmm_r1_mega.planning.memory import StageMemory
 from lmm_r1_mega.planning.reward_models import RewardModelMemory
 from lmm_r1_mega.planning.rollout import EngineMemory
 
+DRIVER_BYTES = GIB
+"""An assumption: the driver and what Ray runs beside it, on machines whose memory all processes share."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -77,7 +80,7 @@ def host_bytes(config: Config, memories: Memories, hardware: Hardware) -> int:
     snapshots = ranks_per_stage * sum(stage.snapshot for stage in stages)
     if hardware.device == "cpu":
         processes = ranks_per_stage * sum(stage.peak for stage in stages) + num_engine_ranks * engine.budget
-        return snapshots + processes + sum(model.scoring for model in models)
+        return snapshots + processes + sum(model.scoring for model in models) + DRIVER_BYTES
     asleep = num_engine_ranks * engine.weights if config.cluster.placement == "hybrid" else 0
     return snapshots + asleep + sum(model.weights for model in models)
 
