@@ -94,7 +94,10 @@ def _value(name: str, flag: Flag, texts: list[str]) -> Any:
     if not _fits(flag, texts):
         takes = "no value" if flag.kind == "switch" else {"one": "one value", "pair": "two values"}[flag.values]
         hint = ": put quotes around a value with blanks" if flag.kind == "text" and texts else ""
-        raise ValueError(f"--{name} takes {takes}, got {readable(' '.join(texts)) or 'none'}{hint}")
+        got = (
+            f"{len(texts)} words" if texts and "run.trackers" in flag.settings else readable(" ".join(texts)) or "none"
+        )  # keys stay unsaid
+        raise ValueError(f"--{name} takes {takes}, got {got}{hint}")
     values = [_number(name, flag, text) for text in texts]
     if flag.kind == "switch":
         return True

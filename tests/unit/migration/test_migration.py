@@ -340,6 +340,7 @@ def test_a_target_without_a_coefficient_did_nothing_there():
         ("--pretrain m", "--prompt_data is missing"),
         ("--bf16 yes", "--bf16 takes no value, got yes"),
         ("--save_path a b", "--save_path takes one value, got a b: put quotes around a value with blanks"),
+        ("--use_wandb se cret", "--use_wandb takes one value, got 2 words: put quotes around a value with blanks"),
         ("--eps_clip 1 2", "--eps_clip takes one value, got 1 2"),
         ("--adam_betas 0.9", "--adam_betas takes two values, got 0.9"),
         ("--seed 1.5", "--seed 1.5: give an integer"),
