@@ -250,7 +250,10 @@ def _same_members(gold: Members, answer: Members) -> bool:
 def _same_quantity(gold: Quantity, answer: Quantity) -> bool:
     """Equal values of one dimension; a unit that one side does not say is the other's."""
     ratio = _unit_ratio(gold.unit, answer.unit)
-    if ratio is None:
+    is_share_of_a_measure = any(
+        a.unit and a.unit.dimension and b.number and b.number.is_percent for a, b in ((gold, answer), (answer, gold))
+    )
+    if ratio is None or is_share_of_a_measure:
         return False
     if gold.number and answer.number:
         return _same_number(gold.number, replace(answer.number, value=answer.number.value * ratio))

@@ -53,7 +53,7 @@ OPENS = re.compile(
     r"^(?:(?:so|thus|hence|therefore|then)\b[,:]?\s*|[\u6545\u5219]\s*|\u6240\u4ee5[,\uff0c]?\s*|\u56e0\u6b64[,\uff0c]?\s*)+", re.IGNORECASE
 )
 RESULT = re.compile(
-    r"\b(?:answer|result|solution|value|sum|product|difference|quotient|total|area|perimeter|volume|length|average|mean|probability|it|option)\b"
+    r"\b(?:answer|result|solution|value|sum|product|difference|quotient|total|area|perimeter|volume|length|average|mean|probability|option)\b"
     "|\u7b54\u6848|\u7ed3\u679c|\u603b|\u9762\u79ef|\u5468\u957f|\u4f53\u79ef|\u9009",
     re.IGNORECASE,
 )

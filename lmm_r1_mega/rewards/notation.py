@@ -52,7 +52,7 @@ IN_THE_REALS = re.compile(r",\s*[a-zA-Z]\s*\\in\s*(?:\\mathbb\s*\{\s*R\s*\}|R)\s
 
 NOT_OF_A_NAME = re.compile(r"\\[a-zA-Z]+|_\{[^{}]*\}|_\w|'|\([a-zA-Z, ]*\)|[a-zA-Z{}\s\u4e00-\u9fff]")
 DENIES = re.compile(
-    r"(?:\b(?:not|never|cannot|neither|nor|no|except|without|unless|wrong|incorrect|false|may|might|maybe|could|perhaps|possibly|than|"
+    r"(?:\b(?:not|never|cannot|neither|nor|no|except|without|unless|wrong|incorrect|false|may|might|maybe|could|perhaps|possibly|than|unknown|unclear|"
     r"least|most|if)\b|n't\b|[\u4e0d\u6ca1\u65e0\u975e\u9519\u672a]|\u53ef\u80fd|\u4e5f\u8bb8|\u6216\u8bb8)",
     re.IGNORECASE,
 )
