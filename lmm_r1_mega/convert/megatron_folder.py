@@ -36,6 +36,7 @@ from torch.futures import Future
 from lmm_r1_mega.convert.extents import Extent, copy_extents, cut, read_extents
 from lmm_r1_mega.convert.hf_folder import partial_folder
 from lmm_r1_mega.convert.safetensors_file import TensorSpec
+from lmm_r1_mega.errors import BadData
 
 SIDE_FILES = "hf_files"
 """Folder inside a checkpoint with config, tokenizer, processor and chat template of the Hugging Face source."""
@@ -229,8 +230,28 @@ def _extra_state(layer: int, num_layers: int, linear: str) -> WriteItem:
 
 
 def _read_metadata(path: Path) -> Metadata:
-    with path.open("rb") as file:
-        return _MetadataUnpickler(file).load()
+    """The index of a checkpoint. Raises BadData where it is missing or damaged, or refers to code."""
+    try:
+        with path.open("rb") as file:
+            metadata = _MetadataUnpickler(file).load()
+    except _UNPICKLING_ERRORS as error:
+        raise BadData(f"{path} cannot be read ({error or type(error).__name__}): bring the checkpoint's files back") from None
+    if not isinstance(metadata, Metadata):
+        raise BadData(f"{path} holds no index of a checkpoint: bring the checkpoint's files back")
+    return metadata
+
+
+_UNPICKLING_ERRORS = (  # what the unpickler raises on broken files
+    pickle.UnpicklingError,
+    FileNotFoundError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+)
 
 
 class _MetadataUnpickler(pickle.Unpickler):
@@ -240,7 +261,7 @@ class _MetadataUnpickler(pickle.Unpickler):
         is_dtype = module == "torch" and isinstance(vars(torch).get(name), torch.dtype)
         if is_dtype or f"{module}.{name}" in _INDEX_TYPES:
             return super().find_class(module, name)
-        raise ValueError(f"the checkpoint's index refers to {module}.{name}, which no checkpoint needs: do not trust this file")
+        raise pickle.UnpicklingError(f"the checkpoint's index refers to {module}.{name}, which no checkpoint needs: do not trust this file")
 
 
 _INDEX_TYPES = frozenset(

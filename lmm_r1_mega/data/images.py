@@ -17,6 +17,7 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
+import xxhash
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
@@ -24,6 +25,8 @@ from lmm_r1_mega.data.fetch import FetchRefused, allowed_origin, fetch
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _END_MARKS = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
+_DIGESTED_BYTES = 2**16  # at each end
+_UNCOMPRESSED = ("BMP", "TIFF")
 _DEEP_MODES = ("I", "F")
 _DECODER_ERRORS = (  # what Pillow's readers raise on broken files
     OSError,
@@ -80,6 +83,17 @@ class ImageUrl:
     url: str
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What is known of an image that was not kept."""
+
+    size: tuple[int, int]
+    """Width and height."""
+    digest: bytes
+    """Of the file's size and bytes. Of a file above 128 KiB those at both ends count, so that a start does not read a whole data set: PNG
+    ends in a checksum of all pixels, other compressed kinds change size or end with the pixels, and what is not compressed counts whole."""
+
+
 ImageSource = ImageFile | ImageBytes | ImageUrl
 
 
@@ -106,17 +120,18 @@ def locate_image(reference: str, limits: ImageLimits) -> ImageSource:
     return ImageFile(_inside_roots(reference, limits))
 
 
-def measure_image(source: ImageSource, limits: ImageLimits) -> tuple[int, int]:
-    """Width and height by the header, orientation not applied. A file whose end looks cut is decoded to be sure.
+def measure_image(source: ImageSource, limits: ImageLimits, *, decode: bool = False) -> Measured:
+    """Size by the header, orientation not applied. A file whose end looks cut is decoded to be sure, with `decode` every one.
 
     Raises: ImageRefused where the file cannot be read as one still image within the limits.
     """
     with _opened(source, limits) as file, _decoder_errors(source):
         image = _open_header(file, source, limits)
-        if not _ends_whole(file, image.format):
+        if decode or not _ends_whole(file, image.format):
             file.seek(0)
             _to_rgb(_open_header(file, source, limits))
-        return image.size
+        whole = isinstance(file, BytesIO) or image.format in _UNCOMPRESSED
+        return Measured(image.size, _digest(file, whole=whole))
 
 
 def load_image(source: ImageSource, limits: ImageLimits) -> Image.Image:
@@ -269,6 +284,16 @@ def _open_header(file: BinaryIO, source: ImageSource, limits: ImageLimits) -> Im
     if image.mode in _DEEP_MODES:
         raise ImageRefused(f"{_name(source)} has 32-bit samples (mode {image.mode}), whose range is unknown: save it with 8 bits")
     return image
+
+
+def _digest(file: BinaryIO, *, whole: bool) -> bytes:
+    size = file.seek(0, os.SEEK_END)
+    digest = xxhash.xxh3_128(size.to_bytes(8, "little"))
+    num_bytes = size if whole else _DIGESTED_BYTES
+    for start in (0, max(num_bytes, size - num_bytes)):
+        file.seek(start)
+        digest.update(file.read(num_bytes))
+    return digest.digest()
 
 
 def _ends_whole(file: BinaryIO, image_format: str | None) -> bool:

@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer
-from lmm_r1_mega.data.images import ImageLimits, ImageRefused, ImageSource, image_folder, load_image, locate_image, measure_image
+from lmm_r1_mega.data.images import ImageLimits, ImageRefused, ImageSource, image_folder, locate_image, measure_image
 from lmm_r1_mega.data.prompts import Row
 from lmm_r1_mega.data.rows import BadRow, RowRefused
 from lmm_r1_mega.errors import BadData
@@ -33,6 +33,8 @@ class Entry:
     sources: tuple[ImageSource, ...]
     image_tokens: tuple[int, ...]
     """Tokens of each image."""
+    image_digests: tuple[bytes, ...]
+    """Tell whether the images are still the same."""
 
     @property
     def prompt_length(self) -> int:
@@ -51,11 +53,12 @@ class _Rendered:
 
 
 @dataclass(frozen=True)
-class _Measured:
+class _Accepted:
     """An image that passed the check of its header."""
 
     source: ImageSource
     num_tokens: int
+    digest: bytes
 
 
 class Preparer:
@@ -70,7 +73,7 @@ class Preparer:
         self._max_prompt_tokens = settings.max_prompt_tokens
         self._max_tokens = max_tokens
         self._decode = decode
-        self._measured: dict[str, _Measured | ImageRefused] = {}
+        self._measured: dict[str, _Accepted | ImageRefused] = {}
 
     def prepare(self, rows: Iterable[Row | BadRow]) -> Iterator[Entry | BadRow]:
         """Every row as an entry or a bad row, in order; bad ones stay what they are."""
@@ -108,6 +111,7 @@ class Preparer:
                 response_ids=np.array(self._tokenizer.cut_after_eos(response_ids), dtype=np.int32),
                 sources=tuple(image.source for image in images),
                 image_tokens=tuple(image.num_tokens for image in images),
+                image_digests=tuple(image.digest for image in images),
             )
             self._check(entry)
         except ImageRefused as refusal:
@@ -130,7 +134,7 @@ class Preparer:
         if self._max_tokens is not None and total > self._max_tokens:
             raise RowRefused("too_long", f"prompt and answer have {total} tokens, more than {self._max_tokens}")
 
-    def _measure(self, reference: str) -> _Measured:
+    def _measure(self, reference: str) -> _Accepted:
         """Locate and measure an image; each file is looked at once."""
         if reference.startswith("data:"):  # megabytes that are seldom the same: not to be remembered
             return self._look_at(reference)
@@ -145,16 +149,13 @@ class Preparer:
             raise found
         return found
 
-    def _look_at(self, reference: str) -> _Measured:
+    def _look_at(self, reference: str) -> _Accepted:
         source = locate_image(reference, self._limits)
-        return _Measured(source, self._num_tokens(source))
-
-    def _num_tokens(self, source: ImageSource) -> int:
-        size = load_image(source, self._limits).size if self._decode else measure_image(source, self._limits)
+        measured = measure_image(source, self._limits, decode=self._decode)
         try:
-            return self._tokenizer.sizes.num_tokens(*size)
+            return _Accepted(source, self._tokenizer.sizes.num_tokens(*measured.size), measured.digest)
         except ValueError as error:
-            raise ImageRefused(f"an image of {size[0]} x {size[1]} pixels: {error}") from error
+            raise ImageRefused(f"an image of {measured.size[0]} x {measured.size[1]} pixels: {error}") from error
 
 
 def image_limits(file: Path, settings: DataSettings) -> ImageLimits:

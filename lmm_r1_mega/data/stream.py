@@ -121,8 +121,8 @@ class _RowStream(Generic[Item]):
             )
         if position.rows_digest != self._digest:
             raise BadData(
-                "the rows of data.train are not those of the checkpoint: its files, the chat template or settings of data have changed; "
-                "bring them back, or start a new run from the exported model"
+                "the rows of data.train are not those of the checkpoint: its files, their images, the chat template or settings of data "
+                "have changed; bring them back, or start a new run from the exported model"
             )
         self._restart(position.seed, visited=position.epoch * len(self) + position.index)
 
@@ -185,10 +185,10 @@ def _describe_mixing(settings: DataSettings) -> str:
 
 
 def _rows_digest(pools: list[list[Entry]]) -> str:
-    """Hash of what the rows ask and of their order in the files; pictures count by their place and size."""
+    """Hash of what the rows ask, of their images and of their order in the files."""
     digest = hashlib.blake2b(digest_size=16)
     for number, pool in enumerate(pools):
         for entry in pool:
             digest.update(repr((number, entry.row.id, entry.row.answer, entry.image_tokens)).encode())
-            digest.update(entry.token_ids.tobytes() + entry.response_ids.tobytes())
+            digest.update(entry.token_ids.tobytes() + entry.response_ids.tobytes() + b"".join(entry.image_digests))
     return digest.hexdigest()

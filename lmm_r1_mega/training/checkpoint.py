@@ -6,6 +6,7 @@ import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import torch
@@ -103,20 +104,13 @@ def _storage_error(folder: Path, trained: Trained, failure: CheckpointException)
             f"`lmm-r1-mega resume`"
         )
     try:
-        with naming_storage_errors(folder):
-            _write_probe(folder / f"probe_{dist.get_rank()}")
+        with naming_storage_errors(folder), TemporaryFile(dir=folder) as probe:
+            probe.write(b"probe")
+            probe.flush()
+            os.fsync(probe.fileno())
     except OSError as error:
         return error
     return RuntimeError(f"the checkpoint {folder} could not be written: {failure}")
-
-
-def _write_probe(path: Path) -> None:
-    """Write as much as gets an error where writing is impossible."""
-    with path.open("wb") as file:
-        file.write(b"probe")
-        file.flush()
-        os.fsync(file.fileno())
-    path.unlink()
 
 
 class _SaveInProcess(TorchDistSaveShardedStrategy):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
+import random
 import shutil
 from pathlib import Path
 
@@ -139,6 +141,26 @@ def test_an_index_that_would_run_code_is_refused(source, tmp_path):
     (tmp_path / "megatron" / ".metadata").write_bytes(pickle.dumps(Harm()))
     with pytest.raises(ValueError, match=r"builtins\.print"):
         MegatronReader(tmp_path / "megatron")
+
+
+def test_a_damaged_index_is_refused_with_its_name(source, tmp_path):
+    """Cut at many places, with bytes changed, empty, another object, missing: BadData, or it reads as an index."""
+    hf_to_megatron(source, tmp_path / "megatron")
+    index, draw = tmp_path / "megatron" / ".metadata", random.Random(0)
+    whole = index.read_bytes()
+    cuts = [whole[: draw.randrange(len(whole))] for _ in range(100)]
+    changed = [whole[:at] + bytes([draw.randrange(256)]) + whole[at + 1 :] for at in (draw.randrange(len(whole)) for _ in range(200))]
+    for content in [b"", pickle.dumps([]), pickle.dumps({"a": 1}), b"{}", *cuts]:
+        index.write_bytes(content)
+        with pytest.raises(BadData, match=r"megatron/\.metadata"):
+            MegatronReader(index.parent)
+    for content in changed:
+        index.write_bytes(content)
+        with contextlib.suppress(BadData):
+            MegatronReader(index.parent)
+    index.unlink()
+    with pytest.raises(BadData, match="cannot be read"):
+        missing_files(index.parent)
 
 
 @pytest.mark.parametrize("outside", ["../stolen.safetensors", "{folder}/stolen.safetensors"])

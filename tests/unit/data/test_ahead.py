@@ -64,7 +64,7 @@ class TestAhead:
         """Entries that note when they are begun."""
         for number in range(count):
             begun.append(number)
-            yield Entry(Row(Path("x"), number, str(number), "x", (), (), None, None), "", NO_TOKENS, NO_TOKENS, (), ())
+            yield Entry(Row(Path("x"), number, str(number), "x", (), (), None, None), "", NO_TOKENS, NO_TOKENS, (), (), ())
 
     def test_items_come_in_the_order_of_the_entries(self):
         def build(entry: Entry) -> int:

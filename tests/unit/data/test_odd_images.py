@@ -22,7 +22,7 @@ def test_an_odd_picture(odd: Odd, tmp_path):
     limits = ImageLimits(tmp_path, (), max_bytes=2**20, max_pixels=10_000)
     source = locate_image("picture.png.jpg", limits)
     try:
-        size = measure_image(source, limits)
+        size = measure_image(source, limits).size
         pixels = np.asarray(load_image(source, limits)).astype(int)
     except ImageRefused as refusal:
         assert odd.refusal, refusal

@@ -1,5 +1,8 @@
+import base64
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -9,6 +12,7 @@ from lmm_r1_mega.data.build import Pictures
 from lmm_r1_mega.data.files import DemonstrationFile, PromptFile
 from lmm_r1_mega.data.images import ImageLimits, locate_image
 from lmm_r1_mega.data.stream import DemonstrationStream, PromptStream, StreamPosition
+from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Prompt
 
 
@@ -124,6 +128,40 @@ class TestPosition:
         with pytest.raises(ValueError, match=r"not those of the checkpoint.*bring them back"):
             stream.restore(before)
         assert isinstance(before, StreamPosition)
+
+    @pytest.mark.parametrize("kind", ["png", "jpg", "webp", "bmp", "tiff", "gif"])
+    @pytest.mark.parametrize("side", [28, 600])
+    def test_another_image_of_the_same_size_is_not_gone_on_with(self, processor, write_rows, tmp_path, kind, side):
+        """A patch in the middle of noise, of one small file and one whose middle is not read."""
+        pixels = np.random.default_rng(0).integers(0, 255, (side, side, 3), dtype=np.uint8)
+        name = tmp_path / f"a.{kind}"
+        Image.fromarray(pixels).save(name)
+        path = write_rows(asked("?", image=name.name))
+        settings = DataSettings(train=(path,), max_pixels=28 * 28)
+        before = PromptStream(settings, processor, seed=0).position()
+        pixels[side // 2 : side // 2 + 8, side // 2 : side // 2 + 8] ^= 128
+        Image.fromarray(pixels).save(name)
+        with pytest.raises(BadData, match="their images"):
+            PromptStream(settings, processor, seed=0).restore(before)
+
+    def test_the_same_images_elsewhere_and_newer_are_gone_on_with(self, processor, write_rows, picture, tmp_path):
+        picture("a.png")
+        settings = DataSettings(train=(write_rows(asked("?", image="a.png")),))
+        before = PromptStream(settings, processor, seed=0).position()
+        shutil.copytree(tmp_path, tmp_path.parent / f"{tmp_path.name}_moved", copy_function=shutil.copy)
+        moved = settings.model_copy(update={"train": (tmp_path.parent / f"{tmp_path.name}_moved" / settings.train[0].name,)})
+        PromptStream(moved, processor, seed=0).restore(before)
+
+    def test_an_image_in_the_row_counts_whole(self, processor, write_rows, tmp_path):
+        def row(content):
+            return asked("?", image="data:image/bmp;base64," + base64.b64encode(content).decode())
+
+        Image.fromarray(np.zeros((300, 300, 3), dtype=np.uint8)).save(tmp_path / "a.bmp")
+        content = bytearray((tmp_path / "a.bmp").read_bytes())
+        before = PromptStream(DataSettings(train=(write_rows(row(content)),)), processor, seed=0).position()
+        content[len(content) // 2] = 9
+        with pytest.raises(BadData, match="their images"):
+            PromptStream(DataSettings(train=(write_rows(row(content)),)), processor, seed=0).restore(before)
 
 
 class TestBadRows:

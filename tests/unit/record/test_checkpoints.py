@@ -245,6 +245,14 @@ def test_a_disk_that_fails_while_a_checkpoint_is_written_asks_for_another_start(
     assert names(tmp_path) == ["step_000001"]
 
 
+def test_a_disk_that_becomes_read_only_asks_for_another_start_and_is_read_all_the_same(disk, make_read_only):
+    save(disk, 1)
+    with pytest.raises(StorageFailed, match=r"step_000002.* \(Read-only file system\)"), write_checkpoint(disk, 2, keep=1) as folder:
+        make_read_only()
+        (folder / "a.bin").write_bytes(b"abc")
+    assert newest_checkpoint(disk).step == 1
+
+
 def test_what_a_killed_process_left_makes_room_before_the_next_is_written(tmp_path):
     (tmp_path / "step_000007.partial").mkdir()
     with write_checkpoint(tmp_path, 9, keep=1) as folder:

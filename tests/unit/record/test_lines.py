@@ -104,21 +104,10 @@ def test_a_disk_that_fails_asks_for_another_start_and_is_named(tmp_path, code):
     assert isinstance(caught.value, DiskFull) == (code in {errno.ENOSPC, errno.EDQUOT})
 
 
-@pytest.fixture
-def read_only(tmp_path):
-    """A file system that is mounted for reading alone, as the kernel does when a disk fails."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(disk)], capture_output=True, check=False).returncode:
-        pytest.skip("no file system can be mounted here")
-    append_rows(disk / "m.jsonl", [{"step": 1}])
-    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
-def test_a_read_only_file_system_is_named(read_only):
-    file = read_only / "m.jsonl"
+def test_a_read_only_file_system_is_named(disk, make_read_only):
+    file = disk / "m.jsonl"
+    append_rows(file, [{"step": 1}])
+    make_read_only()
     for write in (lambda: append_rows(file, [{"step": 2}]), lambda: write_whole(file, b""), lambda: keep_rows(file, until_step=0)):
         with pytest.raises(StorageFailed, match=r"m\.jsonl cannot be read or written \(Read-only file system\)") as caught:
             write()
