@@ -189,3 +189,46 @@ def test_the_critic_speaks_in_units_of_the_returns():
     assert second.returns.tolist() == [1.0, -1.0]
     assert second.metrics["value/mean"] == 3.0 and second.metrics["value/explained_variance"] == 1.0, "1 and -1 are 5 and 1"
     assert [target.response_old_values.tolist() for target in value_targets(valued, second, told)] == [[1.0], [-1.0]]
+
+
+class Ranks:
+    """Stand in for the trainer's processes: note what they are asked, and answer at once."""
+
+    def __init__(self):
+        self.asked = []
+
+    def logprobs(self, batch, view):
+        self.asked.append(("logprobs", view.snapshot, len(batch.sequences)))
+        return [torch.full((one.response_length,), -3.0 if view.snapshot else -1.0) for one in batch.sequences]
+
+    def values(self, batch):
+        self.asked.append(("values", None, len(batch.sequences)))
+        return [torch.zeros(one.response_length) for one in batch.sequences]
+
+    def update_values(self, batch, targets, *, value_clip):
+        self.asked.append(("update_values", value_clip, len(targets)))
+        return UpdateReport(0.0, 1.0, 1e-6)
+
+    def update_policy(self, batch, targets, loss):
+        self.asked.append(("update_policy", loss.name, len(targets)))
+        return updated([torch.zeros(len(one.response_advantages)) for one in targets])
+
+
+def test_the_ranks_are_asked_once_a_mini_batch_and_updated_once_an_epoch_the_critic_first():
+    algorithm = {"name": "ppo", "samples_per_prompt": 2, "optimizer_steps": 2, "epochs": 3, "kl": {"coefficient": 0.1}}
+    settings = parse_tree({"algorithm": algorithm, "critic": {"value_clip": 0.3}}, source="test")
+    ranks = Ranks()
+    found = annotate(ranks, [scored(length, float(length)) for length in (1, 2, 2, 1)], settings, forbidden_ids=())
+    assert [part.tolist() for part in found.old_logprobs] == [[-1.0], [-1.0] * 2, [-1.0] * 2, [-1.0]]
+    assert [part.tolist() for part in found.reference_logprobs] == [[-3.0], [-3.0] * 2, [-3.0] * 2, [-3.0]]
+    assert ranks.asked == [
+        *[("logprobs", None, 2)] * 2,
+        *[("logprobs", "reference", 2)] * 2,
+        *[("values", None, 2)] * 2,
+    ]
+
+    ranks.asked.clear()
+    advantages = estimate(found, settings.algorithm, fixed(kl=0.1))
+    done = update(ranks, found, advantages, settings, loss=policy_loss(settings, fixed(kl=0.1), forbidden_ids=(), step=0))
+    assert ranks.asked == [*[("update_values", 0.3, 2)] * 2, *[("update_policy", "clip", 2)] * 2] * 3
+    assert (len(done.policy), len(done.critic)) == (6, 6)
