@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lmm_r1_mega.commands.arguments import take_flag, take_positional, take_value
 from lmm_r1_mega.commands.verbs import VERBS
@@ -74,8 +75,10 @@ def _server(host: str, port: str, *, token: str, opening: str) -> RewardServer:
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table("row", "reward", "parts", "invalid", box=None)
+    table = Table("row", "reward", "parts", "invalid, or why not right", box=None)
     for number, row in enumerate(rows, start=1):
         parts = ", ".join(f"{name} {value:g}" for name, value in row["parts"].items())
-        table.add_row(str(number), "-" if row["reward"] is None else f"{row['reward']:g}", parts, row["invalid"] or "")
+        table.add_row(
+            str(number), "-" if row["reward"] is None else f"{row['reward']:g}", parts, Text(row["invalid"] or row.get("why", ""))
+        )
     return table
