@@ -1,6 +1,6 @@
 """The driver's work grows with the samples and not with their square: counted, not timed.
 
-`benchmarks/driver_scale.py` runs the recipes' sizes; here are two small ones. Engine and rank of both are stand-ins that answer at once,
+`benchmarks/driver_scale.py` runs the recipes' sizes; here are three small ones. Engine and rank are stand-ins that answer at once,
 everything in this process is the program's own.
 """
 
