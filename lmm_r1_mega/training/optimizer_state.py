@@ -48,16 +48,20 @@ def empty_states(module: nn.Module) -> ParameterStates:
 
 
 def whole_states(optimizer: MegatronOptimizer, module: nn.Module) -> ParameterStates:
-    """The optimizer's tensors, each of the shape of its weight; collective over the data ranks where they split it."""
+    """The optimizer's tensors, each of the shape of its weight; collective over the data ranks where they split it.
+
+    They are the optimizer's own where a rank has them whole, else copies in host memory: a device has room for its share only.
+    """
     [part] = optimizer.chained_optimizers
-    states = empty_states(module)
-    if not isinstance(part, DistributedOptimizer):
-        for shard in _whole_shards(part, states):
-            states[shard.parameter] = {kind: _tensor(part, shard, kind).detach() for kind in _kinds(shard.parameter)}
+    states: ParameterStates = {parameter: {} for parameter in module.parameters() if parameter.requires_grad}
+    if not isinstance(part, DistributedOptimizer) or part.data_parallel_group.size() == 1:
+        for shard in _shards(part, states):
+            own = {kind: _tensor(part, shard, kind).detach().view(shard.parameter.shape) for kind in _kinds(shard.parameter)}
+            states[shard.parameter] = own
         return states
     for buffer, bucket, shards in _buckets(part):
         for kind in _kinds(bucket.params_list[0]):
-            gathered = _gather(part, bucket, shards, kind)
+            gathered = _gather(part, bucket, shards, kind).cpu()
             for parameter in bucket.params_list:
                 start, stop, _ = buffer.param_index_map[parameter]
                 states[parameter][kind] = gathered[start - bucket.offset : stop - bucket.offset].view(parameter.shape)
@@ -68,9 +72,7 @@ def whole_states(optimizer: MegatronOptimizer, module: nn.Module) -> ParameterSt
 def restore_states(optimizer: MegatronOptimizer, states: ParameterStates, *, steps_done: int) -> None:
     """Inverse of `whole_states`: every rank takes its part; the step counts become `steps_done`."""
     [part] = optimizer.chained_optimizers
-    distributed = isinstance(part, DistributedOptimizer)
-    shards = [shard for *_, found in _buckets(part) for shard in found] if distributed else list(_whole_shards(part, states))
-    for shard in shards:
+    for shard in _shards(part, states):
         for kind, tensor in states[shard.parameter].items():
             _tensor(part, shard, kind).view(-1).copy_(tensor.view(-1)[shard.part])
         if "step" in part.state[shard.main]:
@@ -86,6 +88,12 @@ def _kinds(parameter: Parameter) -> tuple[str, ...]:
 
 def _tensor(part: MegatronOptimizer, shard: _Shard, kind: str) -> Tensor:
     return shard.main if kind == MASTER else part.state[shard.main][kind]
+
+
+def _shards(part: MegatronOptimizer, states: ParameterStates) -> list[_Shard]:
+    """All that this rank's optimizer updates."""
+    is_split = isinstance(part, DistributedOptimizer)
+    return [shard for *_, found in _buckets(part) for shard in found] if is_split else list(_whole_shards(part, states))
 
 
 def _whole_shards(part: MegatronOptimizer, states: ParameterStates) -> Iterator[_Shard]:

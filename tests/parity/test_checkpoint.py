@@ -17,12 +17,14 @@ from spawn import spawn
 from lmm_r1_mega.convert.checkpoints import megatron_to_hf
 from lmm_r1_mega.schema import UpdateReport
 from lmm_r1_mega.training.engine import Engine
+from lmm_r1_mega.training.optimizer_state import whole_states
 
 LAYOUTS = {
     "one rank": Case(),
     "tensor and pipeline": Case(tensor=2, pipeline=2),
     "split optimizer": Case(data=2),
     "whole optimizers": Case(data=2, distributed_optimizer=False),
+    "master copies, one rank": Case(precision="bf16"),
     "master copies, split": Case(data=2, precision="bf16"),
     "master copies, whole": Case(tensor=2, distributed_optimizer=False, precision="bf16"),
 }
@@ -107,6 +109,26 @@ def load_nothing(model: Path, folder: Path) -> str:
     with pytest.raises(ValueError, match="not a complete checkpoint") as caught:
         engine.load(folder)
     return str(caught.value)
+
+
+def copied_for_a_checkpoint(model: Path, case: Case) -> int:
+    """Bytes of the optimizer that a checkpoint needs a second time."""
+    engine = start_engine(model, case)
+    own = {
+        tensor.untyped_storage().data_ptr()
+        for part in engine._optimizer.chained_optimizers
+        for state in part.optimizer.state.values()
+        for tensor in state.values()
+    }
+    states = whole_states(engine._optimizer, engine._module)
+    tensors = [tensor for kinds in states.values() for tensor in kinds.values()]
+    assert len(tensors) == 2 * len(states) > 0
+    return sum(tensor.nbytes for tensor in tensors if tensor.untyped_storage().data_ptr() not in own)
+
+
+@pytest.mark.parametrize("case", [Case(tensor=2), Case(tensor=2, distributed_optimizer=False)])
+def test_a_checkpoint_needs_no_second_optimizer(model: Path, case: Case) -> None:
+    assert spawn(copied_for_a_checkpoint, 2, model, case) == [0, 0]
 
 
 def test_a_folder_without_checkpoint_is_named(model: Path, tmp_path: Path) -> None:
