@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from lmm_r1_mega import parent, progress
 from lmm_r1_mega.commands.verbs import SETTINGS, VERBS, help_text
-from lmm_r1_mega.errors import DONE, INTERNAL, USAGE, ProcessLost, exit_status
+from lmm_r1_mega.errors import DONE, INTERNAL, USAGE, cause_of, exit_status
 
 HELP = {"-h", "--help"}
 
@@ -51,14 +51,10 @@ def run_here(name: str, arguments: list[str]) -> int:
 
 def _report(error: BaseException) -> int:
     """Tell the parent, else the terminal, of an error and return its exit status."""
-    status, cause = exit_status(error), str(error)
-    if isinstance(error, KeyboardInterrupt):
-        cause = "interrupted"
-    elif status == INTERNAL:
+    status = exit_status(error)
+    if status == INTERNAL:
         traceback.print_exception(error)
-        cause = f"{type(error).__name__}: {error}"
-    process = error.process if isinstance(error, ProcessLost) else "driver"
-    return status if progress.tell(status=status, cause=cause, process=process) else _fail(cause, status)
+    return status if progress.tell_failure(error) else _fail(cause_of(error), status)
 
 
 def _fail(message: str, status: int) -> int:

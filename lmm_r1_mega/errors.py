@@ -48,13 +48,22 @@ def exit_status(error: BaseException) -> int:
     """The status that an error ends the command line with; INTERNAL for what no user can mend."""
     if isinstance(error, OSError) and error.errno in FULL | BROKEN:
         return REQUEUE
-    kinds: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int], ...] = (
+    kinds = (
         (BadData, BAD_DATA),
-        ((ProcessLost, StorageFailed, Stopped), REQUEUE),
+        (ProcessLost, REQUEUE),
+        (StorageFailed, REQUEUE),
+        (Stopped, REQUEUE),
         (ValueError, USAGE),
         (KeyboardInterrupt, INTERRUPTED),
     )
     return next((status for kind, status in kinds if isinstance(error, kind)), INTERNAL)
+
+
+def cause_of(error: BaseException) -> str:
+    """What an error is called at the end of a command."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return f"{type(error).__name__}: {error}" if exit_status(error) == INTERNAL else str(error)
 
 
 @contextlib.contextmanager

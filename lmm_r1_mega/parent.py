@@ -11,7 +11,6 @@ no success. When this process itself is killed, the kernel kills the driver.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
@@ -21,21 +20,32 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lmm_r1_mega import stacks
 from lmm_r1_mega.cluster.session_folder import FOLDER_VARIABLE, WORKERS_TMP, session_folder
-from lmm_r1_mega.errors import DONE, INTERNAL, INTERRUPTED, REQUEUE
+from lmm_r1_mega.errors import DONE, INTERNAL, INTERRUPTED, REQUEUE, exit_status
 from lmm_r1_mega.processes import adopting_orphans, children, kill_descendants
-from lmm_r1_mega.progress import LINE_VARIABLE, Progress
+from lmm_r1_mega.progress import LINE_VARIABLE, Progress, services_lost
 
 TICK_S = 1.0
-LEAVE_LIMIT_S = 60.0
-"""Time that a driver has to end after its last words."""
+LEAVE_LIMIT_S = 300.0
+"""Time that a driver has to close everything after its last words; trackers may have much to send."""
+LOOK_EVERY_S = 2.0
+"""Time between two looks at the servers that a driver needs."""
 BLOCK_BYTES = 65536
 FAILURE_FILE = "failure.json"
+STACKS_FILE = "stacks.txt"
+MAX_NAMES = 4
+GRACE_S = 60.0
+"""The driver's own deadlines come first: they know who is late at what."""
+SHORTEST_LIMIT_S = 300.0
+LIMIT_FACTOR = 10.0
+SELF_LIMITED = frozenset({"score"})
+"""Phases that can be a thousand times as long when a server of others is down; each of their waits has a limit of its own (`reward`)."""
 ASKED = {signal.SIGTERM: REQUEUE, signal.SIGUSR1: REQUEUE, signal.SIGINT: INTERRUPTED}
 """Signal that asks a run to end -> exit status."""
 OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -73,6 +83,33 @@ def supervise(command: list[str]) -> int:
     return end.status
 
 
+class Patience:
+    """How long a driver may be silent: in a phase that it has been through before, a multiple of its longest silence there."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._longest: dict[str, float] = {}
+        self._known: set[str] = set()
+        self._since = now()
+
+    def hear(self, before: Progress, after: Progress) -> None:
+        """The driver breaks a silence. A phase is known when it has been left: its first words come long before its longest silence."""
+        silence, self._since = self._now() - self._since, self._now()
+        self._longest[before.phase] = max(silence, self._longest.get(before.phase, 0.0))
+        if after.phase != before.phase:
+            self._known.add(before.phase)
+
+    def overrun(self, progress: Progress) -> str:
+        """Why the driver is silent for too long; empty while it is not."""
+        if progress.late or progress.silence_limit_s is None:
+            return progress.late
+        limit, learned = progress.silence_limit_s + GRACE_S, ""
+        if progress.phase in self._known and progress.phase not in SELF_LIMITED:
+            longest = self._longest[progress.phase]
+            limit, learned = min(limit, max(SHORTEST_LIMIT_S, LIMIT_FACTOR * longest)), f", and never for more than {longest:.1f} s before"
+        return f"nothing has happened for {limit:.0f} s{learned}" if self._now() - self._since > limit else ""
+
+
 class Driver:
     """The child: what it says, what it is asked, and how it ends."""
 
@@ -85,27 +122,25 @@ class Driver:
         # A session of its own: Ctrl-C reaches this process alone.
         self._process = subprocess.Popen(command, env=environment, pass_fds=[far.fileno()], start_new_session=True)
         far.close()
+        self._patience = Patience()
         self._unread = b""
         self._is_line_open = True
-        self._leaves_before = float("inf")
+        self._leaves_before, self._next_look = float("inf"), 0.0
         self._asked: int | None = None
         self._num_interrupts = 0
         self._end: End | None = None
 
     def wait(self, signals: socket.socket) -> End:
         """Listen to the driver and to signals until the driver has ended."""
-        while self._process.poll() is None:
+        while self._end is None and self._process.poll() is None:
             ready, _, _ = select.select([signals, *self._open_line()], [], [], TICK_S)
             if self._line in ready:
                 self._listen()
             if signals in ready:
                 self._obey(signals.recv(BLOCK_BYTES))
-            if time.monotonic() > self._leaves_before:
-                self._process.kill()
-        self._line.setblocking(False)
-        with contextlib.suppress(BlockingIOError):  # what the driver forked may still hold the other end
-            while self._is_line_open:
-                self._listen()
+            self._watch()
+        self._process.wait()
+        self._catch_up()
         return self._end or self._attributed(self._process.returncode)
 
     def _obey(self, numbers: bytes) -> None:
@@ -126,6 +161,19 @@ class Driver:
             print(f"lmm-r1-mega: finishing step {self.progress.step + 1}, then saving{again}", file=sys.stderr, flush=True)
             self._process.send_signal(signal.SIGTERM)
 
+    def _watch(self) -> None:
+        """End a driver that nothing can come of."""
+        if time.monotonic() > self._leaves_before:
+            self._process.kill()
+        elif time.monotonic() > self._next_look:
+            self._next_look = time.monotonic() + LOOK_EVERY_S
+            dead = self.progress.dead_services()
+            self._catch_up()  # a driver that ends them itself has said before that it needs them no more
+            if dead and self.progress.services:
+                self._end_at_once(_lost(dead))
+            elif why := self._patience.overrun(self.progress):
+                self._end_at_once(_late(self.progress, why))
+
     def _end_at_once(self, end: End) -> None:
         """kill -9."""
         self._end = self._end or end
@@ -142,7 +190,13 @@ class Driver:
         for line in whole:
             self._hear(Progress.from_json(line))
 
+    def _catch_up(self) -> None:
+        """Take what the driver has said by now; its end is not waited for, since what it forked may still hold the line."""
+        while self._is_line_open and select.select([self._line], [], [], 0)[0]:
+            self._listen()
+
     def _hear(self, progress: Progress) -> None:
+        self._patience.hear(self.progress, progress)
         self.progress = progress
         if progress.status is not None:
             self._leaves_before = time.monotonic() + LEAVE_LIMIT_S
@@ -153,6 +207,8 @@ class Driver:
         if said.status is not None:
             status = self._asked if self._asked is not None and said.status == REQUEUE else said.status
             return End(status, said.cause, said.process)
+        if (returncode >= 0 or returncode == -signal.SIGABRT) and (dead := said.dead_services()):
+            return _lost(dead)  # Ray may end a process that has lost them without a word
         if returncode >= 0:
             return End(INTERNAL, f"the driver ended with status {returncode} and without a word")
         number = signal.Signals(-returncode)
@@ -191,7 +247,9 @@ def conclude(progress: Progress, end: End) -> None:
     if progress.folder:
         resume = shlex.join(["lmm-r1-mega", "resume", progress.folder])
         print(f"lmm-r1-mega: all of the run is in {progress.folder}; go on with `{resume}`", file=sys.stderr)
-        write_failure(Path(progress.folder), failure(progress, end, resume=resume))
+        found = json.dumps(failure(progress, end, resume=resume), indent=2, ensure_ascii=False) + "\n"
+        if not _replace(Path(progress.folder, FAILURE_FILE), found):
+            print(f"lmm-r1-mega: {FAILURE_FILE} cannot be written there", file=sys.stderr)
 
 
 def failure(progress: Progress, end: End, *, resume: str) -> Mapping[str, str | int]:
@@ -207,12 +265,32 @@ def failure(progress: Progress, end: End, *, resume: str) -> Mapping[str, str | 
     }
 
 
-def write_failure(folder: Path, content: Mapping[str, str | int]) -> None:
-    """Replace `failure.json`; where there is no room for it, the messages on the terminal have to do."""
-    partial = folder / f"{FAILURE_FILE}.partial"
-    with contextlib.suppress(OSError):
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(folder / FAILURE_FILE)
+def _replace(file: Path, text: str) -> bool:
+    """Replace a file; False where the disk does not let us."""
+    partial = file.with_name(f"{file.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(file)
+    except OSError:
+        return False
+    return True
+
+
+def _lost(services: list[str]) -> End:
+    lost = services_lost(services)
+    return End(exit_status(lost), str(lost), lost.process)
+
+
+def _late(progress: Progress, why: str) -> End:
+    """The driver, or who it waits for, hangs: their stacks go into the run's folder, or to the terminal where there is none."""
+    names = list(progress.waits_for) or ["the driver"]
+    who = ", ".join(names[:MAX_NAMES]) + (f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else "")
+    text, where = stacks.collect(), "above"
+    if progress.folder and _replace(Path(progress.folder, STACKS_FILE), text):
+        where = f"in {progress.folder}/{STACKS_FILE}"
+    else:
+        print(text, file=sys.stderr)
+    return End(REQUEUE, f"{who} did not finish {progress.doing or progress.phase}: {why}; Python stacks are {where}", names[0])
 
 
 def _word(status: int) -> str:

@@ -1,4 +1,4 @@
-"""Linux processes: who descends from whom, who dies with whom, and their end."""
+"""Linux processes: who descends from whom, who dies with whom, who still answers, and their end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 PAUSE_S = 0.02
+CONNECT_LIMIT_S = 2.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -34,6 +36,17 @@ def adopting_orphans() -> Iterator[None]:
         yield
     finally:
         _libc.prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether a server takes connections there; one that is slow to, or cannot be reached from here, is not dead."""
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_LIMIT_S).close()
+    except ConnectionRefusedError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def children() -> dict[int, list[int]]:

@@ -12,6 +12,7 @@ import ray
 from lmm_r1_mega.cluster.pictures import forget
 from lmm_r1_mega.cluster.session_folder import FOLDER_VARIABLE, RAY, WORKERS_TMP, session_folder
 from lmm_r1_mega.config import ClusterSettings
+from lmm_r1_mega.progress import needing
 
 LOOPBACK = "127.0.0.1"
 
@@ -27,7 +28,8 @@ def ray_session(settings: ClusterSettings, *, num_processes: int) -> Iterator[No
     if settings.address is not None:
         ray.init(address=settings.address, log_to_driver=False, logging_level="error")
         try:
-            yield
+            with needing(_services()):
+                yield
         finally:
             forget()
             ray.shutdown()
@@ -44,7 +46,8 @@ def ray_session(settings: ClusterSettings, *, num_processes: int) -> Iterator[No
                     _node_ip_address=LOOPBACK,
                     _temp_dir=str(folder / RAY),  # not the folder itself: Ray lets everybody into its own
                 )
-            yield
+            with needing(_services()):
+                yield
         finally:
             forget()
             ray.shutdown()
@@ -67,3 +70,11 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
         os.environ.pop("TMPDIR")
         if before is not None:
             os.environ["TMPDIR"] = before
+
+
+def _services() -> dict[str, tuple[str, int]]:
+    """The two processes of Ray without which a driver hangs or aborts: of the cluster, and of this machine."""
+    context = ray.get_runtime_context()
+    host, _, port = context.gcs_address.rpartition(":")
+    [node] = [node for node in ray.nodes() if node["NodeID"] == context.get_node_id()]
+    return {"Ray's GCS": (host, int(port)), "Ray's raylet": (node["NodeManagerAddress"], node["NodeManagerPort"])}

@@ -12,6 +12,7 @@ import ray
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayTaskError
 
 from lmm_r1_mega.errors import INTERNAL, ProcessLost, exit_status
+from lmm_r1_mega.progress import give_up, tell
 
 GRACE_S = 5.0
 """After an error of ours, the time in which the death of another process may turn out to be its cause."""
@@ -29,16 +30,19 @@ def wait_all(calls: Mapping[str, ray.ObjectRef], *, doing: str, timeout_s: float
     names = {ref: name for name, ref in calls.items()}
     pending, results = list(names), {}
     while pending:
+        tell(waits_for=[names[ref] for ref in pending], doing=doing)
         ready, pending = ray.wait(pending, num_returns=1, timeout=max(0.0, deadline - time.monotonic()))
         if not ready:
-            late = ", ".join(sorted(names[ref] for ref in pending))
-            raise ProcessLost(f"{late} did not finish {doing} within {timeout_s:.0f} s: raise cluster.step_timeout_s, or look for a hang")
+            give_up(f"its limit of {timeout_s:.0f} s is over")
+            late = ", ".join(names[ref] for ref in pending)
+            raise ProcessLost(f"{late} did not finish {doing} within {timeout_s:.0f} s", names[pending[0]])
         try:
             results[names[ready[0]]] = _result(ready[0], name=names[ready[0]], doing=doing)
         except Exception as error:
             if exit_status(error) == INTERNAL:
                 _raise_loss(pending, names, doing=doing)
             raise
+    tell(waits_for=[], doing="")
     return {name: results[name] for name in calls}
 
 
@@ -58,17 +62,18 @@ def _result(ref: ray.ObjectRef, *, name: str, doing: str) -> Any:
     except RayTaskError as error:
         raise _as_raised(error) from None
     except GetTimeoutError as error:
-        raise ProcessLost(f"the answer of {name} to {doing} could not be fetched within 60 s") from error
+        raise ProcessLost(f"the answer of {name} to {doing} could not be fetched within 60 s", name) from error
     except OutOfMemoryError as error:
         used = re.search(r"was (\S+ used / \S+ limit)", str(error))
         raise ProcessLost(
             f"{name} was ended during {doing} because its machine has no memory left ({used[1] if used else 'Ray watches it'}): stop what "
-            f"else runs there, or lower what `lmm-r1-mega plan` shows to be large, then go on with `lmm-r1-mega resume RUN`"
+            f"else runs there, or lower what `lmm-r1-mega plan` shows to be large, then go on with `lmm-r1-mega resume RUN`",
+            name,
         ) from None
     except RayActorError as error:
         if error.actor_init_failed:
             raise _start_failure(error, name=name) from None
-        raise ProcessLost(f"{name} died during {doing}: go on from the last checkpoint with `lmm-r1-mega resume RUN`\n{error}") from None
+        raise ProcessLost(f"{name} died during {doing}", name) from error
 
 
 def _as_raised(error: RayTaskError) -> Exception:

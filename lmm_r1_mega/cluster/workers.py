@@ -14,6 +14,7 @@ from typing import Any, Literal
 import ray
 from ray.actor import ActorHandle
 
+from lmm_r1_mega import stacks
 from lmm_r1_mega.cluster.environment import interface_of
 from lmm_r1_mega.cluster.messages import SequenceRows, TargetColumns, result_column, with_sequences
 from lmm_r1_mega.cluster.supervise import wait_all
@@ -54,6 +55,7 @@ class TrainWorker:
     """One Megatron rank; holds its share of the policy and, for PPO, of the critic."""
 
     def __init__(self, config: Config, rank: int) -> None:
+        stacks.register(f"trainer rank {rank}")
         self._config = config
         self._rank = rank
         self._engines: dict[Role, Engine] = {}

@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lmm_r1_mega import stacks
 from lmm_r1_mega.convert.hf_folder import HFReader
 from lmm_r1_mega.convert.shape import RewardShape, read_shape
 from lmm_r1_mega.data.patches import pictures
@@ -55,6 +56,7 @@ class RewardModel:
     """A reward model in this process. On a GPU it is there only while it scores."""
 
     def __init__(self, folder: Path, *, precision: Literal["auto", "fp32", "bf16", "fp8"], batch_tokens: int) -> None:
+        stacks.register(f"reward model {folder.name}")
         architecture = kind_of(folder)
         dtype = torch.float32 if resolve_precision(precision) == "fp32" else torch.bfloat16
         make_torchvision_importable()

@@ -86,7 +86,9 @@ def open_book(config: Config, config_yaml: str, *, verb: Verb, resume_after: int
         make_new = resume_after is None
         folder = RunFolder.create(config.run.folder, config_yaml, verb=verb) if make_new else RunFolder.open(config.run.folder)
         stack.enter_context(folder.claim())
-        progress.tell(folder=str(folder.path), step=resume_after or 0)
+        cluster = config.cluster
+        limit_s = max(cluster.start_timeout_s, cluster.step_timeout_s)
+        progress.tell(folder=str(folder.path), step=resume_after or 0, silence_limit_s=limit_s)
         if resume_after is not None:
             folder.cut_after(resume_after)
             folder.write_config(config_yaml)

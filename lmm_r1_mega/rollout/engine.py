@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lmm_r1_mega import stacks
 from lmm_r1_mega.config import RolloutSettings
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.rollout.environment import Placement, Precision, has_gpu, prepare_process, transfer_backend, vllm_dtype
@@ -39,6 +40,7 @@ class RolloutEngine:
 
         Raises ValueError where the model cannot take prompts and responses of these lengths.
         """
+        stacks.register("rollout engine")
         prepare_process()
         from lmm_r1_mega.rollout import backend  # vLLM reads the environment when it is imported
 

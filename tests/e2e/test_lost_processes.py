@@ -4,7 +4,9 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +17,7 @@ import psutil
 import pytest
 import yaml
 
-from lmm_r1_mega.errors import DONE, REQUEUE, USAGE
+from lmm_r1_mega.errors import DONE, INTERRUPTED, REQUEUE, USAGE
 from lmm_r1_mega.settings import merge
 
 DEADLINE_S = 240
@@ -71,15 +73,15 @@ def end(process: subprocess.Popen, *, status: int, timeout_s: float = DEADLINE_S
     return said
 
 
-def kill_at_work(process: subprocess.Popen, title: str) -> None:
-    """kill -9 of a child of a run while its title, Ray's for the class and method that it is in, matches."""
+def at_work(process: subprocess.Popen, title: str) -> psutil.Process:
+    """A process of a run once its title, Ray's for the class and method that it is in, or its command line matches."""
     deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
         assert process.poll() is None, "the run ended before anything could be killed"
         for child in psutil.Process(process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 if re.search(title, " ".join(child.cmdline())):
-                    return child.kill()
+                    return child
         time.sleep(0.002)
     raise AssertionError(f"no process {title}")
 
@@ -135,12 +137,65 @@ def check_finished(run: Path) -> None:
 def test_a_run_loses_its_engine_during_generation_and_goes_on(start, config_file, tmp_path):
     run = tmp_path / "run"
     process = start("train", config_file, "--run.folder", str(run))
-    kill_at_work(process, r"RolloutWorker\.answer")
+    at_work(process, r"RolloutWorker\.answer").kill()
     said = end(process, status=REQUEUE, timeout_s=STOP_LIMIT_S)
-    assert "rollout engine 0 died during generation: go on from the last checkpoint with `lmm-r1-mega resume" in said
+    assert said.startswith("lmm-r1-mega: rollout engine 0 died during generation\n"), said
+    failure = json.loads((run / "failure.json").read_text())
+    assert (failure["status"], failure["process"], failure["phase"], failure["step"]) == (REQUEUE, "rollout engine 0", "generate", 0)
+    assert f"go on with `{failure['resume']}`" in said
 
-    end(start("resume", str(run)), status=DONE)
+    end(start(*shlex.split(failure["resume"])[1:]), status=DONE)
+    assert not (run / "failure.json").exists()
     check_finished(run)
+
+
+@pytest.mark.parametrize(
+    ("program", "name"), [("/gcs_server ", "Ray's GCS"), pytest.param("/raylet/raylet ", "Ray's raylet", marks=pytest.mark.slow)]
+)
+def test_a_run_loses_ray_itself(start, config_file, tmp_path, program, name):
+    run = tmp_path / "run"
+    process = start("train", config_file, "--run.folder", str(run))
+    at_work(process, r"ray::TrainWorker")
+    at_work(process, program).kill()
+    said = end(process, status=REQUEUE, timeout_s=STOP_LIMIT_S)
+    assert re.match(f"lmm-r1-mega: .*{name}.* died: no connection is taken there\n", said), said
+    assert len(said.splitlines()) == 2, "Ray's own logs are no message"
+    assert json.loads((run / "failure.json").read_text())["resume"] == f"lmm-r1-mega resume {run}"
+
+
+def test_ctrl_c_twice_ends_a_run_at_once(start, config_file, tmp_path):
+    process = start("train", config_file, "--run.folder", str(tmp_path / "run"))
+    at_work(process, r"RolloutWorker\.answer")
+    process.send_signal(signal.SIGINT)
+    assert "finishing step 1, then saving; Ctrl-C once more ends at once" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    said = end(process, status=INTERRUPTED, timeout_s=STOP_LIMIT_S)
+    assert said.startswith("lmm-r1-mega: interrupted twice: ended at once\n"), said
+
+
+@pytest.mark.slow
+def test_nothing_of_a_run_outlives_a_parent_that_is_killed(start, config_file, tmp_path):
+    process = start("train", config_file, "--run.folder", str(tmp_path / "run"))
+    at_work(process, r"RolloutWorker\.answer")
+    end_of = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    _, left = psutil.wait_procs(end_of, timeout=STOP_LIMIT_S)
+    assert not left
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_rank_that_hangs_is_found(start, config_file, tmp_path):
+    """Its limit is shorter here than the learned one may ever be."""
+    run = tmp_path / "run"
+    process = start("train", config_file, "--run.folder", str(run), "--cluster.step_timeout_s", "40", "--layout.tensor", "2")
+    rank = at_work(process, r"TrainWorker\.update_policy")
+    rank.suspend()
+    said = end(process, status=REQUEUE, timeout_s=DEADLINE_S)
+    assert re.match(r"lmm-r1-mega: trainer rank \d.* did not finish the policy update: its limit of 40 s is over", said), said
+    stacks = (run / "stacks.txt").read_text()
+    assert re.search(rf"== trainer rank \d, process {rank.pid}, ray::TrainWorker.update_policy.*\nno answer", stacks), stacks
+    assert re.search(r"== trainer rank \d, process \d+, ray::TrainWorker.update_policy.*\n(.+\n)*.* in update_policy", stacks), stacks
 
 
 @pytest.mark.slow
@@ -148,7 +203,7 @@ def test_a_run_loses_its_engine_during_generation_and_goes_on(start, config_file
 def test_a_run_loses_a_rank_and_the_room_on_the_disk_and_goes_on(start, config_file, disk):
     run = disk.path / "run"
     process = start("train", config_file, "--run.folder", str(run), "--layout.tensor", "2")
-    kill_at_work(process, r"TrainWorker\.update_policy")
+    at_work(process, r"TrainWorker\.update_policy").kill()
     said = end(process, status=REQUEUE, timeout_s=STOP_LIMIT_S)
     assert re.search(r"trainer rank \d died during the policy update", said)
 

@@ -108,6 +108,7 @@ def test_killed_and_resumed_equals_unbroken(config_file, unbroken, moment):
     assert_same(folder, unbroken)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGTERM, REQUEUE), pytest.param(signal.SIGINT, INTERRUPTED, marks=pytest.mark.slow)]
 )

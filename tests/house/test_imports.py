@@ -14,7 +14,7 @@ from house_rules import (
 )
 
 LAYERS = (
-    ("config", "schema", "columns", "errors", "processes", "secret_variables", "torchvision_shim", "sokoban"),
+    ("config", "schema", "columns", "errors", "processes", "stacks", "secret_variables", "torchvision_shim", "sokoban"),
     ("progress",),
     ("algorithms", "rewards", "data", "convert", "settings", "tiny_model", "migration"),
     ("models", "planning"),

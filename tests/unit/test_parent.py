@@ -11,13 +11,22 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from lmm_r1_mega import parent
+from lmm_r1_mega.progress import Progress
+
 DEADLINE_S = 60  # a hang detector
-PARENT = "import sys; from lmm_r1_mega import parent; sys.exit(parent.supervise([sys.executable, '-c', *sys.argv[1:]]))"
+PARENT = """
+import sys
+from lmm_r1_mega import parent
+parent.SHORTEST_LIMIT_S = 1.0
+sys.exit(parent.supervise([sys.executable, '-c', *sys.argv[1:]]))
+"""
 DRIVER = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
@@ -177,15 +186,130 @@ def test_a_driver_dies_with_its_parent_however_busy_it_is(start, tmp_path):
     check_gone(driver.pid)
 
 
+SERVER = """
+import socket, threading
+server = socket.create_server(("127.0.0.1", 0))
+services = {"the store": server.getsockname(), "the other": server.getsockname()}
+"""
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "with progress.needing(services): server.close(); time.sleep(1000)",  # the driver hangs
+        "with progress.needing(services): server.close(); os.abort()",
+        "with progress.needing(services): server.close(); os._exit(1)",
+        """
+        try:
+            with progress.needing(services):
+                server.close()
+                raise RuntimeError("connection reset")
+        except Exception as error:
+            progress.tell(status=exit_status(error), cause=str(error), process=error.process)
+        """,
+    ],
+)
+def test_a_server_that_the_driver_needs_dies(start, tmp_path, lines):
+    status, said = end(start(IN_RUN + SERVER + textwrap.dedent(lines)))
+    assert (status, said.splitlines()[0]) == (75, "lmm-r1-mega: the store and the other died: no connection is taken there")
+    assert json.loads((tmp_path / "failure.json").read_text())["process"] == "the store"
+
+
+def test_an_error_while_the_servers_answer_stays_what_it_is(start):
+    lines = "with progress.needing(services):\n    pass\nserver.close(); progress.tell(status=65, cause='bad rows')"
+    assert end(start(SERVER + lines)) == (65, "lmm-r1-mega: bad rows\n")
+
+
+HANG = """
+def stuck():
+    time.sleep(1000)
+
+progress.tell(silence_limit_s=1000)
+for _ in range(3):
+    for phase in ("generate", "update"):
+        progress.enter(phase, in_step=True)
+progress.tell(waits_for=["trainer rank 0", "trainer rank 3"], doing="the policy update")
+stuck()
+"""
+
+
+def test_a_phase_that_lasts_many_times_as_long_as_before_ends_with_the_stacks(start, tmp_path):
+    status, said = end(start(IN_RUN + HANG))
+    assert status == 75
+    assert said.startswith("lmm-r1-mega: trainer rank 0, trainer rank 3 did not finish the policy update: nothing has happened for ")
+    assert f"Python stacks are in {tmp_path}/stacks.txt\n" in said
+    assert "in stuck" in (tmp_path / "stacks.txt").read_text()
+    assert json.loads((tmp_path / "failure.json").read_text())["process"] == "trainer rank 0"
+
+
+def test_a_driver_that_gives_up_is_ended_with_the_stacks(start, tmp_path):
+    status, said = end(start("progress.tell(waits_for=list('abcdef'), doing='loading'); progress.give_up('its limit of 9 s is over')"))
+    assert (status, said.splitlines()[-1]) == (
+        75,
+        "lmm-r1-mega: a, b, c, d and 2 more did not finish loading: its limit of 9 s is over; Python stacks are above",
+    )
+    assert "in give_up" in said
+
+
+def test_a_driver_that_is_stopped_is_ended_too(start, tmp_path):
+    status, _ = end(start(IN_RUN + HANG.replace("    time.sleep(1000)", "    os.kill(os.getpid(), signal.SIGSTOP)")))
+    assert status == 75
+    assert "no answer" in (tmp_path / "stacks.txt").read_text()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def overruns(words: list[tuple[float, str]], *, at: float) -> bool:
+    """Whether a driver with these words, each at its second in a phase that begins or goes on, is late at a time."""
+    clock = Clock()
+    patience, said = parent.Patience(clock), Progress(silence_limit_s=3600)
+    for clock.now, phase in words:
+        said, before = replace(said, phase=phase), said
+        patience.hear(before, said)
+    clock.now = at
+    return bool(patience.overrun(said))
+
+
+FIRST = [(500.0, "update"), (500.1, "update"), (560.0, "")]
+"""A start of 500 s, and an update that is silent for 59.9 s after its first word."""
+
+
+@pytest.mark.parametrize(
+    ("words", "limit"),
+    [
+        ([], 3660),  # nothing is known of a start: the deadlines of the driver, and a minute
+        (FIRST[:2], 500.1 + 3660),  # nor of the first update, although it has said something
+        ([*FIRST, (570.0, "update")], 570 + 599),  # ten times its longest silence
+        ([*FIRST, (570.0, "")], 570 + 3660),  # the first time between two phases goes on
+        ([*FIRST, (570.0, "update"), (1100.0, "update")], 1100 + 5300 - 1640),  # longer silences are learned, up to the driver's deadlines
+        ([*FIRST, (570.0, "prompts"), (570.2, "")], 570.2 + 300),  # short ones do not make a busy machine a hang
+        ([(1.0, "score"), (2.0, "update"), (3.0, "score")], 3 + 3660),  # limited by the settings of rewards
+    ],
+)
+def test_the_limit_of_a_silence_is_learned(words, limit):
+    assert not overruns(words, at=limit - 1)
+    assert overruns(words, at=limit + 1)
+
+
+def test_a_driver_without_limits_is_never_late():
+    assert not parent.Patience(Clock()).overrun(Progress())
+
+
 def test_a_driver_that_does_not_leave_after_its_last_words_is_ended(start, tmp_path):
-    program = PARENT.replace("sys.exit", "parent.LEAVE_LIMIT_S = 0.1; sys.exit")
+    program = PARENT.replace("sys.exit", "parent.LEAVE_LIMIT_S = 0.1\nsys.exit")
     command = [sys.executable, "-c", program, DRIVER + "progress.tell(status=0); time.sleep(1000)", str(tmp_path)]
     assert subprocess.run(command, timeout=DEADLINE_S, check=False).returncode == 0
 
 
 def test_processes_that_were_there_before_are_left_alone(tmp_path):
-    program = PARENT.replace("sys.exit(", "import subprocess; other = subprocess.Popen(['sleep', '1000']); status = ", 1)
-    program = program[:-1] + "; print(other.poll()); other.kill(); other.wait(); sys.exit(status)"
+    program = "import subprocess; other = subprocess.Popen(['sleep', '1000'])" + PARENT.replace("sys.exit(", "status = (")
+    program += "print(other.poll()); other.kill(); other.wait(); sys.exit(status)"
     command = [sys.executable, "-c", program, DRIVER + "daemon(); progress.tell(status=0)", str(tmp_path)]
     done = subprocess.run(command, timeout=DEADLINE_S, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "None\n"), done.stderr
