@@ -31,6 +31,7 @@ from lmm_r1_mega.errors import DONE, INTERNAL, INTERRUPTED, REQUEUE, exit_status
 from lmm_r1_mega.processes import adopting_orphans, children, kill_descendants
 from lmm_r1_mega.progress import LINE_VARIABLE, Progress, services_lost
 
+RESUME = "resume"
 TICK_S = 1.0
 LEAVE_LIMIT_S = 300.0
 """Time that a driver has to close everything after its last words; trackers may have much to send."""
@@ -64,11 +65,15 @@ class End:
 def run(arguments: list[str]) -> int:
     """Run a verb of the command line as a child, and return the exit status."""
     warnings = [f"-W{option}" for option in sys.warnoptions]
-    return supervise([sys.executable, *warnings, "-P", "-m", "lmm_r1_mega.cli", *arguments])
+    again = arguments if arguments[0] == RESUME else None  # its options count in the next start too
+    return supervise([sys.executable, *warnings, "-P", "-m", "lmm_r1_mega.cli", *arguments], again=again)
 
 
-def supervise(command: list[str]) -> int:
-    """Run a driver, and return the exit status when no process of it is left."""
+def supervise(command: list[str], *, again: list[str] | None = None) -> int:
+    """Run a driver, and return the exit status when no process of it is left.
+
+    A run goes on with the arguments `again` of the command line, `resume` and its folder where they are left out.
+    """
     before = frozenset(children()[os.getpid()])
     with session_folder() as folder, adopting_orphans():
         driver = Driver(command, folder)
@@ -79,7 +84,7 @@ def supervise(command: list[str]) -> int:
             left = kill_descendants(but=before)
     for pid in left:
         print(f"lmm-r1-mega: process {pid} cannot be killed", file=sys.stderr)
-    conclude(driver.progress, end)
+    conclude(driver.progress, end, again=again)
     return end.status
 
 
@@ -236,7 +241,7 @@ def caught_signals() -> Iterator[socket.socket]:
         far.close()
 
 
-def conclude(progress: Progress, end: End) -> None:
+def conclude(progress: Progress, end: End, *, again: list[str] | None) -> None:
     """Say how the run ended and how it goes on, and leave the same in its folder."""
     if end.status == DONE:
         if progress.folder:
@@ -245,7 +250,7 @@ def conclude(progress: Progress, end: End) -> None:
     if end.cause:
         print(f"lmm-r1-mega: {end.cause}", file=sys.stderr)
     if progress.folder:
-        resume = shlex.join(["lmm-r1-mega", "resume", progress.folder])
+        resume = shlex.join(["lmm-r1-mega", *(again or [RESUME, progress.folder])])
         print(f"lmm-r1-mega: all of the run is in {progress.folder}; go on with `{resume}`", file=sys.stderr)
         found = json.dumps(failure(progress, end, resume=resume), indent=2, ensure_ascii=False) + "\n"
         if not _replace(Path(progress.folder, FAILURE_FILE), found):

@@ -163,6 +163,14 @@ def test_ctrl_c_twice_ends_at_once_and_leaves_nothing(start, tmp_path):
         check_gone(pid)
 
 
+def test_a_resumed_run_goes_on_with_the_options_that_it_was_given(capsys, tmp_path):
+    """Until it has gone on, its folder holds the settings of before."""
+    words = ["resume", str(tmp_path), "--run.steps", "5"]
+    parent.conclude(Progress(folder=str(tmp_path)), parent.End(75, "why"), again=words)
+    assert f"go on with `lmm-r1-mega {' '.join(words)}`" in capsys.readouterr().err
+    assert json.loads((tmp_path / "failure.json").read_text())["resume"] == f"lmm-r1-mega {' '.join(words)}"
+
+
 def test_one_ctrl_c_at_a_terminal_reaches_the_parent_alone(start, tmp_path):
     """A terminal signals its foreground process group; the driver is in another, and in another session."""
     process = start("note('up'); time.sleep(1000)")
