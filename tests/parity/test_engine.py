@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -171,29 +172,38 @@ def test_text_and_images_with_a_trainable_or_frozen_tower(model: Path, images: b
         assert moved == changed
 
 
-def first_moments(model: Path, case: Case, grad_clip: float) -> tuple[float, list[float]]:
-    """The gradient's norm of a first step, and the norm of what AdamW made of it in each of three steps."""
+def moments_of_three_steps(model: Path, case: Case, grad_clip: float) -> tuple[float, list[float], list[float]]:
+    """The gradient's norm, and after each of three steps with it the norms of AdamW's first moment and of the root of its second."""
     config = case.config(model)
     optimizer = config.optimizer.model_copy(update={"grad_clip": grad_clip, "learning_rate": 1e-9, "warmup_steps": 0})
     parallel.form_groups(case.config(model).layout)
     engine = Engine(model, role="policy", config=config.model_copy(update={"optimizer": optimizer}), total_steps=8)
-    norms = []
+    first, second = [], []
     for _ in range(3):
         [report] = train(engine, model, case, 1)
-        moments = whole_states(engine._optimizer, engine._module)
-        norms.append(sum(kinds["exp_avg"].double().square().sum().item() for kinds in moments.values()) ** 0.5)
-    return report.grad_norm, norms
+        moments = whole_states(engine._optimizer, engine._module).values()
+        first.append(sum(kinds["exp_avg"].double().square().sum().item() for kinds in moments) ** 0.5)
+        second.append(sum(kinds["exp_avg_sq"].double().sum().item() for kinds in moments) ** 0.5)
+    return report.grad_norm, first, second
 
 
 @pytest.mark.parametrize("share", [0.1, 1.5, None], ids=["clipped", "below the limit", "no limit"])
 def test_the_gradient_that_adamw_sees_is_clipped_to_the_setting(model: Path, share: float | None) -> None:
     """AdamW's first moment is (1 - beta1) g, then (1 - beta1^2) g, ...: its weights alone do not tell how long the gradient was."""
-    [(norm, _)] = spawn(first_moments, 1, model, Case(), 0.0)
+    [(norm, *_)] = spawn(moments_of_three_steps, 1, model, Case(), 0.0)
     limit = 0.0 if share is None else share * norm
-    for found, moments in spawn(first_moments, 2, model, Case(data=2), limit):
+    for found, first, second in spawn(moments_of_three_steps, 2, model, Case(data=2), limit):
         seen = min(found, limit) if limit else found
         assert found == pytest.approx(norm, rel=1e-4)
-        assert moments == pytest.approx([(1 - 0.9**step) * seen for step in (1, 2, 3)], rel=1e-4)
+        assert first == pytest.approx([(1 - 0.9**step) * seen for step in (1, 2, 3)], rel=1e-4)
+        assert second == pytest.approx([(1 - 0.95**step) ** 0.5 * seen for step in (1, 2, 3)], rel=1e-4)
+
+
+def test_the_learning_rate_warms_up_from_the_first_step_on(model: Path) -> None:
+    """Two warm steps of 1e-3, then the cosine."""
+    [reports] = spawn(no_visit, 1, model, Case())
+    falling = 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi / 6))
+    assert [report.learning_rate for report in reports] == pytest.approx([5e-4, 1e-3, 1e-3 * falling])
 
 
 def absurd_update(model: Path) -> bool:
