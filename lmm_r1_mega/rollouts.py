@@ -10,6 +10,7 @@ published: engines never change weights in the middle of a sample, and a sample 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Prompt, Sample, Scored
 from lmm_r1_mega.step_metrics import Account
 from lmm_r1_mega.unscored import ScoringWatch
+
+logger = logging.getLogger(__name__)
 
 IN_FLIGHT_FILE = "in_flight.safetensors"
 REFILL_SEEDS = 2**40
@@ -105,20 +108,26 @@ class Rollouts:
         if self._ready:
             write_completions(folder / IN_FLIGHT_FILE, [sample.completion for sample in self._ready])
 
-    def restore(self, position: StreamPosition, folder: Path) -> None:
+    def restore(self, position: StreamPosition, folder: Path, *, allow_change: bool = False) -> None:
         """Go on from a position and with the samples that were in flight there; the inverse of `position` and `save`.
 
-        A run that shall no longer be ahead asks their prompts again.
+        A run that shall no longer be ahead asks their prompts again, and so does one whose data or groups may be others by `allow_change`.
 
         Raises:
             BadData: the samples are not of the prompts at that position, or of other settings.
         """
-        self._prompts.restore(position)
-        if not self._config.rollout.ahead or not (folder / IN_FLIGHT_FILE).exists():
+        is_same = self._prompts.restore(position, allow_change=allow_change)
+        if not self._config.rollout.ahead or not is_same or not (folder / IN_FLIGHT_FILE).exists():
             return
         completions, size = read_completions(folder / IN_FLIGHT_FILE), self._config.algorithm.samples_per_prompt
         prompts = [prompt for prompt in self._prompts.take(len(completions) // size) for _ in range(size)]
         if [prompt.expanded_ids for prompt in prompts] != [completion.prompt_ids for completion in completions]:
+            if allow_change:
+                logger.warning(
+                    "%d samples in flight are not %d for each of the next prompts: these are asked again", len(completions), size
+                )
+                self._prompts.restore(position)
+                return
             raise BadData(
                 f"{folder} holds {len(completions)} samples in flight that are not {size} for each of the next prompts: resume with "
                 f"algorithm.samples_per_prompt and the data that the run had"

@@ -105,8 +105,8 @@ class Run:
 
 
 @contextmanager
-def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Run]:
-    """Check the data, start the processes, and go on from a checkpoint where one is given.
+def open_run(config: Config, *, resume: Checkpoint | None = None, allow_change: bool = False) -> Iterator[Run]:
+    """Check the data, start the processes, and go on from a checkpoint where one is given; what is recorded stays until all is ready.
 
     Raises:
         ValueError: settings, data or model that cannot work, found before any process starts where possible.
@@ -145,10 +145,12 @@ def open_run(config: Config, *, resume: Checkpoint | None = None) -> Iterator[Ru
             controllers, merge_size = make_controllers(config), processor.spec.merge_size
             run = Run(config, book, rollouts, held_out, rewards, trainers, engines, controllers, processor.forbidden_ids, merge_size)
             if resume and resume.step:
-                restore(run, resume)
+                restore(run, resume, allow_change=allow_change)
             engines.wait_until_ready()
             with engines.awake():
                 trainers.publish(engines.actors, version=run.first_step)
+            if resume:
+                book.go_on(config, to_yaml(config), after=resume.step)
         yield run
 
 
@@ -201,11 +203,11 @@ def export(book: Book, trainers: Trainers) -> None:
         trainers.export_hf(book.folder.hf)
 
 
-def restore(run: Run, checkpoint: Checkpoint) -> None:
+def restore(run: Run, checkpoint: Checkpoint, *, allow_change: bool = False) -> None:
     """Go on from a checkpoint: weights, optimizer, data position, samples in flight. The inverse of `Run.save_if_due`."""
     state = read_state(checkpoint)
     run.trainers.restore({role: checkpoint.path / role for role in roles(run.config)})
-    run.rollouts.restore(StreamPosition(**state["position"]), checkpoint.path)
+    run.rollouts.restore(StreamPosition(**state["position"]), checkpoint.path, allow_change=allow_change)
     run.controllers.restore(state["controllers"])
     run.rewards.restore(state["rewards"])
     run.first_step = state["step"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -101,10 +102,16 @@ def to_yaml(config: Config, *, given_only: bool = False) -> str:
     return yaml.safe_dump(config.model_dump(mode="json", exclude_unset=given_only), sort_keys=False)
 
 
+def changes(before: Config, after: Config) -> dict[str, str]:
+    """Settings with another value by name, as `4 -> 8`."""
+    values = {name: (attrgetter(name)(before), attrgetter(name)(after)) for name in setting_names()}
+    return {name: f"{_shown(old)} -> {_shown(new)}" for name, (old, new) in values.items() if old != new}
+
+
 def describe_settings() -> str:
     """Every setting with its kind, default and meaning, for `--help`."""
     return "\n".join(
-        f"  --{name} {_placeholder(field.annotation)}  (default: {_default(field.default)})\n        {field.description}"
+        f"  --{name} {_placeholder(field.annotation)}  (default: {_shown(field.default)})\n        {field.description}"
         for name, field in setting_fields()
     )
 
@@ -203,7 +210,7 @@ def _placeholder(annotation: Any) -> str:
     return kind.__name__.upper()
 
 
-def _default(value: Any) -> str:
+def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(f"{key} {one}" for key, one in value.items()) or "none"
     if isinstance(value, tuple):

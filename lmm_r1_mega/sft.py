@@ -47,9 +47,9 @@ class SupervisedRun:
             stop_if_asked(done)
 
 
-def train_supervised(config: Config, *, resume: Checkpoint | None = None) -> None:
-    """Imitate the demonstrations of `data.train` for `run.steps` optimizer steps."""
-    with _open(config, resume=resume) as run:
+def train_supervised(config: Config, *, resume: Checkpoint | None = None, allow_change: bool = False) -> None:
+    """Imitate the demonstrations of `data.train` for `run.steps` optimizer steps; folder and `allow_change` as in `train`."""
+    with _open(config, resume=resume, allow_change=allow_change) as run:
         for step in range(run.first_step, config.run.steps):
             with run.book.phase("demonstrations"):
                 targets = as_targets(run.demonstrations.take(config.sft.batch_size))
@@ -77,7 +77,7 @@ def _sequence(one: Demonstration) -> Sequence:
 
 
 @contextmanager
-def _open(config: Config, *, resume: Checkpoint | None) -> Iterator[SupervisedRun]:
+def _open(config: Config, *, resume: Checkpoint | None, allow_change: bool) -> Iterator[SupervisedRun]:
     with ExitStack() as stack:
         refuse_impossible(config, read_shape(config.model.path), generates=False)
         refuse_damaged(config.model.path)
@@ -95,6 +95,8 @@ def _open(config: Config, *, resume: Checkpoint | None) -> Iterator[SupervisedRu
             if resume and resume.step:
                 state = read_state(resume)
                 trainers.restore({"policy": resume.path / "policy"})
-                demonstrations.restore(StreamPosition(**state["position"]))
+                demonstrations.restore(StreamPosition(**state["position"]), allow_change=allow_change)
                 run.first_step = state["step"]
+            if resume:
+                book.go_on(config, to_yaml(config), after=resume.step)
         yield run

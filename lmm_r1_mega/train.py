@@ -8,9 +8,13 @@ from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.run import Run, export, open_run
 
 
-def train(config: Config, *, resume: Checkpoint | None = None) -> None:
-    """Train from the model's weights, or go on from a checkpoint of the same run; everything it writes is in `run.folder`."""
-    with open_run(config, resume=resume) as run:
+def train(config: Config, *, resume: Checkpoint | None = None, allow_change: bool = False) -> None:
+    """Train from the model's weights, or go on from a checkpoint of the same run; everything it writes is in `run.folder`.
+
+    Who calls this has the `claim` of that folder. With `allow_change` the run goes on with other data than the checkpoint's, from their
+    first row.
+    """
+    with open_run(config, resume=resume, allow_change=allow_change) as run:
         run_steps(run)
         if config.run.export_hf:
             export(run.book, run.trainers)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from lmm_r1_mega.commands.arguments import take_flag
 from lmm_r1_mega.commands.plan import show_plan
 from lmm_r1_mega.errors import DONE
+from lmm_r1_mega.record.claim import claim
+from lmm_r1_mega.record.folder import check_unused
 from lmm_r1_mega.settings import read_config
 
 
@@ -14,7 +16,9 @@ def run(arguments: list[str]) -> int:
     config = read_config(rest)
     if dry_run:
         return show_plan(config)
-    from lmm_r1_mega.sft import train_supervised  # see train.py
+    with claim(config.run.folder):
+        check_unused(config.run.folder)
+        from lmm_r1_mega.sft import train_supervised  # see train.py
 
-    train_supervised(config)
+        train_supervised(config)
     return DONE

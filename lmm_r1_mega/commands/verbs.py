@@ -44,9 +44,12 @@ VERBS = {
         ),
         Verb(
             "resume",
-            "RUN [--section.field VALUE ...]",
+            "RUN [--section.field VALUE ...] [--allow-change]",
             "go on from the newest complete checkpoint of a run",
-            ("RUN  folder of the run; its own settings hold where no option says otherwise",),
+            (
+                "RUN  folder of the run; its own settings hold where no option says otherwise",
+                "--allow-change  though options change the seed, the model, the data, the algorithm or the rewards",
+            ),
             starts_processes=True,
         ),
         Verb(

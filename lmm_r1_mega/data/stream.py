@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -21,6 +22,8 @@ from lmm_r1_mega.data.prompts import check_names
 from lmm_r1_mega.data.rows import BadRow
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Prompt
+
+logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
@@ -109,22 +112,34 @@ class _RowStream(Generic[Item]):
         epoch, index = divmod(self._visited, len(self))
         return StreamPosition(self._seed, epoch, index, self._digest, self._mixing)
 
-    def restore(self, position: StreamPosition) -> None:
+    def restore(self, position: StreamPosition, *, allow_change: bool = False) -> bool:
         """Go on from a position of a stream over the same rows; the inverse of `position`.
+
+        Over other rows, where `allow_change` says so, the stream stays at its first row, and the answer is False.
 
         Raises: ValueError where the settings mix the rows in another way, BadData where the rows are others.
         """
+        try:
+            self._check_same(position)
+        except ValueError as change:
+            if not allow_change:
+                raise
+            logger.warning("the run goes on with the first row of its data: %s", change)
+            return False
+        self._restart(position.seed, visited=position.epoch * len(self) + position.index)
+        return True
+
+    def _check_same(self, position: StreamPosition) -> None:
         if position.mixing != self._mixing:
             raise ValueError(
                 f"the checkpoint's place among the rows of data.train is with {position.mixing}, the settings say {self._mixing}: "
-                f"set them back, or start a new run from the exported model"
+                f"set them back, or begin with the first row by --allow-change"
             )
         if position.rows_digest != self._digest:
             raise BadData(
                 "the rows of data.train are not those of the checkpoint: its files, their images, the chat template or settings of data "
-                "have changed; bring them back, or start a new run from the exported model"
+                "have changed; bring them back, or begin with the first row by --allow-change"
             )
-        self._restart(position.seed, visited=position.epoch * len(self) + position.index)
 
     def _restart(self, seed: int, *, visited: int) -> None:
         sizes = tuple(len(pool) for pool in self._pools)

@@ -14,7 +14,7 @@ from lmm_r1_mega.data.views import model_views
 from lmm_r1_mega.record.console import Console, open_console
 from lmm_r1_mega.record.folder import RunFolder, Verb
 from lmm_r1_mega.record.timing import BETWEEN_STEPS, PhaseTimer, shares
-from lmm_r1_mega.record.trackers import Trackers
+from lmm_r1_mega.record.trackers import Trackers, check_trackers
 from lmm_r1_mega.schema import Prompt
 
 Figures = Mapping[str, Mapping[str, float]]
@@ -27,9 +27,24 @@ class Book:
 
     folder: RunFolder
     console: Console
-    trackers: Trackers
     timer: PhaseTimer
+    trackers: Trackers
+    """None of those that the settings name before the folder is the run's."""
+    stack: ExitStack
+    """What closes with the record."""
     started: float = field(default_factory=time.monotonic)
+
+    def open_trackers(self, config: Config, *, first_step: int) -> None:
+        """From now on, rows go to the trackers that the settings name, too."""
+        settings = config.model_dump(mode="json")
+        self.trackers = self.stack.enter_context(Trackers(config.run.trackers, self.folder, settings, first_step=first_step))
+
+    def go_on(self, config: Config, config_yaml: str, *, after: int) -> None:
+        """Take over the folder of a run that is ready to go on after a step; before this, nothing in it is changed."""
+        self.open_trackers(config, first_step=after)
+        for aside in self.folder.cut_after(after):
+            self.console.message(f"a checkpoint that the run does not go on from is now {aside}: delete it when it is of no use any more")
+        self.folder.write_config(config_yaml)
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Time a phase of the step, and name it to who watches while it lasts."""
@@ -77,27 +92,25 @@ def _accuracy(name: str, figures: Mapping[str, float]) -> str:
 
 @contextmanager
 def open_book(config: Config, config_yaml: str, *, verb: Verb, resume_after: int | None) -> Iterator[Book]:
-    """Open the record of a new run, or of one that goes on after a step; rows of later steps are cut then.
+    """Open the record of a new run, or of one that shall `go_on` after a step. Who calls this has the `claim` of its folder.
 
     Raises:
-        ValueError: the folder of a new run is not empty, another process writes to it, or a tracker cannot be had.
+        ValueError: the folder of a new run is not empty, or a tracker cannot be had.
     """
+    check_trackers(config.run.trackers)
     with ExitStack() as stack:
         make_new = resume_after is None
         folder = RunFolder.create(config.run.folder, config_yaml, verb=verb) if make_new else RunFolder.open(config.run.folder)
-        stack.enter_context(folder.claim())
         cluster = config.cluster
         limit_s = max(cluster.start_timeout_s, cluster.step_timeout_s)
         progress.tell(folder=str(folder.path), step=resume_after or 0, silence_limit_s=limit_s)
-        if resume_after is not None:
-            folder.cut_after(resume_after)
-            folder.write_config(config_yaml)
-        done = resume_after or 0
-        trackers = stack.enter_context(Trackers(config.run.trackers, folder, config.model_dump(mode="json"), first_step=done))
-        console = stack.enter_context(open_console(total_steps=config.run.steps, first_step=done))
+        console = stack.enter_context(open_console(total_steps=config.run.steps, first_step=resume_after or 0))
 
         def enter(phase: str) -> None:
             console.phase(phase)
             progress.enter(phase, in_step=phase not in {"", *BETWEEN_STEPS})
 
-        yield Book(folder, console, trackers, PhaseTimer(enter))
+        book = Book(folder, console, PhaseTimer(enter), Trackers((), folder, {}), stack)
+        if make_new:
+            book.open_trackers(config, first_step=0)
+        yield book

@@ -1,25 +1,33 @@
 """The folder of a run: settings, metrics, samples, checkpoints, model and summary, each safe against a crash at any moment.
 
-config.yaml  run.json  metrics.jsonl  rollouts.jsonl  images/  checkpoints/step_000040/  hf/  summary.json
+config.yaml  run.json  run.lock  metrics.jsonl  rollouts.jsonl  images/  checkpoints/step_000040/  hf/  summary.json
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import uuid
+from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 from lmm_r1_mega.errors import BadData, naming_storage_errors
-from lmm_r1_mega.record.checkpoints import Checkpoint, find_damage, finished_checkpoints, newest_checkpoint, write_checkpoint
-from lmm_r1_mega.record.lines import append_rows, keep_rows, read_rows, write_whole
+from lmm_r1_mega.record.checkpoints import (
+    Checkpoint,
+    find_damage,
+    finished_checkpoints,
+    newest_checkpoint,
+    set_newer_aside,
+    write_checkpoint,
+)
+from lmm_r1_mega.record.claim import LOCK_FILE
+from lmm_r1_mega.record.lines import append_rows, checked_lines, keep_rows, read_rows, write_whole
 
-__all__ = ["Checkpoint", "RunFolder", "Verb"]
+__all__ = ["Checkpoint", "RunFolder", "Verb", "check_unused"]
 
 Verb = Literal["train", "sft"]
 RUN_FILE = "run.json"
@@ -40,15 +48,9 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config_yaml: str, *, verb: Verb) -> RunFolder:
-        """A new folder. Errors: ValueError where something is there already or nothing can be."""
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            occupied = any(path.iterdir())
-        except OSError as error:
-            raise ValueError(f"run.folder {path} cannot be made: {error.strerror}") from None
-        if occupied:
-            way_out = f"go on with `lmm-r1-mega resume {path}`, or " if (path / RUN_FILE).exists() else ""
-            raise ValueError(f"run.folder {path} is not empty: {way_out}choose another with --run.folder")
+        """The folder of a new run; who calls this has the `claim` of it. Errors: ValueError where something is there already."""
+        check_unused(path)
+        path.mkdir(parents=True, exist_ok=True)
         folder = cls(path.absolute(), verb, uuid.uuid4().hex[:8])
         folder.write_config(config_yaml)
         write_whole(path / RUN_FILE, json.dumps({"verb": verb, "id": folder.id}).encode())
@@ -87,19 +89,6 @@ class RunFolder:
     def hf(self) -> Path:
         """The final model as a Hugging Face folder."""
         return self.path / "hf"
-
-    def claim(self) -> IO[bytes]:
-        """Keeps other processes from writing here until the returned file is closed or this process ends.
-
-        Errors: ValueError where another process is at work.
-        """
-        file = (self.path / RUN_FILE).open("rb")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            raise ValueError(f"another process is writing to {self.path}: wait for it, or stop it") from None
-        return file
 
     def beginning(self) -> Checkpoint:
         """What a run without a checkpoint goes on from: its start. Errors: BadData where it has checkpoints, but damaged ones."""
@@ -141,11 +130,21 @@ class RunFolder:
         """All rows so far."""
         return read_rows(self.metrics_file)
 
-    def cut_after(self, step: int) -> None:
-        """Forgets what was recorded after a step, the end of the run included: a resumed run records it again. After 0 is everything."""
+    def check_rows(self) -> None:
+        """Raises BadData where a line of metrics or samples is damaged."""
+        for file in (self.metrics_file, self.rollouts_file):
+            deque(checked_lines(file), maxlen=0)
+
+    def cut_after(self, step: int) -> list[Path]:
+        """Forgets what was recorded after a step, the end of the run included: a resumed run records it again. After 0 is everything.
+
+        Checkpoints of later steps are set aside, which is where they now are.
+        """
+        aside = set_newer_aside(self.checkpoints, step)
         (self.path / SUMMARY_FILE).unlink(missing_ok=True)
         for file in (self.metrics_file, self.rollouts_file):
             keep_rows(file, until_step=step or -1)
+        return aside
 
     def checkpoint(self, step: int, *, keep: int) -> AbstractContextManager[Path]:
         """A folder to fill that becomes the checkpoint of `step` at the end of the block; the newest `keep` stay."""
@@ -158,3 +157,10 @@ class RunFolder:
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replaces `summary.json`."""
         write_whole(self.path / SUMMARY_FILE, (json.dumps(summary, indent=2) + "\n").encode())
+
+
+def check_unused(path: Path) -> None:
+    """Raises ValueError where a new run would meet something in its folder."""
+    if path.exists() and any(inner.name != LOCK_FILE for inner in path.iterdir()):
+        way_out = f"go on with `lmm-r1-mega resume {path}`, or " if (path / RUN_FILE).exists() else ""
+        raise ValueError(f"run.folder {path} is not empty: {way_out}choose another with --run.folder")

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, Protocol, Self
 
 from lmm_r1_mega.record.folder import RunFolder
@@ -30,10 +31,8 @@ class TensorBoard:
     """Event files in `tensorboard/` of the run's folder; points after the step that a run resumes from are hidden."""
 
     def __init__(self, folder: RunFolder, settings: Mapping[str, Any], *, first_step: int) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise ValueError(_missing("tensorboard")) from None
+        from torch.utils.tensorboard import SummaryWriter
+
         self._writer = SummaryWriter(str(folder.path / "tensorboard"), purge_step=first_step + 1 if first_step else None)
         self._writer.add_text("settings", "```\n" + "\n".join(f"{key}: {value}" for key, value in settings.items()) + "\n```")
 
@@ -55,12 +54,8 @@ class WandB:
     """
 
     def __init__(self, folder: RunFolder, settings: Mapping[str, Any], *, first_step: int) -> None:
-        try:
-            import wandb
-        except ImportError:
-            raise ValueError(_missing("wandb")) from None
-        if not os.environ.get("WANDB_API_KEY") and os.environ.get("WANDB_MODE") not in ("offline", "disabled"):
-            raise ValueError("run.trackers has wandb, which needs a key: set WANDB_API_KEY in the environment, or WANDB_MODE=offline")
+        import wandb
+
         del first_step  # it takes steps in rising order: a resumed run adds nothing until it is past the steps that are there
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
@@ -88,10 +83,8 @@ class Trackio:
     """
 
     def __init__(self, folder: RunFolder, settings: Mapping[str, Any], *, first_step: int) -> None:
-        try:
-            import trackio
-        except ImportError:
-            raise ValueError(_missing("trackio")) from None
+        import trackio
+
         del first_step  # its database only grows
         self._trackio = trackio
         self._run = trackio.init(
@@ -116,16 +109,25 @@ class Trackio:
 TRACKERS: dict[str, Callable[..., Tracker]] = {"tensorboard": TensorBoard, "wandb": WandB, "trackio": Trackio}
 
 
+def check_trackers(names: Sequence[str]) -> None:
+    """Raises ValueError for an unknown name, a missing package (with the command that installs it) and a missing key."""
+    for name in names:
+        if name not in TRACKERS:
+            raise ValueError(f"run.trackers has {name!r}: use {', '.join(TRACKERS)}")
+        if find_spec(name) is None:
+            raise ValueError(f"run.trackers has {name}, which is not installed: pip install 'lmm-r1-mega[track]', or pip install {name}")
+    if "wandb" in names and not os.environ.get("WANDB_API_KEY") and os.environ.get("WANDB_MODE") not in ("offline", "disabled"):
+        raise ValueError("run.trackers has wandb, which needs a key: set WANDB_API_KEY in the environment, or WANDB_MODE=offline")
+
+
 class Trackers:
     """All trackers of a run as one, as a context manager; one that fails later is left out from then on, and the run goes on.
 
-    Errors on opening: ValueError for an unknown name, a missing package (with the command that installs it) and a missing key.
+    Errors on opening: those of `check_trackers`.
     """
 
     def __init__(self, names: Sequence[str], folder: RunFolder, settings: Mapping[str, Any], *, first_step: int = 0) -> None:
-        unknown = [name for name in names if name not in TRACKERS]
-        if unknown:
-            raise ValueError(f"run.trackers has {unknown[0]!r}: use {', '.join(TRACKERS)}")
+        check_trackers(names)
         self._trackers: dict[str, Tracker] = {}
         try:
             for name in names:
@@ -155,7 +157,3 @@ class Trackers:
 
 def _finite(row: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in row.items() if math.isfinite(value)}
-
-
-def _missing(package: str) -> str:
-    return f"run.trackers has {package}, which is not installed: pip install 'lmm-r1-mega[track]', or pip install {package}"

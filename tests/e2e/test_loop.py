@@ -91,6 +91,7 @@ class Processes:
             )
             if resume:
                 restore(run, resume)
+                book.go_on(config, to_yaml(config), after=resume.step)
             self.trainers.publish(self.engines.actors, version=run.first_step)
             run_steps(run)
         return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -201,6 +202,17 @@ def test_resumed_equals_unbroken(processes, tmp_path, ahead, dynamic):
     assert (tmp_path / "resumed" / "model.safetensors").read_bytes() == (tmp_path / "unbroken" / "model.safetensors").read_bytes()
 
 
+def test_a_restore_that_fails_leaves_the_record_as_it_was(processes, tmp_path):
+    changes = {"run": {"steps": 2, "save_every": 1, "keep_checkpoints": 2}}
+    folder = tmp_path / "run"
+    processes.run(folder, changes)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    first = Checkpoint(1, RunFolder.open(folder).checkpoints / "step_000001")
+    with pytest.raises(BadData, match=r"the rows of data.train are not those of the checkpoint"):
+        processes.run(folder, {**changes, "data": {"system_prompt": "Think."}}, resume=first)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
 def test_samples_in_flight_are_taken_back_with_their_prompts_only(processes, tmp_path):
     def rollouts(samples: int, ahead: int) -> Rollouts:
         changes = {"rollout": {"ahead": ahead}, "algorithm": {"samples_per_prompt": samples}}
@@ -222,6 +234,10 @@ def test_samples_in_flight_are_taken_back_with_their_prompts_only(processes, tmp
         BadData, match=r"18 samples in flight that are not 2 for each of the next prompts: resume with algorithm.samples_per"
     ):
         rollouts(2, 1).restore(position, tmp_path)
+    other_groups = rollouts(2, 1)
+    other_groups.restore(position, tmp_path, allow_change=True)
+    other_groups.save(tmp_path / "nowhere")
+    assert other_groups.position() == position
     no_longer_ahead = rollouts(2, 0)
     no_longer_ahead.restore(position, tmp_path)
     no_longer_ahead.save(tmp_path / "nowhere")  # there is nothing to write

@@ -150,7 +150,7 @@ class TestPosition:
         before = PromptStream(settings, processor, seed=0).position()
         shutil.copytree(tmp_path, tmp_path.parent / f"{tmp_path.name}_moved", copy_function=shutil.copy)
         moved = settings.model_copy(update={"train": (tmp_path.parent / f"{tmp_path.name}_moved" / settings.train[0].name,)})
-        PromptStream(moved, processor, seed=0).restore(before)
+        assert PromptStream(moved, processor, seed=0).restore(before)
 
     def test_an_image_in_the_row_counts_whole(self, processor, write_rows, tmp_path):
         def row(content):
@@ -162,6 +162,15 @@ class TestPosition:
         content[len(content) // 2] = 9
         with pytest.raises(BadData, match="their images"):
             PromptStream(DataSettings(train=(write_rows(row(content)),)), processor, seed=0).restore(before)
+
+    def test_other_rows_are_begun_with_where_that_is_allowed(self, processor, write_rows, caplog):
+        before = PromptStream(DataSettings(train=(write_rows(asked("0 ?"), asked("1 ?")),)), processor, seed=0)
+        before.take(1)
+        rows = [asked(f"{number} !") for number in range(4)]
+        others = [PromptStream(DataSettings(train=(write_rows(*rows),)), processor, seed=0) for _ in range(2)]
+        assert not others[0].restore(before.position(), allow_change=True)
+        assert others[0].take(6) == others[1].take(6)
+        assert "goes on with the first row of its data: the rows of data.train are not those of the checkpoint" in caplog.text
 
 
 class TestBadRows:

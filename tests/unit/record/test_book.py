@@ -1,6 +1,7 @@
 """The book of a run, with its real folder."""
 
 import json
+import sys
 
 import pytest
 import torch
@@ -12,8 +13,12 @@ from lmm_r1_mega.record.folder import RunFolder
 from lmm_r1_mega.schema import Prompt, Vision
 
 
+def settings(folder, *trackers):
+    return Config(run={"folder": folder, "steps": 4, "trackers": trackers})
+
+
 def opened(folder, config_yaml="", *, verb="train", resume_after=None):
-    return open_book(Config(run={"folder": folder, "steps": 4}), config_yaml, verb=verb, resume_after=resume_after)
+    return open_book(settings(folder), config_yaml, verb=verb, resume_after=resume_after)
 
 
 def play(book, steps):
@@ -54,6 +59,7 @@ def test_broken_off_and_resumed_is_as_never_broken_off(tmp_path):
     with opened(tmp_path / "broken", "a: 1\n") as book:
         play(book, range(3))
     with opened(tmp_path / "broken", "a: 2\n", resume_after=2) as book:
+        book.go_on(settings(tmp_path / "broken"), "a: 2\n", after=2)
         play(book, range(2, 4))
     assert steady(tmp_path / "broken") == steady(tmp_path / "whole")
     assert (tmp_path / "broken" / "rollouts.jsonl").read_bytes() == (tmp_path / "whole" / "rollouts.jsonl").read_bytes()
@@ -79,10 +85,39 @@ def test_a_taken_folder_stops_the_run_before_it_starts(tmp_path):
         pass
 
 
-def test_only_one_process_at_a_time_resumes_a_run(tmp_path):
-    with (
-        opened(tmp_path / "run"),
-        pytest.raises(ValueError, match="another process is writing"),
-        opened(tmp_path / "run", resume_after=0),
-    ):
-        pass
+def tree(folder):
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def test_a_resume_that_fails_before_it_goes_on_changes_nothing(tmp_path):
+    with opened(tmp_path / "run", "a: 1\n") as book:
+        play(book, range(4))
+        with book.folder.checkpoint(3, keep=1) as partial:
+            (partial / "state.json").write_text("{}")
+        book.finish(steps=4)
+    before, config = tree(tmp_path), settings(tmp_path / "run", "tensorboard")
+    with pytest.raises(RuntimeError), open_book(config, "a: 2\n", verb="train", resume_after=2) as book, book.phase("start"):
+        raise RuntimeError("a process did not start")
+    assert tree(tmp_path) == before
+    with open_book(config, "a: 2\n", verb="train", resume_after=2) as book:
+        book.go_on(config, "a: 2\n", after=2)
+    assert not book.folder.is_finished and len(book.folder.metrics()) == 2
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"tensorboard", "metrics.jsonl"}
+
+
+def test_what_is_set_aside_is_said(tmp_path, capsys):
+    with opened(tmp_path / "run") as book, book.folder.checkpoint(3, keep=1) as partial:
+        (partial / "state.json").write_text("{}")
+    with opened(tmp_path / "run", resume_after=2) as book:
+        book.go_on(settings(tmp_path / "run"), "", after=2)
+    assert (
+        f"a checkpoint that the run does not go on from is now {tmp_path / 'run/checkpoints/step_000003.set_aside'}"
+        in capsys.readouterr().out
+    )
+
+
+def test_a_tracker_that_cannot_be_had_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ValueError, match="wandb, which is not installed"):
+        open_book(settings(tmp_path / "run", "wandb"), "", verb="train", resume_after=None).__enter__()
+    assert not (tmp_path / "run").exists()

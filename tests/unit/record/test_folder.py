@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.record.folder import RunFolder
+from lmm_r1_mega.record.claim import claim
+from lmm_r1_mega.record.folder import RunFolder, check_unused
 
 
 def test_a_new_folder_knows_what_made_it(tmp_path):
@@ -42,17 +43,25 @@ def test_other_peoples_files_are_not_mixed_with(tmp_path):
         RunFolder.open(tmp_path)
 
 
-def test_a_file_in_the_way_is_named(tmp_path):
-    (tmp_path / "a").write_text("")
-    with pytest.raises(ValueError, match="cannot be made"):
-        RunFolder.create(tmp_path / "a", "", verb="train")
+def test_the_lock_of_a_claim_is_nothing_to_be_mixed_with(tmp_path):
+    with claim(tmp_path / "run"):
+        made = RunFolder.create(tmp_path / "run", "", verb="train")
+        with pytest.raises(ValueError, match="is not empty: go on with"):
+            check_unused(made.path)
+    assert RunFolder.open(tmp_path / "run") == made
 
 
-def test_two_writers_are_one_too_many(tmp_path):
+@pytest.mark.parametrize("name", ["metrics.jsonl", "rollouts.jsonl"])
+def test_a_damaged_line_is_named_before_anything_is_cut(tmp_path, name):
     folder = RunFolder.create(tmp_path, "", verb="train")
-    with folder.claim(), pytest.raises(ValueError, match="another process is writing"):
-        RunFolder.open(tmp_path).claim()
-    folder.claim().close()
+    folder.append_rollouts([{"step": 1}])
+    folder.append_metrics(1, {"reward": 0.5})
+    folder.check_rows()
+    (tmp_path / name).write_text('{"step": 1}\n{"ste')
+    folder.check_rows()
+    (tmp_path / name).write_text('{"step": 1}\n{"ste\n')
+    with pytest.raises(BadData, match=rf"{name}:2 is no JSON .*: delete the line"):
+        folder.check_rows()
 
 
 def test_a_resumed_run_forgets_what_came_after_its_checkpoint(tmp_path):
@@ -60,7 +69,11 @@ def test_a_resumed_run_forgets_what_came_after_its_checkpoint(tmp_path):
     for step in (1, 2, 3):
         folder.append_rollouts([{"step": step, "response": "a"}, {"step": step, "response": "b"}])
         folder.append_metrics(step, {"reward": step / 7})
-    folder.cut_after(2)
+    for step in (2, 3):
+        with folder.checkpoint(step, keep=2) as partial:
+            (partial / "state.json").write_text("{}")
+    assert folder.cut_after(2) == [folder.checkpoints / "step_000003.set_aside"]
+    assert folder.newest_checkpoint().step == 2
     assert folder.metrics() == [{"step": 1, "reward": 1 / 7}, {"step": 2, "reward": 2 / 7}]
     assert len(folder.rollouts_file.read_text().splitlines()) == 4
 

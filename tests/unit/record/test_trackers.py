@@ -55,12 +55,12 @@ def test_a_tracker_that_fails_is_left_out_and_the_others_go_on(folder, monkeypat
         def close(self):
             raise AssertionError("a tracker that failed is asked again")
 
-    monkeypatch.setitem(TRACKERS, "trackio", Broken)
-    with Trackers(["trackio", "tensorboard"], folder, {}) as trackers:
+    monkeypatch.setitem(TRACKERS, "json", Broken)  # a package that is there
+    with Trackers(["json", "tensorboard"], folder, {}) as trackers:
         trackers.log(1, {"reward": 0.25})
         trackers.log(2, {"reward": 0.5})
     assert points(folder, "reward") == [(1, 0.25), (2, 0.5)]
-    assert caplog.messages == ["tracker trackio failed and gets nothing more: ConnectionError: gone"]
+    assert caplog.messages == ["tracker json failed and gets nothing more: ConnectionError: gone"]
 
 
 def test_an_unknown_tracker_is_named(folder):
