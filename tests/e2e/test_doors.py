@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-import psutil
 import pytest
 import torch.distributed as dist
 import yaml
 from doors import Door, doors_of, methods_of_ray, served
-from test_lost_processes import DEADLINE_S, end, kill_family
+from test_lost_processes import DEADLINE_S, at_work, end, kill_family
 
 from lmm_r1_mega.cluster.session_folder import MAX_PARENT_BYTES
 from lmm_r1_mega.errors import REQUEUE
@@ -89,7 +88,6 @@ def test_a_run_serves_nobody_without_its_token_and_leaves_no_file(settings, tmp_
         granted = served(doors, sorted(harmless), token=token)
         assert harmless <= set(methods) and {method for found in granted.values() for method in found} == harmless, "doors are looked for"
 
-        engines = [one for one in psutil.Process(process.pid).children(recursive=True) if "RolloutEngine" in " ".join(one.cmdline())]
-        engines[0].kill()
+        at_work(process, "RolloutWorker").kill()
         end(process, status=REQUEUE)
     assert list(temporary.iterdir()) == []
