@@ -6,7 +6,7 @@ SIGTERM, SIGUSR1   finish the step, save, 75         Ctrl-C         finish the s
 before any step    end at once, nothing is to save   Ctrl-C twice   end at once, 130
 
 However the driver ends, no process of the run and no temporary file is left, and `failure.json` in the run's folder says why it was
-no success. When this process itself is killed, the kernel kills the driver.
+no success. When this process itself is killed, the kernel kills the driver, and a guard all others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pathlib import Path
 from lmm_r1_mega import stacks
 from lmm_r1_mega.cluster.session_folder import FOLDER_VARIABLE, WORKERS_TMP, session_folder
 from lmm_r1_mega.errors import DONE, INTERNAL, INTERRUPTED, REQUEUE, exit_status
-from lmm_r1_mega.processes import adopting_orphans, children, kill_descendants
+from lmm_r1_mega.processes import adopting_orphans, children, guarded, kill_descendants
 from lmm_r1_mega.progress import LINE_VARIABLE, Progress, services_lost
 
 RESUME = "resume"
@@ -74,8 +74,8 @@ def supervise(command: list[str], *, again: list[str] | None = None) -> int:
 
     A run goes on with the arguments `again` of the command line, `resume` and its folder where they are left out.
     """
-    before = frozenset(children()[os.getpid()])
-    with session_folder() as folder, adopting_orphans():
+    with session_folder() as folder, guarded(str(folder)), adopting_orphans():
+        before = frozenset(children()[os.getpid()])
         driver = Driver(command, folder)
         try:
             with caught_signals() as signals:

@@ -38,6 +38,37 @@ def adopting_orphans() -> Iterator[None]:
         _libc.prctl(PR_SET_CHILD_SUBREAPER, 0)
 
 
+@contextmanager
+def guarded(mark: str) -> Iterator[None]:
+    """When this process is killed inside, a small one that waits for it kills all that have `mark` in their first environment."""
+    ended, alive = os.pipe()
+    guard = os.fork()
+    if guard == 0:
+        try:
+            os.setsid()  # not with what a terminal or a group is sent
+            os.close(alive)
+            os.read(ended, 1)  # nothing is written: it ends with the other end
+            kill_marked(mark)
+        finally:
+            os._exit(0)
+    os.close(ended)
+    try:
+        yield
+    finally:
+        os.kill(guard, signal.SIGKILL)
+        os.waitpid(guard, 0)
+        os.close(alive)
+
+
+def kill_marked(mark: str) -> None:
+    """kill -9 of all processes with a text in the environment that they were started with, wherever they descend from."""
+    while marked := [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _has_mark(pid, mark)]:
+        for pid in marked:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(PAUSE_S)
+
+
 def answers(host: str, port: int) -> bool:
     """Whether a server takes connections there; one that is slow to, or cannot be reached from here, is not dead."""
     try:
@@ -84,6 +115,13 @@ def _descendants(but: frozenset[int]) -> list[int]:
         found.append(waiting.pop())
         waiting += family[found[-1]]
     return found
+
+
+def _has_mark(pid: int, mark: str) -> bool:
+    try:
+        return mark.encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:  # gone, or another user's
+        return False
 
 
 def _parent(pid: int) -> int:

@@ -93,6 +93,13 @@ def end(process: subprocess.Popen) -> tuple[int, str]:
     return process.returncode, said
 
 
+def driver_of(process: subprocess.Popen) -> psutil.Process:
+    """The child of a parent that is no fork of it, and leads its session."""
+    parent = psutil.Process(process.pid)
+    [driver] = [one for one in parent.children() if one.cmdline() != parent.cmdline() and os.getsid(one.pid) == one.pid]
+    return driver
+
+
 def check_gone(pid: int) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         deadline = time.monotonic() + DEADLINE_S
@@ -152,7 +159,7 @@ def test_ctrl_c_twice_ends_at_once_and_leaves_nothing(start, tmp_path):
     process = start(IN_RUN + "daemon(); progress.enter('update', in_step=True); note('in_1')\nwhile True: time.sleep(1)")
     daemon = int(wait_for(tmp_path / "daemon").read_text())
     wait_for(tmp_path / "in_1")
-    driver = psutil.Process(process.pid).children()[0]
+    driver = driver_of(process)
     process.send_signal(signal.SIGINT)
     assert "finishing step 1" in process.stderr.readline()
     assert driver.is_running()
@@ -175,7 +182,7 @@ def test_one_ctrl_c_at_a_terminal_reaches_the_parent_alone(start, tmp_path):
     """A terminal signals its foreground process group; the driver is in another, and in another session."""
     process = start("note('up'); time.sleep(1000)")
     wait_for(tmp_path / "up")
-    driver = psutil.Process(process.pid).children()[0]
+    driver = driver_of(process)
     assert os.getpgid(driver.pid) == os.getsid(driver.pid) == driver.pid != os.getsid(process.pid)
 
 
@@ -186,12 +193,13 @@ def test_a_success_leaves_no_daemon_and_no_old_failure(start, tmp_path):
     assert not (tmp_path / "failure.json").exists()
 
 
-def test_a_driver_dies_with_its_parent_however_busy_it_is(start, tmp_path):
-    process = start("note('up')\nsum(range(10**12))")
+def test_nothing_outlives_a_parent_that_is_killed_however_busy_it_is(start, tmp_path):
+    process = start("daemon(); note('up')\nsum(range(10**12))")
     wait_for(tmp_path / "up")
-    driver = psutil.Process(process.pid).children()[0]
+    driver, daemon = driver_of(process), int(wait_for(tmp_path / "daemon").read_text())
     process.kill()
     check_gone(driver.pid)
+    check_gone(daemon)
 
 
 SERVER = """
