@@ -30,7 +30,7 @@ from lmm_r1_mega.rewards.total import rewards_of
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.rollouts import IN_FLIGHT_FILE, Rollouts
 from lmm_r1_mega.run import Run, load_models, restore
-from lmm_r1_mega.schema import Completion, Sample
+from lmm_r1_mega.schema import Completion, Sample, Scored
 from lmm_r1_mega.settings import merge, parse_tree, to_yaml
 from lmm_r1_mega.train import run_steps
 from lmm_r1_mega.unscored import trial_samples, try_reward_models, try_text_rewards
@@ -259,14 +259,20 @@ def test_a_reward_that_fails_on_the_way_ends_the_run(processes, tmp_path):
     stream = PromptStream(config.data, processes.processor, seed=0)
     with RewardPool(config.reward) as pool:
         try_text_rewards(config.reward, pool, trial_samples(stream, pool))
+        load_models(config, processes.trainers)
         rollouts = Rollouts(config, stream, processes.engines, rewards_of(config.reward, pool), phase=lambda name: nullcontext())
-        assert {one.score.invalid for one in rollouts.take(0).scored} == {None}
+
+        def take(step: int) -> list[Scored]:
+            processes.trainers.publish(processes.engines.actors, version=step)
+            return rollouts.take(step).scored
+
+        assert {one.score.invalid for one in take(0)} == {None}
         (tmp_path / "reward.broken").touch()
-        assert {one.score.reward for one in rollouts.take(1).scored} == {None}
+        assert {one.score.reward for one in take(1)} == {None}
         with pytest.raises(
             BadData, match=r"step 3: 20 of 20 samples have no reward \(20 x function: raised KeyError\), as in the step before"
         ):
-            rollouts.take(2)
+            take(2)
 
 
 def untimed(file: Path) -> list[dict]:
