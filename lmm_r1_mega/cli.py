@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from lmm_r1_mega import parent, progress
 from lmm_r1_mega.commands.verbs import SETTINGS, VERBS, help_text
 from lmm_r1_mega.errors import DONE, INTERNAL, USAGE, cause_of, exit_status
+from lmm_r1_mega.secret_variables import redacted
 
 HELP = {"-h", "--help"}
 
@@ -53,12 +55,13 @@ def _report(error: BaseException) -> int:
     """Tell the parent, else the terminal, of an error and return its exit status."""
     status = exit_status(error)
     if status == INTERNAL:
-        traceback.print_exception(error)
+        print(redacted("".join(traceback.format_exception(error)), os.environ), end="", file=sys.stderr)
     return status if progress.tell_failure(error) else _fail(cause_of(error), status)
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"lmm-r1-mega: {message}", file=sys.stderr)
+    """Libraries quote keys in their errors: none gets through."""
+    print(redacted(f"lmm-r1-mega: {message}", os.environ), file=sys.stderr)
     return status
 
 

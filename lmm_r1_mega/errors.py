@@ -27,6 +27,10 @@ class DiskFull(StorageFailed):
     """There is no room to write; with room the run goes on with `lmm-r1-mega resume` (exit status 75)."""
 
 
+class NotFinite(ValueError):
+    """A number of the training is NaN or out of all bounds: nothing that it has touched is published or saved (exit status 2)."""
+
+
 class SamplesLost(RuntimeError):
     """Samples were dispatched and neither trained nor dropped with a reason: a fault of ours, and the run stops (exit status 70)."""
 

@@ -8,6 +8,7 @@ step has one update and nothing needs them before it, the update's own forward p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 from statistics import fmean
@@ -26,6 +27,7 @@ from lmm_r1_mega.algorithms.weights import token_weights
 from lmm_r1_mega.cluster.trainers import MiniBatch, Trainers
 from lmm_r1_mega.cluster.workers import PolicyView
 from lmm_r1_mega.config import AlgorithmSettings, Config
+from lmm_r1_mega.errors import NotFinite
 from lmm_r1_mega.schema import PolicyTarget, PolicyUpdate, Sample, Scored, Sequence, UpdateReport, ValueTarget
 from lmm_r1_mega.training.objectives import PolicyLoss
 
@@ -74,9 +76,10 @@ def annotate(trainers: Trainers, scored: list[Scored], config: Config, *, forbid
     def by_batch(ask: Callable[[MiniBatch], list[Tensor]]) -> list[Tensor]:
         return [answer for batch in batches for answer in ask(batch)]
 
+    check_finite("the rollout engine's log-probabilities", rollout_logprobs(scored), scored)
     is_bypass = config.algorithm.old_logprobs == "rollout"
     own = None if is_bypass or learns_them_in_update(config.algorithm) else by_batch(lambda batch: trainers.logprobs(batch, policy))
-    return Annotated(
+    annotated = Annotated(
         scored=scored,
         batches=batches,
         old_logprobs=rollout_logprobs(scored) if is_bypass else own,
@@ -84,6 +87,31 @@ def annotate(trainers: Trainers, scored: list[Scored], config: Config, *, forbid
         values=by_batch(trainers.values) if ALGORITHMS[config.algorithm.name].needs_critic else None,
         is_bypass=is_bypass,
     )
+    check_finite("the trainer's log-probabilities", annotated.old_logprobs, scored)
+    check_finite("the reference's log-probabilities", annotated.reference_logprobs, scored)
+    check_finite("the critic's values", annotated.values, scored)
+    return annotated
+
+
+def check_finite(name: str, tensors: list[Tensor] | None, scored: list[Scored]) -> None:
+    """Raises: NotFinite that names the samples of which a tensor, one a sample, has a number that is none."""
+    bad = [one.sample.prompt.id for one, tensor in zip(scored, tensors or [], strict=tensors is not None) if not tensor.isfinite().all()]
+    if bad:
+        raise NotFinite(f"{name} of {len(bad)} of {len(scored)} samples are not finite (of prompts {', '.join(dict.fromkeys(bad[:3]))})")
+
+
+@contextmanager
+def explaining_divergence(step: int, num_samples: int, config: Config) -> Iterator[None]:
+    """Says of numbers that are none at which step they came and what to try."""
+    try:
+        yield
+    except NotFinite as error:
+        optimizer = config.optimizer
+        raise NotFinite(
+            f"step {step + 1} of {num_samples} samples: {error}. Nothing of this step is published or saved, and the checkpoints before it "
+            f"are as they were. Lower optimizer.learning_rate {optimizer.learning_rate} or optimizer.grad_clip {optimizer.grad_clip}, or "
+            f"set model.precision fp32, then go on with `lmm-r1-mega resume`; in a first step look at the model's weights"
+        ) from error
 
 
 def needs_reference(settings: AlgorithmSettings) -> bool:

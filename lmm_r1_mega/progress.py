@@ -19,6 +19,7 @@ from typing import Any
 from lmm_r1_mega import stacks
 from lmm_r1_mega.errors import ProcessLost, Stopped, cause_of, exit_status
 from lmm_r1_mega.processes import answers, die_with
+from lmm_r1_mega.secret_variables import redacted
 
 LINE_VARIABLE = "LMM_R1_MEGA_LINE"
 """`descriptor parent`: the socket that a driver inherits, and the process that holds its other end."""
@@ -105,7 +106,7 @@ def tell(**changes: Any) -> bool:
 def tell_failure(error: BaseException) -> bool:
     """Last words: how an error ends this process; False where there is no parent."""
     process = error.process if isinstance(error, ProcessLost) else ""
-    return tell(status=exit_status(error), cause=cause_of(error), process=process or "driver")
+    return tell(status=exit_status(error), cause=redacted(cause_of(error), os.environ), process=process or "driver")
 
 
 @contextmanager

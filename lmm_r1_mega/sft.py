@@ -18,6 +18,7 @@ from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.build import Demonstration
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import DemonstrationStream, StreamPosition
+from lmm_r1_mega.learning import explaining_divergence
 from lmm_r1_mega.planning.checks import refuse_impossible
 from lmm_r1_mega.progress import is_asked_to_stop, stop_if_asked
 from lmm_r1_mega.record.book import Book, open_book
@@ -53,7 +54,7 @@ def train_supervised(config: Config, *, resume: Checkpoint | None = None, allow_
         for step in range(run.first_step, config.run.steps):
             with run.book.phase("demonstrations"):
                 targets = as_targets(run.demonstrations.take(config.sft.batch_size))
-            with run.book.phase("update"):
+            with run.book.phase("update"), explaining_divergence(step, len(targets), config):
                 report = run.trainers.update_sft(targets)
             num_tokens = sum(target.sequence.response_length for target in targets)
             run.book.step(step + 1, update_metrics([report], []), num_tokens=num_tokens)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.learning import adapt, annotate, estimate, policy_loss, update
+from lmm_r1_mega.learning import adapt, annotate, estimate, explaining_divergence, policy_loss, update
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.run import Run, export, open_run
 
@@ -28,10 +28,10 @@ def run_steps(run: Run) -> None:
         run.evaluate_if_due(0)
     for step in range(run.first_step, config.run.steps):
         samples = run.rollouts.take(step)
-        with phase("annotate"):
+        with phase("annotate"), explaining_divergence(step, len(samples.scored), config):
             annotated = annotate(run.trainers, samples.scored, config, forbidden_ids=run.forbidden_ids)
             advantages = estimate(annotated, config.algorithm, run.controllers)
-        with phase("update"):
+        with phase("update"), explaining_divergence(step, len(samples.scored), config):
             loss = policy_loss(config, run.controllers, forbidden_ids=run.forbidden_ids, step=step)
             updates = update(run.trainers, annotated, advantages, config, loss=loss)
         run.rollouts.settle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.errors import NotFinite
 from lmm_r1_mega.models.build import build_model
 from lmm_r1_mega.schema import PolicyTarget, Row, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
 from lmm_r1_mega.training import optimizer as adamw
@@ -138,8 +140,11 @@ class Engine:
         share = learning_rate_share(self._steps_done, settings=self._settings, total_steps=self._total_steps)
         learning_rate = self._settings.learning_rate * share
         adamw.set_rates(self._optimizer, learning_rate=learning_rate, weight_decay=self._settings.weight_decay)
-        grad_norm = adamw.step(self._optimizer, grad_clip=self._settings.grad_clip)
-        self._steps_done += 1
         sums = parallel.sums_from_last_stage([{"loss": one.loss, **one.sums} for one in objectives])
+        if not math.isfinite(sums["loss"]):
+            raise NotFinite(f"the loss is {sums['loss']}")
+        grad_norm = adamw.step(self._optimizer, grad_clip=self._settings.grad_clip)
+        adamw.check_weights(self._module)
+        self._steps_done += 1
         extremes = parallel.extremes_from_last_stage([one.extremes for one in objectives])
         return UpdateReport(loss=sums.pop("loss"), grad_norm=grad_norm, learning_rate=learning_rate, metrics=means(sums) | extremes)

@@ -11,6 +11,10 @@ from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, get_mega
 from megatron.core.optimizer.clip_grads import clip_grad_by_total_norm_fp32
 
 from lmm_r1_mega.config import OptimizerSettings
+from lmm_r1_mega.errors import NotFinite
+
+LARGEST_WEIGHT = 1e6
+"""No weight of a model that answers comes near."""
 
 
 def build_optimizer(model: DistributedDataParallel, settings: OptimizerSettings, *, params_dtype: torch.dtype) -> MegatronOptimizer:
@@ -49,20 +53,28 @@ def set_rates(optimizer: MegatronOptimizer, *, learning_rate: float, weight_deca
 def step(optimizer: MegatronOptimizer, *, grad_clip: float) -> float:
     """Clip the reduced gradients to the norm `grad_clip` (0: no limit), update the weights, return the norm before clipping.
 
-    Raises: FloatingPointError where the norm is not finite; the weights are then as before.
+    Raises: NotFinite where the norm is not finite; the weights are then as before.
     """
     optimizer.prepare_grads()
     norm = _grad_norm(optimizer)
     if not math.isfinite(norm):
-        raise FloatingPointError(
-            f"the gradient norm is {norm}, the weights were not updated: lower optimizer.learning_rate or set optimizer.grad_clip, "
-            f"and look at the advantages of this step"
-        )
+        raise NotFinite(f"the norm of the gradient is {norm}")
     if grad_clip:
         for part in optimizer.chained_optimizers:
             clip_grad_by_total_norm_fp32(part.get_parameters(), max_norm=grad_clip, total_norm=norm)
     optimizer.step_with_ready_grads()
     return norm
+
+
+@torch.no_grad()
+def check_weights(model: torch.nn.Module) -> None:
+    """Raises: NotFinite for a trained weight that an update has ruined. The ranks look each at its own."""
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    largest = torch.stack([torch.linalg.vector_norm(parameter, ord=torch.inf, dtype=torch.float32) for _, parameter in trained])
+    ruined = (~(largest <= LARGEST_WEIGHT)).nonzero()
+    if len(ruined):
+        at = int(ruined[0])
+        raise NotFinite(f"the update made a weight of {trained[at][0]} {largest[at].item():.3g}")
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from engine_cases import (
 )
 from spawn import spawn
 
+from lmm_r1_mega.errors import NotFinite
 from lmm_r1_mega.schema import PolicyTarget, TokenStats, UpdateReport
 from lmm_r1_mega.training import parallel
 from lmm_r1_mega.training.engine import Engine
@@ -211,9 +212,21 @@ def absurd_update(model: Path) -> bool:
     before = {name: tensor.clone() for name, tensor in engine.export()}
     targets = policy_targets(make_sequences(model))
     targets[0].response_advantages.fill_(float("nan"))
-    with pytest.raises(FloatingPointError, match="weights were not updated"):
+    with pytest.raises(NotFinite, match="the loss is nan"):
         engine.update_policy([targets], POLICY_LOSS)
     return all(torch.equal(tensor, before[name]) for name, tensor in engine.export())
+
+
+def ruined(model: Path) -> bool:
+    engine = start_engine(model, Case())
+    engine._settings = engine._settings.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(NotFinite, match=r"the update made a weight of \S+ \S+e\+(29|30)"):
+        engine.update_policy([policy_targets(make_sequences(model))], POLICY_LOSS)
+    return True
+
+
+def test_an_update_that_ruins_the_weights_says_so(model: Path) -> None:
+    assert spawn(ruined, 1, model) == [True]
 
 
 def test_a_gradient_that_is_not_finite_changes_nothing(model: Path) -> None:

@@ -10,13 +10,16 @@ from lmm_r1_mega.algorithms.controllers import Controllers, FixedCoefficient, Re
 from lmm_r1_mega.algorithms.trajectories import Advantages
 from lmm_r1_mega.cluster.messages import SequenceRows, target_columns
 from lmm_r1_mega.cluster.trainers import MiniBatch
+from lmm_r1_mega.errors import NotFinite
 from lmm_r1_mega.learning import (
     Annotated,
     Updates,
     adapt,
     annotate,
     as_sequences,
+    check_finite,
     estimate,
+    explaining_divergence,
     learns_them_in_update,
     loss_weights,
     mini_batches,
@@ -232,3 +235,25 @@ def test_the_ranks_are_asked_once_a_mini_batch_and_updated_once_an_epoch_the_cri
     done = update(ranks, found, advantages, settings, loss=policy_loss(settings, fixed(kl=0.1), forbidden_ids=(), step=0))
     assert ranks.asked == [*[("update_values", 0.3, 2)] * 2, *[("update_policy", "clip", 2)] * 2] * 3
     assert (len(done.policy), len(done.critic)) == (6, 6)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_is_none_is_named_with_its_samples_and_what_to_try(number):
+    samples = [scored(2, 1.0), scored(3, 0.0), scored(2, 1.0)]
+    tensors = [torch.zeros(2), torch.tensor([0.0, number, 0.0]), torch.zeros(2)]
+    check_finite("the critic's values", [torch.zeros(2)] * 3, samples)
+    check_finite("the critic's values", None, samples)
+    with pytest.raises(NotFinite) as error, explaining_divergence(6, 3, config()):
+        check_finite("the critic's values", tensors, samples)
+    said = str(error.value)
+    assert said.startswith(
+        "step 7 of 3 samples: the critic's values of 1 of 3 samples are not finite (of prompts p:0). Nothing of this step"
+    )
+    assert "Lower optimizer.learning_rate" in said and "\n" not in said
+
+
+def test_what_vllm_says_is_looked_at_before_the_trainer_is_asked():
+    silent = scored(2, 1.0)
+    silent.sample.completion.response_logprobs[1] = float("nan")
+    with pytest.raises(NotFinite, match=r"the rollout engine's log-probabilities of 1 of 2 samples are not finite"):
+        annotate(Ranks(), [scored(2, 1.0), silent], config(), forbidden_ids=())

@@ -2,6 +2,8 @@
 
 import pytest
 
+from lmm_r1_mega.cli import _report, main
+from lmm_r1_mega.errors import INTERNAL, USAGE
 from lmm_r1_mega.secret_variables import is_secret, redacted, without_secrets
 
 SECRET = [
@@ -34,3 +36,19 @@ def test_no_spelling_of_a_secret_stays(spell, value):
 
 def test_short_words_are_no_secrets():
     assert redacted("mode token", {"RAY_AUTH_MODE": "token"}) == "mode token"
+
+
+@pytest.mark.parametrize("key", ["sk-0123456789", "sk-0123456789\nX-Header: hunter2hunter2", "sk-0123456789\r\n\x7f"])
+def test_the_command_line_echoes_no_key(key, monkeypatch, capsys):
+    monkeypatch.setenv("LMM_R1_REWARD_TOKEN", key)
+    assert main(["reward", "try", f"{key}.jsonl"]) == USAGE
+    told = "".join(capsys.readouterr())
+    assert "[LMM_R1_REWARD_TOKEN]" in told and "0123456789" not in told and "hunter2" not in told
+
+
+def test_a_traceback_echoes_no_key(monkeypatch, capsys):
+    monkeypatch.setenv("WANDB_API_KEY", "sk-0123456789")
+    assert _report(RuntimeError("Invalid header value b'Bearer sk-0123456789'")) == INTERNAL
+    told = capsys.readouterr().err
+    assert "Traceback" in told or "RuntimeError" in told
+    assert "[WANDB_API_KEY]" in told and "0123456789" not in told
