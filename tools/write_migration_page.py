@@ -27,12 +27,14 @@ Written by `tools/write_migration_page.py` from `lmm_r1_mega/migration/flags.py`
 `migrate` finds the first `openrlhf.cli.train_ppo_ray` command that a shell script would start, or takes its flags. The script is
 not run: a grammar of bash (tree-sitter) parses it, and assignments, arrays, functions, loops, branches and expansions are followed
 in their order, as bash would where `migrate` is called: with the same environment, and with the arguments behind the script's name.
+What is rare is not followed, and is an error with the line: `getopts`, `mapfile`, `declare -i` and `-n`, patterns such as `@(a|b)`,
+commands in a text that `ssh` or `tmux` gets.
 
     MODEL=models/mine lmm-r1-mega migrate train.sh first_argument --rows 40315 > my_run.yaml
 
 What the text does not tell is an error with the line, and never a default: what a program prints (`$(nproc)`), a variable that is
 not set anywhere, names of files that match a pattern, what a file sets that is not here. It is one only if a setting follows
-from it. If a branch depends on such a value, both ways are followed, and what they leave different is not known from there on. A
+from it. If a branch or a loop depends on such a value, what is set in it is not known from there on. A
 decision on a variable that is not set (`${GPUS:-8}`, `[ -z "$GPUS" ]`) is taken as bash takes it then, and a note says so. Notes
 also say that a comment or a missing `\\` cuts the command off, that it stands in a loop, or runs in another folder.
 

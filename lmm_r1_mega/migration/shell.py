@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lmm_r1_mega.migration.bash.builtins import BUILTINS
-from lmm_r1_mega.migration.bash.interpreter import Found, Interpreter, Leaves
-from lmm_r1_mega.migration.bash.programs import Program
-from lmm_r1_mega.migration.bash.scan import Unreadable
-from lmm_r1_mega.migration.bash.state import Shell, Variable
-from lmm_r1_mega.migration.bash.statements import HANDLERS
+from lmm_r1_mega.migration.bash.interpreter import Found, Interpreter, Program, Unreadable
+from lmm_r1_mega.migration.bash.state import Leaves, Shell, Variable
+from lmm_r1_mega.migration.bash.statements import STATEMENTS
 from lmm_r1_mega.migration.bash.tree import parse
 from lmm_r1_mega.migration.bash.unknown import Unknowns, is_letter, readable
 
-PROGRAM = re.compile(r"(?:.*[./])?openrlhf[./]cli[./]train_ppo_ray(?:\.py)?")
+_NAMED = re.compile(r"openrlhf[./]cli[./]train_ppo_ray")
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ def training_command(script: str, environment: Mapping[str, str], *, name: str =
     variables = {key: Variable(value, is_exported=True) for key, value in {**environment, "PWD": "."}.items()}
     variables["BASH_SOURCE"] = Variable({0: name})
     shell = Shell(name, unknowns, notes, variables=variables, arguments=tuple(arguments))
-    interpreter = Interpreter(lambda program: _after_program(program) is not None, HANDLERS, BUILTINS)
+    interpreter = Interpreter(STATEMENTS, BUILTINS)
     try:
         interpreter.run_text(parse(script), shell)
     except (Found, Leaves):
@@ -57,59 +55,32 @@ def training_command(script: str, environment: Mapping[str, str], *, name: str =
 
 def _command(script: str, interpreter: Interpreter, unknowns: Unknowns, notes: dict[str, None]) -> Command:
     (program, shell), *others = interpreter.found
-    words = _after_program(program)
+    words = program.training_words()
     assert words is not None
     for other, _ in others:
-        if _after_program(other) != words:
+        if other.training_words() != words:
             raise ValueError(
                 f"which train_ppo_ray command runs, that of {program.place} or that of {other.place}, depends on something that the script "
                 f"does not tell: leave one of them in it"
             )
     if shell.folder != ".":
         notes[f"the command runs in the folder {readable(shell.folder)}: paths that are not absolute begin there"] = None
-    lines = script.splitlines()
-    last = _last_line(lines, program.line)
-    if cut := _cut(lines, last):
-        notes[f"line {cut} is not part of the command: a comment or a missing \\ ends it before, and bash does not pass what follows"] = (
-            None
-        )
-    more = [number for number in _lines_with_program(script) if number > last > 0]
-    if more:
-        notes[f"the script has another train_ppo_ray command in line {more[0]}: this is the one of {program.place}"] = None
+    lines, last = script.splitlines(), program.line
+    while 0 < last < len(lines) and lines[last - 1].endswith("\\") and not lines[last].lstrip().startswith("#"):
+        last += 1
+    behind = [(number, text) for number, text in enumerate(lines, start=1) if number > last > 0 and re.match(r"\s*[^#\s]", text)]
+    for number, _ in [line for line in behind[:1] if re.match(r"\s*--\w", line[1])]:
+        why = "a comment or a missing \\ ends it before, and bash does not pass what follows"
+        notes[f"line {number} is not part of the command: {why}"] = None
+    for number, _ in [line for line in behind if _NAMED.search(line[1])][:1]:
+        notes[f"the script has another train_ppo_ray command in line {number}: this is the one of {program.place}"] = None
     return Command(words, program.place, unknowns, tuple(notes), tuple(interpreter.programs))
 
 
-def _after_program(program: Program) -> tuple[str, ...] | None:
-    """The words behind the program's name, if that is what is started."""
-    if program.only_names:
-        return None
-    for number, word in enumerate(program.words):
-        if number and PROGRAM.fullmatch(word) and (word.endswith(".py") or program.words[number - 1] in ("-m", "--module")):
-            return program.words[number + 1 :]
-    return None
-
-
-def _last_line(lines: list[str], line: int) -> int:
-    """The last line of the command that begins in a line, 0 where it stands in none."""
-    while 0 < line < len(lines) and lines[line - 1].endswith("\\") and not lines[line].lstrip().startswith("#"):
-        line += 1
-    return line
-
-
-def _cut(lines: list[str], last: int) -> int | None:
-    """The line behind a command that looks as if it should be part of it."""
-    behind = ((number, text.strip()) for number, text in enumerate(lines[last:], start=last + 1))
-    number, text = next(((number, text) for number, text in behind if text and not text.startswith("#")), (0, ""))
-    return number if last and re.match(r"--\w", text) else None
-
-
 def _why_none(script: str) -> str:
-    lines = _lines_with_program(script)
+    lines = [
+        number for number, line in enumerate(script.splitlines(), start=1) if _NAMED.search(line.lstrip()) and "#" not in line.lstrip()[:1]
+    ]
     if not lines:
         return "no train_ppo_ray command in the script: give one that has `openrlhf.cli.train_ppo_ray`, or the flags themselves"
     return f"line {lines[0]}: the train_ppo_ray command is not reached: the script ends before, or nothing calls it; check its conditions"
-
-
-def _lines_with_program(script: str) -> list[int]:
-    found = re.compile(r"openrlhf[./]cli[./]train_ppo_ray")
-    return [number for number, line in enumerate(script.splitlines(), start=1) if found.search(line) and not line.lstrip().startswith("#")]

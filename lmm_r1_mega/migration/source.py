@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from lmm_r1_mega.migration.bash.programs import Program
+from lmm_r1_mega.migration.bash.interpreter import Program
 from lmm_r1_mega.migration.shell import training_command
 from lmm_r1_mega.migration.values import Values, read_values
 

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from lmm_r1_mega.migration.bash.conditions import Truth
 from lmm_r1_mega.migration.bash.expansion import Expander
-from lmm_r1_mega.migration.bash.interpreter import MOST_COMMANDS, UNSEEN, Found, Interpreter
-from lmm_r1_mega.migration.bash.programs import Program, carried_script, inner_script
-from lmm_r1_mega.migration.bash.reading import raw_words, short
-from lmm_r1_mega.migration.bash.scan import Span, Unreadable
-from lmm_r1_mega.migration.bash.state import Shell, Variable
-from lmm_r1_mega.migration.bash.tree import Node, Source
-from lmm_r1_mega.migration.bash.unknown import Unknown, first_letter
+from lmm_r1_mega.migration.bash.interpreter import Interpreter, Program
+from lmm_r1_mega.migration.bash.state import Shell, Truth, Variable
+from lmm_r1_mega.migration.bash.tree import Node, Source, Span, parse
+from lmm_r1_mega.migration.bash.unknown import first_letter
 from lmm_r1_mega.migration.bash.words import Word
 
-REDIRECTS = ("file_redirect", "heredoc_redirect", "herestring_redirect")
-_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\[(?:[^\]\"']|\"[^\"]*\"|'[^']*')*\])?(\+?=)")
-
-
-@dataclass(frozen=True)
-class Input:
-    """What a command reads; None where that is not in the script."""
-
-    text: str | None = None
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(?:\[((?:[^\]\"']|\"[^\"]*\"|'[^']*')*)\])?(\+?=)")
+_ELEMENT = re.compile(r"()\[((?:[^\]\"']|\"[^\"]*\"|'[^']*')*)\](\+?=)")
+_SHELLS = re.compile(r"(?:.*/)?(?:bash|sh|zsh|dash)")
 
 
 @dataclass
@@ -37,7 +28,8 @@ class Call:
     start: int
     shell: Shell
     fields: list[Word]
-    given: Input
+    given: str | None
+    """What it reads, if that is in the script."""
 
     @property
     def words(self) -> list[str]:
@@ -53,131 +45,149 @@ class Call:
         """A function, a builtin or a program, in this order."""
         name, *arguments = self.words
         if name in self.shell.functions:
-            return self.interpreter.call(self.shell.functions[name], arguments, self.shell, self.place)
-        if (builtin := self.interpreter.builtins.get(name)) is not None:
-            return builtin(self)
-        return self.start_program()
+            return self.interpreter.call(self.shell.functions[name], tuple(arguments), self.shell)
+        builtin = self.interpreter.builtins.get(name)
+        return builtin(self) if builtin is not None else self.start_program()
 
     def start_program(self) -> Truth:
-        """A program: its answer is not known."""
+        """A program, or the script that a shell is given."""
         line = 0 if self.source.inside or self.source.name else self.source.text.count("\n", 0, self.start) + 1
         program = Program(tuple(self.words), self.place, line)
-        if self.interpreter.wanted(program):
-            self.interpreter.found.append((program, self.shell))
-            raise Found
-        if (inner := inner_script(program, self.shell)) is not None:
-            return self.interpreter.child(*inner)
-        why = Unknown(f"`{short(self.source.text[self.start :].splitlines()[0])}` ({self.place}) ends as only a run can tell")
-        if (carried := carried_script(program, self.shell)) is not None:
-            self.interpreter.fork(self.shell, why, [lambda own: self.interpreter.child(*carried), lambda own: None])
-        self.interpreter.programs.append(program)
-        if self.shell.output is not None:
-            self.shell.output.append(UNSEEN)
-        return why
+        if program.training_words() is not None or program.only_names:
+            return self.interpreter.start(program, self.shell)
+        if (inner := _inner_script(program, self.shell)) is not None:
+            source, shell = inner
+            return self.interpreter.child(source, source.root.children, shell, source.root.start)
+        if any("openrlhf.cli.train_ppo_ray" in word and re.search(r"\s", word) for word in program.words):
+            raise ValueError(f"what {program.words[0]} does with this text is not known: give a script with the command itself")
+        return self.interpreter.start(program, self.shell)
+
+
+def _inner_script(program: Program, shell: Shell) -> tuple[Source, Shell] | None:
+    """The script that a shell runs, with what it knows there: `bash -c TEXT` or `bash FILE`, whatever stands before."""
+    words = program.words
+    start = next((number for number, word in enumerate(words, start=1) if _SHELLS.fullmatch(word)), len(words))
+    options = [word for word in words[start:] if re.match(r"-\w", word)]
+    text, *rest = [word for word in words[start:] if word not in options] or [""]
+    name, inside = text, ""
+    own = shell.copy()
+    own.variables = {name: variable for name, variable in shell.variables.items() if variable.is_exported}
+    own.functions, own.options, own.frames, own.output = {}, frozenset(), (), None
+    if any("c" in option for option in options):
+        name, inside = "", program.place
+        own.script, *rest = rest or ["bash"]
+    else:
+        path = Path(shell.folder) / text
+        if not text or first_letter(str(path)) or not path.is_file():
+            return None
+        own.script, text = text, path.read_text(encoding="utf-8", errors="replace")
+    own.arguments = tuple(rest)
+    return (parse(text, name=name, inside=inside), own) if "openrlhf" in text else None
 
 
 def commands(interpreter: Interpreter, source: Source, node: Node, shell: Shell) -> Truth:
     """Programs, functions or builtins with their words."""
-    return _commands(interpreter, source, node, shell, Input(), [])
+    return _commands(interpreter, source, node, shell, None, [])
 
 
 def redirected(interpreter: Interpreter, source: Source, node: Node, shell: Shell) -> Truth:
     """A statement whose input or output goes elsewhere."""
     redirects = node.labelled("redirect")
-    given = next((found for one in redirects if (found := _input(interpreter, source, one, shell))), Input())
-    extra = [span for redirect in redirects for span in _words_behind(interpreter, source, redirect, shell)]
-    is_hidden = shell.output is not None and any(_takes_output(source.of(redirect)) for redirect in redirects)
-    own = replace(shell, output=[]) if is_hidden else shell
+    given = _given(interpreter.expander(source, shell), redirects)
+    extra = [span for redirect in redirects for span in _words_behind(source, redirect)]
+    output = shell.output
+    if any(re.match(r"1?>|&>", source.of(redirect)) for redirect in redirects):  # `> f` and `>&2`, but not `2> f`
+        shell.output = None
     truth: Truth = True
-    for child in node.labelled("body"):
-        if child.kind == "command":
-            truth = _commands(interpreter, source, child, own, given, extra)
-        else:
-            truth = interpreter.statement(source, child, own)
-    shell.become(own)
+    try:
+        for child in node.labelled("body"):
+            if child.kind == "command":
+                truth = _commands(interpreter, source, child, shell, given, extra)
+            else:
+                truth = interpreter.statement(source, child, shell)
+    finally:
+        shell.output = output
     for redirect in redirects:
-        for inner in redirect.children:
-            if redirect.kind == "heredoc_redirect" and inner.kind in interpreter.handlers:  # `cat <<EOF | program`
+        for inner in redirect.children if redirect.kind == "heredoc_redirect" else ():
+            if inner.kind in interpreter.handlers:  # `cat <<EOF | program`
                 interpreter.statement(source, inner, replace(shell.copy(), output=None))
     return truth
 
 
-def _words_behind(interpreter: Interpreter, source: Source, redirect: Node, shell: Shell) -> list[Span]:
+def _words_behind(source: Source, redirect: Node) -> list[Span]:
     """Words of the command behind a redirection, which the grammar gives to that."""
-    files = [redirect, *[child for child in redirect.children if child.kind == "file_redirect"]]
-    spans = [(one.labelled("destination")[0].end, one.end) for one in files if one.kind == "file_redirect" and one.labelled("destination")]
+    files = [one for one in (redirect, *redirect.children) if one.kind == "file_redirect" and one.labelled("destination")]
+    spans = [(one.labelled("destination")[0].end, one.end) for one in files]
     spans += [(child.start, child.end) for child in redirect.labelled("argument")]
-    return [word for span in spans for word in interpreter.expander(source, shell).scanner.words(*span)]
+    return [word for span in spans for word in source.words(*span)]
 
 
-def _input(interpreter: Interpreter, source: Source, redirect: Node, shell: Shell) -> Input | None:
-    """What a here-document or a here-string gives the command to read."""
-    expander = interpreter.expander(source, shell)
-    if redirect.kind == "herestring_redirect":
-        start = source.text.index("<<<", redirect.start) + 3
-        start += len(source.text[start:]) - len(source.text[start:].lstrip(" \t"))
-        return Input(expander.text(start, redirect.end) + "\n")
-    if redirect.kind != "heredoc_redirect":
-        return None
-    body = next((child for child in redirect.children if child.kind == "heredoc_body"), None)
-    if body is None:
-        return Input("")
-    sign = source.of(next(child for child in redirect.children if child.kind == "heredoc_start"))
-    first = source.text.index("\n", redirect.start) + 1
-    start, end = min(first, body.start), body.end
-    raw = source.text[start:end]
-    text = raw if sign.strip("'\"\\") != sign else expander.here_text(start, end)
-    return Input(re.sub(r"(?m)^\t+", "", text) if source.text.startswith("<<-", redirect.start) else text)
+def _given(expander: Expander, redirects: Sequence[Node]) -> str | None:
+    """What a here-document or a here-string gives a command to read."""
+    text = expander.source.text
+    for redirect in redirects:
+        if redirect.kind == "herestring_redirect":
+            start = text.index("<<<", redirect.start) + 3
+            return expander.text(start + len(text[start:]) - len(text[start:].lstrip(" \t")), redirect.end) + "\n"
+        if redirect.kind == "heredoc_redirect":
+            body = next((child for child in redirect.children if child.kind == "heredoc_body"), None)
+            sign = expander.source.of(next(child for child in redirect.children if child.kind == "heredoc_start"))
+            span = (min(text.index("\n", redirect.start) + 1, body.start), body.end) if body else (0, 0)
+            lines = text[slice(*span)] if sign.strip("'\"\\") != sign else expander.here_text(*span)
+            return re.sub(r"(?m)^\t+", "", lines) if text.startswith("<<-", redirect.start) else lines
+    return None
 
 
-def _commands(interpreter: Interpreter, source: Source, node: Node, shell: Shell, given: Input, extra: list[Span]) -> Truth:
+def _commands(interpreter: Interpreter, source: Source, node: Node, shell: Shell, given: str | None, extra: list[Span]) -> Truth:
     """The commands of a node: the grammar takes assignments on a line of their own for part of the next command."""
-    skipped = [child for child in node.children if child.kind in REDIRECTS]
-    given = next((found for one in skipped if (found := _input(interpreter, source, one, shell))), given)
-    commands = raw_words(source, node, skipped, interpreter.expander(source, shell).scanner)
+    redirects = [child for child in node.children if child.kind.endswith("_redirect")]
+    given = _given(interpreter.expander(source, shell), redirects) if redirects else given
+    found: list[list[Span]] = [[]]
+    place = node.start
+    for redirect in [*redirects, None]:
+        for span in source.words(place, redirect.start if redirect else node.end):
+            if found[-1] and "\n" in source.text[found[-1][-1][1] : span[0]].replace("\\\n", ""):
+                found.append([])
+            found[-1].append(span)
+        targets = redirect.labelled("destination") if redirect and redirect.kind == "file_redirect" else ()
+        place = targets[0].end if targets else redirect.end if redirect else place
+    found[-1] += extra
     truth: Truth = True
-    for number, words in enumerate(commands, start=1):
-        truth = _simple(interpreter, source, [*words, *(extra if number == len(commands) else [])], shell, given)
+    for words in found:
+        truth = _simple(interpreter, source, words, shell, given) if words else truth
     return truth
 
 
-def _simple(interpreter: Interpreter, source: Source, words: list[Span], shell: Shell, given: Input) -> Truth:
+def _simple(interpreter: Interpreter, source: Source, words: list[Span], shell: Shell, given: str | None) -> Truth:
     """One command: assignments before it, then its words."""
-    interpreter.num_commands += 1
-    if interpreter.num_commands > MOST_COMMANDS:
-        raise Unreadable(f"{source.place(words[0][0])}: {MOST_COMMANDS} commands without the one that is looked for: is there a loop?")
+    interpreter.count()
     rest = list(words)
     while rest and _ASSIGNMENT.match(source.text, *rest[0]):
         del rest[0]
     before = words[: len(words) - len(rest)]
     interpreter.substituted = True
     expander = interpreter.expander(source, shell)
-    fields = [field for word in rest for field in _argument(interpreter, source, expander, word)]
+    fields = [field for word in rest for field in _argument(source, expander, word)]
     if not fields:
-        for start, end in before:
-            assign(interpreter, source, start, end, shell)
+        for span in before:
+            assign(expander, span)
         return interpreter.substituted
-    own = shell
-    if before:
-        own = replace(shell, variables=dict(shell.variables))
-        for start, end in before:
-            assign(interpreter, source, start, end, own, exports=True)
-    call = Call(interpreter, source, words[0][0], own, fields, given)
-    truth = call.run()
-    if own is not shell:
-        names = {_ASSIGNMENT.match(source.text, *word)[1] for word in before}  # type: ignore[index]
-        kept = {name: shell.variables[name] for name in names if name in shell.variables}
-        own.variables = {name: value for name, value in own.variables.items() if name not in names} | kept
-        shell.become(own)
-    return truth
+    names = [source.text[slice(*span)].split("=")[0].split("[")[0].rstrip("+") for span in before]
+    kept = {name: shell.variables.get(name) for name in names}
+    for name, span in zip(names, before, strict=True):
+        assign(expander, span)
+        shell.variables[name] = replace(shell.variables[name], is_exported=True)
+    try:
+        return Call(interpreter, source, words[0][0], shell, fields, given).run()
+    finally:
+        shell.restore(kept)
 
 
-def _argument(interpreter: Interpreter, source: Source, expander: Expander, word: Span) -> Iterator[Word]:
+def _argument(source: Source, expander: Expander, word: Span) -> Iterator[Word]:
     """The words of one word; `a=~/b` is treated like an assignment, and an array stands for itself."""
     if (match := _ASSIGNMENT.match(source.text, *word)) is None:
         yield from expander.fields(*word)
-        return
-    if source.text.startswith("(", match.end()):
+    elif source.text.startswith("(", match.end()):
         yield Word(source.text[slice(*word)], "", word)
     elif source.text.startswith("~", match.end()):
         yield Word(match[0] + expander.text(match.end(), word[1]), "", word)
@@ -185,72 +195,46 @@ def _argument(interpreter: Interpreter, source: Source, expander: Expander, word
         yield from (replace(found, span=word) for found in expander.fields(*word))
 
 
-def assign(interpreter: Interpreter, source: Source, start: int, end: int, shell: Shell, *, exports: bool = False) -> None:
+def assign(expander: Expander, span: Span) -> None:
     """`name=value`, `name+=value`, `name[key]=value`, `name=(values)`."""
-    match = _ASSIGNMENT.match(source.text, start, end)
+    match = _ASSIGNMENT.match(expander.source.text, *span)
     assert match is not None
-    name, key, adds = match[1], match[2], match[3] == "+="
-    expander = interpreter.expander(source, shell)
+    name, shell = match[1], expander.shell
     variable = shell.get(name)
-    if source.text.startswith("(", match.end()):
-        values = _array(interpreter, source, expander, (match.end() + 1, end - 1), variable, adds=adds)
-        shell.variables[name] = replace(variable, value=values)
-    else:
-        value = expander.text(match.end(), end)
-        target = name
-        if key is not None:
-            inner = source.text[match.start(2) + 1 : match.end(2) - 1]
-            spot = (match.start(2) + 1, match.end(2) - 1)
-            target = f"{name}[{expander.text(*spot) if variable.is_named else expander.arithmetic(*spot)}]"
-            if not inner or first_letter(target):
-                raise Unreadable(f"{source.place(start)}: the index of {name} is not known here: write it")
-        if adds:
-            value = _added(interpreter, expander, variable, target, value, start)
-        elif variable.is_integer:
-            value = expander.computed(value, start)
-        shell.set(target, value)
-    if exports:
-        shell.variables[name] = replace(shell.variables[name], is_exported=True)
+    if expander.source.text.startswith("(", match.end()):
+        shell.store(name, replace(variable, value=_array(expander, (match.end() + 1, span[1] - 1), name, adds=match[3] == "+=")))
+        return
+    value = expander.text(match.end(), span[1])
+    key = _key(expander, match, name) if match[2] is not None else None
+    if match[3] == "+=":
+        value = variable.elements.get(key if key is not None else "0" if variable.is_named else 0, "") + value
+    shell.set(name, value, key)
 
 
-def _added(interpreter: Interpreter, expander: Expander, variable: Variable, target: str, value: str, start: int) -> str:
-    """What `+=` makes of a value."""
-    _, bracket, key = target.partition("[")
-    elements = variable.elements
-    old = elements.get((key[:-1] if variable.is_named else int(key[:-1])) if bracket else 0, "")
-    if variable.value is None and not bracket and variable.is_exported:
-        old = ""
-    return expander.computed(f"({old or 0})+({value})", start) if variable.is_integer else old + value
+def _key(expander: Expander, match: re.Match[str], name: str) -> int | str:
+    """The index of an element: a number, or a name."""
+    is_named = expander.shell.get(name).is_named
+    key = expander.text(*match.span(2)) if is_named else expander.arithmetic(*match.span(2))
+    if first_letter(key) or not match[2]:
+        raise ValueError(f"the index of {name} is not known here: write it")
+    return key if is_named else expander.index(name, key)
 
 
-def _array(
-    interpreter: Interpreter, source: Source, expander: Expander, span: Span, variable: Variable, *, adds: bool
-) -> dict[int | str, str]:
+def _array(expander: Expander, span: Span, name: str, *, adds: bool) -> dict[int | str, str]:
     """The elements between the parentheses of `a=(...)`."""
+    variable: Variable = expander.shell.get(name)
     elements = dict(variable.elements) if adds else {}
-    keys = [key for key in elements if isinstance(key, int)]
-    number = max(keys, default=-1) + 1
-    for start, end in expander.scanner.words(*span):
-        match = re.compile(r"\[((?:[^\]\"']|\"[^\"]*\"|'[^']*')*)\](\+?=)").match(source.text, start, end)
-        if match is None:
-            if variable.is_named:
-                raise Unreadable(f"{source.place(start)}: elements of an array with names are read here as [name]=value")
+    number = 1 + max((key for key in elements if isinstance(key, int)), default=-1)
+    for start, end in expander.source.words(*span):
+        match = _ELEMENT.match(expander.source.text, start, end)
+        if match is not None:
+            key, value = _key(expander, match, name), expander.text(match.end(), end)
+            elements[key] = elements.get(key, "") + value if match[3] == "+=" else value
+            number = key + 1 if isinstance(key, int) else number
+        elif variable.is_named:
+            raise ValueError(f"write the elements of {name} as [name]=value")
+        else:
             for found in expander.fields(start, end):
                 elements[number] = found.text
                 number += 1
-            continue
-        value = expander.text(match.end(), end)
-        key: int | str = expander.text(*match.span(1))
-        if not variable.is_named:
-            index = expander.arithmetic(*match.span(1))
-            if first_letter(index):
-                raise Unreadable(f"{source.place(start)}: the index of an element is not known here: write it")
-            key = int(index)
-            number = key + 1
-        elements[key] = elements.get(key, "") + value if match[2] == "+=" else value
     return elements
-
-
-def _takes_output(redirect: str) -> bool:
-    """Whether what is printed goes elsewhere: `> f` and `>&2` do so, `2> f` does not."""
-    return bool(re.match(r"1?>|&>", redirect))

@@ -4,45 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from lmm_r1_mega.migration.bash.arithmetic import Variables, evaluate
+from lmm_r1_mega.migration.bash.arithmetic import Variables, assigned, evaluate
 from lmm_r1_mega.migration.bash.parameters import Parameter, Parameters
-from lmm_r1_mega.migration.bash.scan import Scanner, Span, Unreadable, counters
 from lmm_r1_mega.migration.bash.state import Shell
-from lmm_r1_mega.migration.bash.tree import Node, Source, parse
-from lmm_r1_mega.migration.bash.unknown import as_split, first_letter
-from lmm_r1_mega.migration.bash.words import END, Piece, Word, as_pattern, joined, split, with_braces
+from lmm_r1_mega.migration.bash.tree import Node, Source, Span, parse
+from lmm_r1_mega.migration.bash.unknown import as_split, first_letter, readable
+from lmm_r1_mega.migration.bash.words import END, Origin, Piece, Word, as_pattern, joined, split, with_braces
 
-Substitute = Callable[[Source, Node, Shell], str]
-"""What the commands inside `$(...)` print."""
-
-BLANK = " \t\n"
 _NAME = re.compile(r"[A-Za-z_]\w*|[0-9@*#?$!-]")
 _BRACED = re.compile(r"(?P<sign>[!#](?=[\w@*]))?(?P<name>[A-Za-z_]\w*|[0-9]+|[@*#?$!-])")
 _OPERATOR = re.compile(r":?[-=?+]|##?|%%?|//?[#%]?|\^\^?|,,?|@|:")
-_ANSI = {"n": "\n", "t": "\t", "\\": "\\", "'": "'", '"': '"', "a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "r": "\r", "v": "\v"}
+_ANSI = {"n": "\n", "t": "\t", "\\": "\\", "'": "'", '"': '"'}
 
 
 @dataclass
-class Expander:
+class Expander(Parameters):
     """Expands the words of one text with what a shell knows."""
 
     source: Source
-    shell: Shell
-    substitute: Substitute
-
-    @property
-    def scanner(self) -> Scanner:
-        """Finds the ends of words."""
-        return Scanner(self.source)
+    substitute: Callable[[Source, Node, Shell], str]
+    """What the commands inside `$(...)` print."""
 
     def fields(self, start: int, end: int) -> list[Word]:
         """The words that one word becomes."""
-        found: list[Word] = []
-        for pieces in with_braces(self.pieces(start, end)):
-            found += split(pieces, self.separators)
-        return [self._with_files(word, start) for word in found]
+        words = [word for pieces in with_braces(self.pieces(start, end)) for word in split(pieces, self.separators)]
+        return [self._with_files(word, start) for word in words]
 
     def text(self, start: int, end: int) -> str:
         """One text, as in an assignment: nothing is split."""
@@ -52,131 +40,107 @@ class Expander:
         """A pattern: what is quoted in it stands for itself."""
         return as_pattern(self.pieces(start, end))
 
+    def decided(self, start: int, end: int) -> list[Piece]:
+        """A word that a decision hangs on: variables that are not there are empty."""
+        return [Piece(self.shell.decided(piece.text), piece.origin) for piece in self.pieces(start, end)]
+
     def here_text(self, start: int, end: int) -> str:
         """The lines of a here-document."""
-        return joined(self._double(start, end, escapes="$`\\")[0])
+        return joined(self.pieces(start, end, quoted=True, escapes="$`\\"))
 
     def arithmetic(self, start: int, end: int) -> str:
         """The value of an expression, as text."""
-        text = joined(self._double(start, end, escapes='$`"\\')[0]).replace('"', "")
-        return self.computed(text, start)
+        return self.computed(self.expression(start, end), start)
 
-    def computed(self, text: str, start: int) -> str:
-        """The value of an arithmetic text."""
-        known = _Arithmetic(self.shell, self.source.place(start))
-        value = ""
-        try:
-            if not first_letter(text):
-                value = str(evaluate(text, Variables(known.read, known.write)))
-        except ValueError as error:
-            raise Unreadable(f"{self.source.place(start)}: {error}") from None
-        letter = first_letter(text) or known.unknown
-        for name in counters(text) if letter else ():
-            self.shell.set(name, letter)
-        return letter or value
+    def expression(self, start: int, end: int) -> str:
+        """The text of an expression, its `$` expanded."""
+        return joined(self.pieces(start, end, quoted=True)).replace('"', "")
+
+    def computed(self, text: str, start: int, *, decides: bool = False) -> str:
+        """The value of an arithmetic text; where a decision hangs on it, variables that are not there are 0."""
+        unsure = [self.shell.decided(first_letter(text)) if decides else first_letter(text)]
+
+        def read(name: str) -> str:
+            base, bracket, key = name.partition("[")
+            index = self.computed(key[:-1], start) if bracket else None
+            value = "".join(self.look_up(base, self.source.place(start), key=index).values)
+            unsure.append(first_letter(self.shell.decided(value) if decides else value))
+            return "1" if first_letter(value) and unsure[-1] else self.shell.decided(value) if decides else value
+
+        def write(name: str, value: str) -> None:
+            base, bracket, key = name.partition("[")
+            self.shell.set(base, "".join(unsure)[:1] or value, int(self.computed(key[:-1], start)) if bracket else None)
+
+        if unsure[0]:
+            for name in assigned(text):
+                self.shell.set(name, unsure[0])
+            return unsure[0]
+        value = evaluate(self.shell.decided(text) if decides else text, Variables(read, write))
+        return "".join(unsure)[:1] or str(value)
 
     @property
     def separators(self) -> str:
         """IFS."""
         value = self.shell.get("IFS").value
-        return value if isinstance(value, str) else BLANK
+        if isinstance(value, str) and first_letter(value):
+            raise ValueError("IFS is not known here: write it")
+        return value if isinstance(value, str) else " \t\n"
 
-    def pieces(self, start: int, end: int, *, assigned: bool = False) -> list[Piece]:
-        """A word outside of double quotes."""
+    def pieces(self, start: int, end: int, *, quoted: bool = False, assigned: bool = False, escapes: str = '$`"\\') -> list[Piece]:
+        """A word; `quoted` is one inside double quotes, where a backslash stands before `escapes` alone."""
         pieces: list[Piece] = []
-        place = start
+        place, text = start, self.source.text
         while place < end:
-            letter = self.source.text[place]
-            if letter == "~" and (place == start or (assigned and self.source.text[place - 1] == ":")):
-                found, place = self._home(place, end)
-            elif letter == "\\":
-                found = (
-                    [] if self.source.text[place + 1 : place + 2] == "\n" else [Piece(self.source.text[place + 1 : place + 2], "quoted")]
+            letter, following = text[place : place + 1], text[place + 1 : place + 2]
+            if letter == "\\" and (not quoted or following in (*escapes, "\n")):
+                found, place = [Piece(following, "quoted")] if following != "\n" else [], place + 2
+            elif (letter == '"' and (not quoted or '"' in escapes)) or (not quoted and letter + following == '$"'):
+                found, place = self._quoted(place + (letter == "$"))
+            elif not quoted and (letter == "'" or letter + following == "$'"):
+                after = self.source.skipped(place)
+                raw = (
+                    text[place + 1 : after - 1] if letter == "'" else re.sub(r"\\(.?)", _ansi, text[place + 2 : after - 1], flags=re.DOTALL)
                 )
-                place += 2
-            elif letter in "'\"$`<>":
-                found, place = self._special(place, end)
+                found, place = [Piece(raw, "quoted")], after
+            elif letter in "$`" or (not quoted and letter in "<>"):
+                found, place = self._dollar(place, quoted=quoted)
+            elif not quoted and letter == "~" and self._is_home(start, place, end, assigned=assigned):
+                found, place = [Piece(self.look_up("HOME", self.source.place(place)).values[0], "quoted")], place + 1
             else:
-                found, place = [Piece(letter, "literal")], place + 1
+                found, place = [Piece(letter, "quoted" if quoted else "literal")], place + 1
             pieces += found
         return pieces
 
-    def _special(self, place: int, end: int) -> tuple[list[Piece], int]:
-        text = self.source.text
-        if text[place] == "'":
-            close = text.index("'", place + 1)
-            return [Piece(text[place + 1 : close], "quoted")], close + 1
-        if text[place] == '"':
-            return self._quoted(place)
-        if text.startswith("$'", place):
-            close = self.scanner.closing_ansi(place)
-            return [Piece(self._ansi(text[place + 2 : close], place), "quoted")], close + 1
-        if text.startswith('$"', place):
-            return self._quoted(place + 1)
-        if text[place] in "<>" and place not in self.source.inner:
-            raise Unreadable(f"{self.source.place(place)}: {text[place:end]} is not read here as bash has it: put it on a line of its own")
-        return self._dollar(place, quoted=False)
-
-    def _ansi(self, text: str, place: int) -> str:
-        """What stands inside $'...'."""
-        result, rest = "", text
-        while rest:
-            if rest[0] != "\\":
-                result, rest = result + rest[0], rest[1:]
-                continue
-            if rest[1:2] not in _ANSI:
-                raise Unreadable(f"{self.source.place(place)}: $'{text}' has an escape that is not read here: write the letter")
-            result, rest = result + _ANSI[rest[1]], rest[2:]
-        return result
+    def _is_home(self, start: int, place: int, end: int, *, assigned: bool) -> bool:
+        begins = place == start or (assigned and self.source.text[place - 1] == ":")
+        return begins and re.match("[/:]|$", self.source.text[place + 1 : end]) is not None
 
     def _quoted(self, place: int) -> tuple[list[Piece], int]:
-        """A text in double quotes, which begins here."""
-        close = self.scanner.closing_quote(place)
-        pieces, has_list = self._double(place + 1, close, escapes='$`"\\')
-        quoted = [piece if piece is END else Piece(piece.text, "quoted") for piece in pieces]
-        return quoted or ([] if has_list else [Piece("", "quoted")]), close + 1
-
-    def _double(self, start: int, end: int, *, escapes: str) -> tuple[list[Piece], bool]:
-        """A text inside double quotes, and whether it has a list such as "$@", which may be of no words at all."""
-        pieces: list[Piece] = []
-        place, has_list, text = start, False, self.source.text
-        while place < end:
-            if text[place] == "\\" and text[place + 1 : place + 2] in (*escapes, "\n"):
-                pieces += [Piece(text[place + 1].strip("\n"), "quoted")]
-                place += 2
-            elif text[place] in "$`" and (text[place] == "`" or text[place + 1 : place + 2] not in ("'", '"')):
-                found, after = self._dollar(place, quoted=True)
-                has_list = has_list or re.match(r"\$\{?(@|[A-Za-z_]\w*\[@\])", text[place:after]) is not None
-                pieces += found
-                place = after
-            elif text[place] == '"' and '"' in escapes:
-                found, place = self._quoted(place)
-                pieces += found
-            else:
-                pieces += [Piece(text[place], "quoted")]
-                place += 1
-        return pieces, has_list
+        """A text in double quotes, which begins here; a list such as "$@" may be of no words at all."""
+        close = self.source.closing('"', place + 1, quoted=True)
+        pieces = [replace(piece, origin="quoted") if piece is not END else END for piece in self.pieces(place + 1, close, quoted=True)]
+        has_list = re.search(r"\$\{?(@|\w+\[@\])", self.source.text[place:close])
+        return pieces or ([] if has_list else [Piece("", "quoted")]), close + 1
 
     def _dollar(self, place: int, *, quoted: bool) -> tuple[list[Piece], int]:
         """What a variable, an expression or `$(...)` stands for; literal if the sign is only a sign."""
-        text, origin = self.source.text, "quoted" if quoted else "expanded"
+        text = self.source.text
+        origin: Origin = "quoted" if quoted else "expanded"
         if (inner := self.source.inner.get(place)) is not None:
-            return [Piece(self._inner(inner), origin)], inner.end  # type: ignore[arg-type]
+            return [Piece(self._inner(inner), origin)], inner.end
         if text[place] == "`":
-            end = self.scanner.skipped(place, quoted=quoted)
-            inner_text = re.sub(r"\\([\\`$])", r"\1", text[place + 1 : end - 1])
-            inside = parse(f"$({inner_text})", inside=self.source.place(place))
-            return [Piece(self.substitute(inside, inside.inner[0], self.shell), origin)], end  # type: ignore[arg-type]
-        if text.startswith("$(", place):
-            raise Unreadable(f"{self.source.place(place)}: {text[place : place + 40]!r} is not read here as bash has it: simplify it")
+            end = self.source.skipped(place, quoted=quoted)
+            inside = parse("$(" + re.sub(r"\\([\\`$])", r"\1", text[place + 1 : end - 1]) + ")", inside=self.source.place(place))
+            return [Piece(self.substitute(inside, inside.inner[0], self.shell), origin)], end
+        if text.startswith(("$(", "<", ">"), place):
+            raise ValueError(f"simplify {text[place : place + 40]}")
         if text.startswith("${", place):
-            close = self.scanner.closing_brace(place, quoted=quoted)
+            close = self.source.closing("}", place + 2, quoted=quoted)
             return self._braced(place + 2, close, quoted=quoted), close + 1
         match = _NAME.match(text, place + 1)
         if match is None:
             return [Piece("$", "quoted" if quoted else "literal")], place + 1
-        parameter = self._parameters.look_up(match[0], self.source.place(place))
-        return self.shown(parameter, quoted=quoted), match.end()
+        return self._shown(self.look_up(match[0], self.source.place(place)), quoted=quoted), match.end()
 
     def _inner(self, node: Node) -> str:
         text = self.source.of(node)
@@ -184,129 +148,92 @@ class Expander:
             begin = 2 if text.startswith("$[") else 3
             return self.arithmetic(node.start + begin, node.end - (begin - 1))
         if node.kind == "process_substitution":
-            return self.shell.unknown(
-                f"{text} ({self.source.place(node.start)}) is a file that a run makes: write the file's name in its place"
-            )
+            place = self.source.place(node.start)
+            return self.shell.unknown(f"{text} ({place}) is a file that a run makes: write the file's name in its place")
         return self.substitute(self.source, node, self.shell)
 
-    @property
-    def _parameters(self) -> Parameters:
-        return Parameters(self.shell)
-
-    def shown(self, parameter: Parameter, *, quoted: bool) -> list[Piece]:
+    def _shown(self, parameter: Parameter, *, quoted: bool) -> list[Piece]:
         """The pieces of a variable's value; of a list its elements."""
+        origin: Origin = "quoted" if quoted else "expanded"
         if quoted and parameter.kind == "joined":
-            return [Piece(self.separators[:1].join(parameter.values), "quoted")]
-        pieces: list[Piece] = []
-        for number, value in enumerate(parameter.values):
-            pieces += [END] if number else []
-            pieces.append(Piece(value, "quoted" if quoted else "expanded"))
-        return pieces
+            return [Piece(self.separators[:1].join(parameter.values), origin)]
+        return [piece for value in parameter.values for piece in (END, Piece(value, origin))][1:]
 
     def _braced(self, start: int, end: int, *, quoted: bool) -> list[Piece]:
         """The inside of `${...}`."""
         text, place = self.source.text, self.source.place(start)
+        strange = ValueError(f"write the value in place of ${{{text[start:end]}}}")
         match = _BRACED.match(text, start, end)
-        whole = f"${{{text[start:end]}}}"
         if match is None:
-            raise Unreadable(f"{place}: {whole} is not read here: write its value in its place")
-        after, key = match.end(), None
+            raise strange
+        name, sign, after, key = match["name"], match["sign"] or "", match.end(), None
         if text[after : after + 1] == "[" and after < end:
-            close = self.scanner.closing_bracket(after)
-            key, after = self._key(match["name"], after + 1, close), close + 1
-        sign = match["sign"] or ""
-        if sign == "!" and text[after:end] == "*":
-            raise Unreadable(f"{place}: {whole} is not read here: name the variables")
-        parameter = self._parameters.look_up(match["name"], place, key=key, sign=sign)
-        if after == end:
-            return self.shown(parameter, quoted=quoted)
+            close = self.source.closing("]", after + 1)
+            key, after = self._key(name, after + 1, close), close + 1
         operator = _OPERATOR.match(text, after, end)
-        if operator is None or sign == "#":
-            raise Unreadable(f"{place}: {whole} is not read here: write its value in its place")
-        name = f"{match['name']}[{key}]" if key is not None else match["name"]
-        return self._operated(parameter, operator[0], (operator.end(), end), name=name, quoted=quoted)
+        if after < end and (operator is None or sign == "#" or (sign == "!" and text[after:end] in ("*", "@"))):
+            raise strange
+        parameter = self.look_up(name, place, key=key, sign=sign)
+        if operator is None:
+            return self._shown(parameter, quoted=quoted)
+        rest = (operator.end(), end)
+        if operator[0].strip(":") in ("-", "=", "?", "+") and operator[0] != ":":
+            return self._or_default(parameter, operator[0], rest, name=name, key=key, quoted=quoted)
+        return self._shown(self._operated(parameter, operator[0], rest, name), quoted=quoted)
 
     def _key(self, name: str, start: int, end: int) -> str:
         """The index of an element: a number, or a name."""
         text = self.source.text[start:end]
         if text in ("@", "*"):
             return text
-        if self.shell.get(name).is_named:
-            return joined(self.pieces(start, end))
-        return self.arithmetic(start, end)
+        return joined(self.pieces(start, end)) if self.shell.get(name).is_named else self.arithmetic(start, end)
 
-    def _operated(self, parameter: Parameter, sign: str, rest: Span, *, name: str, quoted: bool) -> list[Piece]:
-        """A variable after one of bash's operators; `rest` is where its words stand."""
-        place = self.source.place(rest[0])
-        if sign.strip(":") in ("-", "=", "?", "+") and sign != ":":
-            state = self._parameters.presence(parameter, colon=sign[0] == ":")
-            if isinstance(state, str):
-                return [Piece(state, "quoted" if quoted else "expanded")]
-            if sign[-1] == "+":
-                return self._default(rest, quoted=quoted) if state else []
-            if state:
-                return self.shown(parameter, quoted=quoted)
-            if sign[-1] == "?":
-                raise Unreadable(f"{place}: the script stops where {name} is not set: {name}=VALUE lmm-r1-mega migrate ...")
-            if sign[-1] == "=":
-                self.shell.set(name, joined(self._default(rest, quoted=False)))
-                return self.shown(self._parameters.look_up(name, place), quoted=quoted)
-            return self._default(rest, quoted=quoted)
+    def _or_default(self, parameter: Parameter, sign: str, rest: Span, *, name: str, key: str | None, quoted: bool) -> list[Piece]:
+        """`${x:-word}` and its kin; `rest` is where the word stands."""
+        state = self.presence(parameter, colon=sign[0] == ":")
+        if isinstance(state, str):
+            return [Piece(state, "quoted" if quoted else "expanded")]
+        if state != (sign[-1] == "+"):
+            return self._shown(parameter, quoted=quoted) if state else []
+        if sign[-1] == "?":
+            raise ValueError(f"the script stops where {name} is not set: {name}=VALUE lmm-r1-mega migrate ...")
+        if sign[-1] == "=":
+            if key is not None or not name.isidentifier():
+                raise ValueError(f"write {name}=VALUE on a line of its own")
+            self.shell.set(name, joined(self._default(rest, quoted=False)))
+            return self._shown(self.look_up(name, self.source.place(rest[0])), quoted=quoted)
+        return self._default(rest, quoted=quoted)
+
+    def _operated(self, parameter: Parameter, sign: str, rest: Span, name: str) -> Parameter:
+        """A value after an operator that changes it."""
         if sign == ":":
-            changed = self._parameters.part(name, parameter, *self._bounds(rest))
-        elif sign[0] == "/":
-            middle = self.scanner.find("/", rest[0] + (self.source.text[rest[0]] == "/"), rest[1])
+            middle = self.source.text.find(":", *rest) if ":" in self.source.text[slice(*rest)] else rest[1]
+            size = self.arithmetic(middle + 1, rest[1]) if middle < rest[1] else None
+            return self.part(name, parameter, self.arithmetic(rest[0], middle), size)
+        if sign[0] == "/":
+            middle = self.source.closing("/", rest[0] + (self.source.text[rest[0]] == "/"), rest[1])
             put = self.pattern(middle + 1, rest[1]) if middle < rest[1] else ""
-            changed = self._parameters.replaced(parameter, sign, self.pattern(rest[0], middle), put, place=place)
-        else:
-            changed = self._parameters.changed(parameter, sign, self.pattern(*rest), place=place)
-        return self.shown(changed, quoted=quoted)
+            return self.replaced(parameter, sign, self.pattern(rest[0], middle), put)
+        return self.changed(parameter, sign, self.pattern(*rest))
 
     def _default(self, rest: Span, *, quoted: bool) -> list[Piece]:
         """The word of `${x:-word}`; outside of quotes it is split as a value is."""
         if quoted:
-            return self._double(*rest, escapes='$`"\\}')[0]
-        pieces = self.pieces(*rest)
-        return [Piece(piece.text, "expanded") if piece.origin == "literal" else piece for piece in pieces]
-
-    def _bounds(self, rest: Span) -> tuple[str, str | None]:
-        """Start and length of `${x:1:2}`."""
-        colon = self.source.text.find(":", *rest)
-        middle = colon if colon >= 0 else rest[1]
-        return self.arithmetic(rest[0], middle), self.arithmetic(middle + 1, rest[1]) if middle < rest[1] else None
-
-    def _home(self, place: int, end: int) -> tuple[list[Piece], int]:
-        """`~`, which stands for the home folder if nothing but a path follows."""
-        match = re.compile(r"~(?=[/:]|$)").match(self.source.text[:end], place)
-        if match is None:
-            return [Piece("~", "literal")], place + 1
-        home = self._parameters.look_up("HOME", self.source.place(place))
-        return [Piece(home.values[0], "quoted")], place + 1
+            return self.pieces(*rest, quoted=True, escapes='$`"\\}')
+        return [Piece(piece.text, "expanded") if piece.origin == "literal" else piece for piece in self.pieces(*rest)]
 
     def _with_files(self, word: Word, start: int) -> Word:
         """Names of files stand for a pattern of them, and which ones is not known."""
         if not word.is_file_pattern or "noglob" in self.shell.options or re.match(r"\w+=", word.text):  # no file has such a name
             return word
         where = self.source.place(start)
-        reason = f"{word.text} ({where}) is a pattern, for which bash puts the files that match: put quotes around it, or write them"
+        reason = (
+            f"{readable(word.text)} ({where}) is a pattern, for which bash puts the files that match: put quotes around it, or write them"
+        )
         return Word(as_split(self.shell.unknown(reason)), "")
 
 
-@dataclass
-class _Arithmetic:
-    """Variables of an expression; the first unknown one makes its value unknown."""
-
-    shell: Shell
-    place: str
-    unknown: str = ""
-
-    def read(self, name: str) -> str:
-        base, _, key = name.partition("[")
-        value = Parameters(self.shell).look_up(base, self.place, key=key[:-1] or None if key else None).values
-        text = value[0] if value else ""
-        if (letter := first_letter(text)) and not self.unknown:
-            self.unknown = letter
-        return "1" if letter else text
-
-    def write(self, name: str, value: str) -> None:
-        self.shell.set(name, self.unknown or value)
+def _ansi(match: re.Match[str]) -> str:
+    if match[1] not in _ANSI:
+        raise ValueError(f"$'...' has the escape {match[0]}: write the letter")
+    return _ANSI[match[1]]

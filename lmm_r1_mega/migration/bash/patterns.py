@@ -3,7 +3,6 @@ r"""Patterns of bash: what `*`, `?` and `[...]` match. In a pattern, a letter th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 _CLASSES = {
     "alnum": "a-zA-Z0-9",
@@ -13,28 +12,18 @@ _CLASSES = {
     "punct": re.escape("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"),
     "space": r"\s",
     "upper": "A-Z",
-    "word": r"\w",
-    "xdigit": "0-9a-fA-F",
 }
-_PIECE = re.compile(
-    r"\\(?P<quoted>.)|(?P<any>\*)|(?P<one>\?)|\[(?P<set>[!^]?\]?(?:\[:\w+:\]|\\.|[^\]\\])*)\](?!\])|(?P<letter>.)", re.DOTALL
-)
-_EXTENDED = re.compile(r"(?<!\\)[?*+@!]\(")
+_PIECE = re.compile(r"\\(?P<quoted>.)|\[(?P<set>[!^]?\]?(?:\[:\w+:\]|\\.|[^\]\\])*)\](?!\])|(?P<letter>.)", re.DOTALL)
 
 
-def to_regex(pattern: str) -> str:
+def compiled(pattern: str) -> re.Pattern[str]:
     """The regular expression of a pattern.
 
     Example: "a*[!0-9]" -> "a.*[^0-9]"
     """
-    if _EXTENDED.search(pattern):
-        raise ValueError("patterns such as @(a|b) are not read here")
-    return "".join(_piece(match) for match in _PIECE.finditer(pattern))
-
-
-def matches(text: str, pattern: str) -> bool:
-    """Whether the whole text is of the pattern."""
-    return re.fullmatch(to_regex(pattern), text, re.DOTALL) is not None
+    if re.search(r"(?<!\\)[?*+@!]\(", pattern):
+        raise ValueError("patterns such as @(a|b) are not read here: write it with [[ ]] and ||")
+    return re.compile("".join(map(_piece, _PIECE.finditer(pattern))), re.DOTALL)
 
 
 def strip(text: str, sign: str, pattern: str) -> str:
@@ -42,7 +31,7 @@ def strip(text: str, sign: str, pattern: str) -> str:
 
     Example: "a,b,c", "%%", ",*" -> "a"
     """
-    size, whole = len(text), re.compile(to_regex(pattern), re.DOTALL)
+    size, whole = len(text), compiled(pattern)
     ends = range(size + 1) if len(sign) == 1 else range(size, -1, -1)
     if sign[0] == "#":
         return next((text[end:] for end in ends if whole.fullmatch(text, 0, end)), text)
@@ -51,8 +40,7 @@ def strip(text: str, sign: str, pattern: str) -> str:
 
 def replace(text: str, pattern: str, put: str, *, where: str) -> str:
     """With the longest match replaced: the first one (""), all ("/"), at the beginning ("#") or at the end ("%")."""
-    whole = re.compile(to_regex(pattern), re.DOTALL)
-    result, start = "", 0
+    whole, result, start = compiled(pattern), "", 0
     while start < len(text):
         end = next((end for end in range(len(text), start, -1) if whole.fullmatch(text, start, end)), None)
         if end is None or (where == "%" and end != len(text)):
@@ -66,16 +54,6 @@ def replace(text: str, pattern: str, put: str, *, where: str) -> str:
     return result + text[start:]
 
 
-def change_case(text: str, sign: str, pattern: str) -> str:
-    """Letters that match as capitals (`^`) or small ones (`,`): the first, or with doubled signs all.
-
-    Example: "abc", "^", "" -> "Abc"
-    """
-    change: Callable[[str], str] = str.upper if sign[0] == "^" else str.lower
-    count = len(text) if len(sign) == 2 else 1
-    return "".join(change(letter) if matches(letter, pattern or "?") else letter for letter in text[:count]) + text[count:]
-
-
 def quote(text: str) -> str:
     """A text as the pattern that it alone matches."""
     return re.sub(r"(.)", r"\\\1", text, flags=re.DOTALL)
@@ -86,19 +64,17 @@ def unquote(pattern: str) -> str:
     return re.sub(r"\\(.)", r"\1", pattern, flags=re.DOTALL)
 
 
-def _piece(match: re.Match[str]) -> str:
-    if match["any"]:
-        return ".*"
-    if match["one"]:
-        return "."
-    if match["set"] is None:
-        return re.escape(match["quoted"] or match["letter"])
-    inner = match["set"]
-    sign = "^" if inner[:1] in ("!", "^") else ""
-    inner = inner[len(sign) :]
-    inner = re.sub(r"\\(?!.)", r"\\\\", inner)
-    unknown = [name for name in re.findall(r"\[:(\w+):\]", inner) if name not in _CLASSES]
+def with_classes(letters: str) -> str:
+    """Example: "[:digit:]_" -> "0-9_" """
+    unknown = [name for name in re.findall(r"\[:(\w*)", letters) if f"[:{name}:]" not in letters or name not in _CLASSES]
     if unknown:
-        raise ValueError(f"[:{unknown[0]}:] is no class of letters")
-    classes = re.sub(r"\[:(\w+):\]", lambda found: _CLASSES[found[1]], inner)
-    return f"[{sign}{re.sub(r'^]', re.escape(']'), classes).replace('[', re.escape('['))}]"
+        raise ValueError(f"[:{unknown[0]}:] is no class of letters that is read here: write the letters")
+    return re.sub(r"\[:(\w+):\]", lambda found: _CLASSES[found[1]], letters)
+
+
+def _piece(match: re.Match[str]) -> str:
+    if match["set"] is None:
+        return {"*": ".*", "?": "."}.get(match["letter"], re.escape(match["quoted"] or match["letter"]))
+    sign = "^" if match["set"][:1] in ("!", "^") else ""
+    inner = with_classes(re.sub(r"\\(?!.)", r"\\\\", match["set"][len(sign) :]))
+    return f"[{sign}{re.sub(r'^]', re.escape(']'), inner).replace('[', re.escape('['))}]"

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from lmm_r1_mega.migration.bash.tree import Node, Source
-from lmm_r1_mega.migration.bash.unknown import Unknown, Unknowns
+from lmm_r1_mega.migration.bash.unknown import Unknown, Unknowns, as_split, is_letter
 
 Array = Mapping[int | str, str]
+Truth = bool | Unknown
+"""How a command ends, or why the text does not tell."""
+
+
+class Leaves(Exception):
+    """A statement that ends more than itself: `exit`, `return`, `break`, `continue`."""
+
+    def __init__(self, kind: str, levels: int = 1, truth: Truth = True) -> None:
+        super().__init__(kind)
+        self.kind, self.levels, self.truth = kind, levels, truth
 
 
 @dataclass(frozen=True)
@@ -20,21 +30,18 @@ class Variable:
     is_named: bool = False
     """Whether the elements have names."""
     is_exported: bool = False
-    is_integer: bool = False
 
     @property
     def elements(self) -> dict[int | str, str]:
         """All elements in order; a text is element 0."""
-        if self.value is None:
-            return {}
-        if isinstance(self.value, str):
-            return {0: self.value}
+        if not isinstance(self.value, Mapping):
+            return {} if self.value is None else {0: self.value}
         return dict(self.value) if self.is_named else dict(sorted(self.value.items(), key=lambda item: int(item[0])))
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function, or None for one that is defined on some ways through the script only."""
+    """A function; no body where it is not known which."""
 
     source: Source
     body: Node | None
@@ -60,16 +67,29 @@ class Shell:
     """Why variables may be set that are not set here, such as a file that was not read."""
     output: list[str] | None = None
     """Where what is printed goes, inside `$(...)`."""
+    is_child: bool = False
+    doubts: dict[str, Unknown] = field(default_factory=dict)
+    """Why it is not known whether what stands here is done; by what ends the doubt: a branch, loop or function.
+
+    Whatever is set in doubt becomes unknown.
+    """
 
     def copy(self) -> Shell:
         """The same, to be changed apart."""
         frames = tuple(dict(frame) for frame in self.frames)
-        return replace(self, variables=dict(self.variables), functions=dict(self.functions), frames=frames)
+        return replace(
+            self, variables=dict(self.variables), functions=dict(self.functions), frames=frames, doubts=self.inherited_doubts, is_child=True
+        )
 
-    def become(self, other: Shell) -> None:
-        """Take over what another one knows."""
-        for name in ("variables", "functions", "arguments", "folder", "options", "frames", "is_open"):
-            setattr(self, name, getattr(other, name))
+    @property
+    def doubt(self) -> str:
+        """The letter of a doubt, or nothing."""
+        return next((self.unknowns.letter(why) for why in self.doubts.values()), "")
+
+    @property
+    def inherited_doubts(self) -> dict[str, Unknown]:
+        """Doubts inside a function, a loop or a subshell that begins here: they last longer than it."""
+        return {"branch": next(iter(self.doubts.values()))} if self.doubts else {}
 
     def unknown(self, reason: str, *, unset: str = "") -> str:
         """The letter of an unknown value."""
@@ -79,21 +99,26 @@ class Shell:
         """A variable; one without value where there is none."""
         return self.variables.get(name, Variable(None))
 
-    def set(self, name: str, value: str | Array) -> None:
-        """Give a variable a value, or the element `name[key]` of one."""
-        base, bracket, key = name.partition("[")
-        old = self.get(base)
-        if bracket:
-            value = old.elements | {(key[:-1] if old.is_named else self.index(key[:-1], old)): str(value)}
-        elif isinstance(value, str) and isinstance(old.value, Mapping):
-            value = old.elements | {"0" if old.is_named else 0: value}
-        exports = old.is_exported or "allexport" in self.options
-        self.variables[base] = replace(old, value=value, is_exported=exports)
+    def store(self, name: str, variable: Variable) -> None:
+        """Put a variable in place of another."""
+        self.variables[name] = replace(variable, value=self.doubt or variable.value)
 
-    def index(self, key: str, variable: Variable) -> int:
-        """The number of an element; negative ones count from the end."""
-        number = int(key or 0)
-        return number if number >= 0 else max(map(int, variable.elements), default=-1) + 1 + number
+    def set(self, name: str, value: str | Array, key: int | str | None = None) -> None:
+        """Give a variable a value, or one of its elements."""
+        old = self.get(name)
+        if isinstance(value, str) and (key is not None or isinstance(old.value, Mapping)):
+            first: int | str = "0" if old.is_named else 0
+            value = {**old.elements, (first if key is None else key): value}
+        self.store(name, replace(old, value=value, is_exported=old.is_exported or "allexport" in self.options))
+
+    def set_arguments(self, arguments: tuple[str, ...]) -> None:
+        """Give the script or the function that runs other arguments."""
+        self.arguments = (as_split(self.doubt),) if self.doubts else arguments
+
+    def enter(self, folder: str) -> None:
+        """Go to a folder."""
+        self.folder = self.doubt or folder
+        self.variables["PWD"] = Variable(self.folder, is_exported=True)
 
     def hide(self, name: str) -> None:
         """Make a variable one of the function that runs."""
@@ -101,35 +126,23 @@ class Shell:
             self.frames[-1][name] = self.variables.get(name)
             self.variables[name] = Variable(None)
 
+    def restore(self, variables: Mapping[str, Variable | None]) -> None:
+        """Put back what a function or a command had variables of its own for."""
+        for name, variable in variables.items():
+            self.variables.pop(name, None)
+            self.variables |= {name: variable} if variable is not None else {}
+
+    def print(self, text: str) -> None:
+        """Write what is known only while the script runs as the letter of why."""
+        if self.output is not None:
+            self.output.append(self.doubt or text)
+
     def decided(self, text: str) -> str:
         """A text that a decision hangs on: variables that are not there are empty, as bash has them here, and a note says so."""
-        for name in self.unknowns.unset_names(text):
-            self.note_unset(name)
-        return self.unknowns.without_unset(text)
-
-    def note_unset(self, name: str) -> None:
-        """Say that a decision took a variable for what it is here: not set."""
-        self.notes[f"{name} is not set, and decisions of the script were taken as bash takes them then"] = None
-
-
-def merged(shells: Sequence[Shell], why: Unknown) -> Shell:
-    """What is known after one of several ways was taken: what is the same on all."""
-    first, *others = shells
-    result = first.copy()
-    letter = result.unknowns.letter(why)
-    for other in others:
-        for name in first.variables.keys() | other.variables.keys():
-            if result.variables.get(name) != other.variables.get(name):
-                result.variables[name] = Variable(letter)
-        for name in first.functions.keys() | other.functions.keys():
-            found = result.functions.get(name) or other.functions[name]
-            if result.functions.get(name) != other.functions.get(name):
-                result.functions[name] = replace(found, body=None)
-        if result.arguments != other.arguments:
-            result.arguments = (result.unknowns.letter(why),)
-            result.is_open = why
-        if result.folder != other.folder:
-            result.folder = letter
-        result.options &= other.options
-        result.is_open = result.is_open or other.is_open
-    return result
+        known = ""
+        for letter in text:
+            name = self.unknowns.behind(letter).unset if is_letter(letter) else ""
+            known += "" if name else letter
+            if name:
+                self.notes[f"{name} is not set, and decisions of the script were taken as bash takes them then"] = None
+        return known

@@ -1,16 +1,20 @@
-"""Shell text as a tree. The only owner of tree-sitter, whose grammar of bash says where statements begin and end."""
+"""Shell text as a tree, and where its quotes, expansions and words end.
+
+The only owner of tree-sitter, whose grammar of bash says where statements, `$(...)` and arrays end.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 
 import tree_sitter
 import tree_sitter_bash
 
 INNER_KINDS = frozenset({"command_substitution", "process_substitution", "arithmetic_expansion", "array"})
 """What a word may hold that only the grammar knows the end of."""
+Span = tuple[int, int]
 
 _LANGUAGE = tree_sitter.Language(tree_sitter_bash.language())
 
@@ -63,19 +67,77 @@ class Source:
         """The text of a node."""
         return self.text[node.start : node.end]
 
+    def words(self, start: int, end: int, between: str = "") -> list[Span]:
+        """The words between two places; blanks, comments and the letters of `between` stand between them."""
+        text, spans, place = self.text, [], start
+        while place < end:
+            if text[place] in " \t\n" + between:
+                place += 1
+            elif text.startswith("\\\n", place):
+                place += 2
+            elif text[place] == "#":
+                line = text.find("\n", place, end)
+                place = end if line < 0 else line
+            else:
+                begin, place = place, self.word_end(place, end)
+                if place == begin:
+                    raise ValueError(f"simplify {text[place : place + 20]}")
+                spans.append((begin, place))
+        return spans
+
+    def word_end(self, place: int, end: int, ends: str = " \t\n;|&()<>") -> int:
+        """Where the word that begins here ends."""
+        while place < end and (self.text[place] not in ends or (self.text[place] in "<>" and place in self.inner)):
+            after = place + 1
+            place = self.skipped(place)
+            if self.text[after - 1] == "=" and self.text[after : after + 1] == "(" and after in self.inner:
+                place = self.inner[after].end
+        return place
+
+    def closing(self, sign: str, place: int, end: int | None = None, *, quoted: bool = False) -> int:
+        """Where the sign stands next, outside of quotes and expansions, or the end."""
+        stop = len(self.text) + 1 if end is None else end
+        while place < stop and self.text[place] != sign:
+            is_quote = self.text[place] == '"' and sign == "}"
+            place = self.closing('"', place + 1, quoted=True) + 1 if is_quote else self.skipped(place, quoted=quoted)
+        return min(place, stop)
+
+    def skipped(self, place: int, *, quoted: bool = False) -> int:
+        """The place behind the letter, quote or expansion that begins here."""
+        text = self.text
+        if place in self.inner and text[place] != "(":
+            return self.inner[place].end
+        if text[place] == "\\":
+            return place + 2
+        if text[place] == "`" or (not quoted and text.startswith("$'", place)):  # inside ${...} the grammar overlooks it
+            sign = text[place + (text[place] == "$")]
+            return _matched(rf"\$?{sign}(?:[^{sign}\\]|\\.)*{sign}", text, place)
+        if text.startswith("${", place):
+            return self.closing("}", place + 2, quoted=quoted) + 1
+        if not quoted and text[place] == "'":
+            return _matched("'[^']*'", text, place)
+        return self.closing('"', place + 1, quoted=True) + 1 if not quoted and text[place] == '"' else place + 1
+
 
 def parse(text: str, *, name: str = "", inside: str = "") -> Source:
     """The tree of a text; what is no bash stands in it as nodes of the kind ERROR."""
-    encoded = text.encode()
-    letters = [0] * (len(encoded) + 1)
-    ends = list(accumulate((len(letter.encode()) for letter in text), initial=0))
-    for number, (start, end) in enumerate(pairwise(ends)):
-        letters[start:end] = [number] * (end - start)
-    letters[len(encoded)] = len(text)
-    root = _node(tree_sitter.Parser(_LANGUAGE).parse(encoded).root_node, None, letters)
+    letters = [number for number, letter in enumerate(text) for _ in letter.encode()]
+    root = _node(tree_sitter.Parser(_LANGUAGE).parse(text.encode()).root_node, None, [*letters, len(text)])
     inner = {node.start: node for node in root.walk() if node.kind in INNER_KINDS}
-    broken = min(_mistakes(root, text), default=None)
-    return Source(text, root, inner, broken, name, inside)
+    return Source(text, root, inner, min(_mistakes(root, text), default=None), name, inside)
+
+
+def short(text: str) -> str:
+    """A piece of script on one line, for a message."""
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:57]}..."
+
+
+def _matched(pattern: str, text: str, place: int) -> int:
+    match = re.compile(pattern, re.DOTALL).match(text, place)
+    if match is None:
+        raise IndexError
+    return match.end()
 
 
 def _mistakes(node: Node, text: str) -> Iterator[int]:

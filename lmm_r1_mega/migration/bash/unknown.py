@@ -42,15 +42,6 @@ class Unknowns:
         """What a letter stands for."""
         return self._known[ord(letter) % 0x10000]
 
-    def without_unset(self, text: str) -> str:
-        """The text where variables that are not there are empty."""
-        return "".join(letter for letter in text if not (is_letter(letter) and self.behind(letter).unset))
-
-    def unset_names(self, text: str) -> list[str]:
-        """The variables of the text that are not there."""
-        found = [self.behind(letter).unset for letter in text if is_letter(letter)]
-        return [name for name in found if name]
-
 
 def is_letter(letter: str) -> bool:
     """Whether a letter stands for an unknown value."""
@@ -59,7 +50,7 @@ def is_letter(letter: str) -> bool:
 
 def first_letter(text: str) -> str:
     """The first letter of an unknown value, or nothing."""
-    return next((letter for letter in text if is_letter(letter)), "")
+    return next(filter(is_letter, text), "")
 
 
 def is_split(text: str) -> bool:
@@ -70,11 +61,6 @@ def is_split(text: str) -> bool:
 def as_split(text: str) -> str:
     """The text with its unknown values as ones that may be any number of words."""
     return "".join(chr(ord(letter) % 0x10000 + _SPLIT) if is_letter(letter) else letter for letter in text)
-
-
-def as_one(text: str) -> str:
-    """The inverse of `as_split`."""
-    return "".join(chr(ord(letter) % 0x10000 + _FIRST) if is_letter(letter) else letter for letter in text)
 
 
 def readable(text: str) -> str:

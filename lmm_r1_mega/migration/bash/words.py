@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Literal
 
 from lmm_r1_mega.migration.bash.patterns import quote
@@ -101,51 +102,31 @@ def with_braces(pieces: Sequence[Piece]) -> list[list[Piece]]:
 
     Example: a literal "x{1,2}" -> "x1", "x2"
     """
-    letters = [Piece(letter, "literal") for piece in pieces if piece.origin == "literal" for letter in piece.text]
-    if not any(letter.text == "{" for letter in letters):
+    if not any(piece.origin == "literal" and "{" in piece.text for piece in pieces):
         return [list(pieces)]
-    atoms: list[Piece] = []
-    for piece in pieces:
-        atoms += [Piece(letter, "literal") for letter in piece.text] if piece.origin == "literal" and piece.text else [piece]
-    return _unfolded(atoms)
+    for start, end, choices in _braces(pieces):
+        if choices:
+            middles = [middle for choice in choices for middle in with_braces(choice)]
+            rests = with_braces(pieces[end + 1 :])
+            return [[*pieces[:start], *middle, *rest] for middle in middles for rest in rests]
+    return [list(pieces)]
 
 
-def _unfolded(atoms: list[Piece]) -> list[list[Piece]]:
-    for start, atom in enumerate(atoms):
-        end = _closing(atoms, start) if atom == Piece("{", "literal") else None
-        if end is None:
+def _braces(pieces: Sequence[Piece]) -> Iterator[tuple[int, int, list[list[Piece]]]]:
+    """Pairs of braces with what may stand in their place: what their commas part, or the numbers of a sequence."""
+    signs = [piece.text if piece.origin == "literal" else "" for piece in pieces]
+    for start in (place for place, sign in enumerate(signs) if sign == "{"):
+        depths = list(accumulate((sign == "{") - (sign == "}") for sign in signs[start:]))
+        if 0 not in depths:
             continue
-        choices = _choices(atoms[start + 1 : end])
-        if choices is not None:
-            rests = _unfolded(atoms[end + 1 :])
-            return [[*atoms[:start], *middle, *rest] for choice in choices for middle in _unfolded(choice) for rest in rests]
-    return [atoms]
-
-
-def _closing(atoms: list[Piece], start: int) -> int | None:
-    depth = 0
-    for place in range(start, len(atoms)):
-        if atoms[place].origin == "literal":
-            depth += {"{": 1, "}": -1}.get(atoms[place].text, 0)
-        if depth == 0:
-            return place
-    return None
-
-
-def _choices(atoms: list[Piece]) -> list[list[Piece]] | None:
-    """What stands between a pair of braces, by its commas, or the numbers of a sequence; None where it is neither."""
-    choices: list[list[Piece]] = [[]]
-    depth = 0
-    for atom in atoms:
-        depth += {"{": 1, "}": -1}.get(atom.text, 0) if atom.origin == "literal" else 0
-        if depth == 0 and atom == Piece(",", "literal"):
-            choices.append([])
-        else:
-            choices[-1].append(atom)
-    if len(choices) > 1:
-        return choices
-    sequence = _SEQUENCE.fullmatch(joined(atoms)) if all(atom.origin == "literal" for atom in atoms) else None
-    return [[Piece(text, "literal")] for text in _sequence(*sequence.groups())] if sequence else None
+        end = start + depths.index(0)
+        commas = [place for place in range(start, end) if signs[place] == "," and depths[place - start] == 1]
+        inside = "".join(signs[start + 1 : end])
+        sequence = _SEQUENCE.fullmatch(inside) if all(signs[start:end]) else None
+        if commas:
+            yield start, end, [list(pieces[first + 1 : last]) for first, last in pairwise([start, *commas, end])]
+        elif sequence:
+            yield start, end, [[Piece(text, "literal")] for text in _sequence(*sequence.groups())]
 
 
 def _sequence(first: str, last: str, step: str | None) -> list[str]:
@@ -155,7 +136,5 @@ def _sequence(first: str, last: str, step: str | None) -> list[str]:
     start, end = (ord(first), ord(last)) if first.isalpha() else (int(first), int(last))
     stride = abs(int(step or 1)) or 1
     numbers = range(start, end + (1 if end >= start else -1), stride if end >= start else -stride)
-    if first.isalpha():
-        return [chr(number) for number in numbers]
-    padded = any(re.fullmatch(r"-?0\d+", text) for text in (first, last))
-    return [f"{number:0{max(len(first), len(last)) if padded else 0}d}" for number in numbers]
+    size = max(len(first), len(last)) if re.search(r"(?<!\d)0\d", f"{first} {last}") else 0
+    return [chr(number) if first.isalpha() else f"{number:0{size}d}" for number in numbers]

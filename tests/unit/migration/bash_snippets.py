@@ -64,7 +64,6 @@ X=a; X+=b; X+=" c"; RUN --a "$X"
 export X=1 Y=2; RUN --a $X --b $Y
 export X; X=3; RUN --a $X
 declare X=1; typeset Y=2; readonly Z=3; RUN --a $X --b $Y --c $Z
-declare -i N=2+3; N+=4; RUN --a $N
 export "X=a b"; RUN --a "$X"
 X=~/data; Y=~; RUN --a $X --b $Y
 X=a:~/b; RUN --a $X
@@ -130,15 +129,14 @@ X=a/b/c; RUN --a ${X//\//_} --b ${X////-} --c ${X/\/b/} --d "${X//[\/]/.}"
 X="a b c"; RUN --a "${X// /,}" --b ${X// /-} --c "${X//[ab]/x}"
 X=aXbXc P=X; RUN --a ${X//$P/-} --b ${X#a$P} --c ${X%"$P"c}
 X='a*b*c'; RUN --a "${X%\**}" --b "${X//\*/+}" --c "${X#*'*'}"
-X=hello; RUN --a ${X^} --b ${X^^} --c ${X^^[el]}; Y=HELLO; RUN --d
-X=HELLO; RUN --a ${X,} --b ${X,,} --c ${X,,[LO]}
+X=hello; RUN --a ${X^} --b ${X^^}
+X=HELLO; RUN --a ${X,} --b ${X,,}
 X=abcdef; RUN --a ${X:1} --b ${X:1:2} --c ${X: -2} --d ${X:0:-1} --e ${X:2:-1} --f ${X:(-3):2}
 X=abcdef N=2; RUN --a ${X:N} --b ${X:N:1} --c ${X:N+1:N} --d "${X:10}"
 X=abc; RUN --a ${#X}; Z="ünï"; RUN --c
 X=ünïcode; RUN --a ${#X} --b ${X:1:2} --c ${X/ï/i}
 X=Y Y=z; RUN --a ${!X} --b "${!X}"
 X=path/to/file.txt; N=${X##*/}; RUN --a ${N%.*} --b ${X%"$N"}
-X=AbC; RUN --a ${X@U} --b ${X@L} --c "${X@u}"
 X=aaa; RUN --a ${X#a} --b ${X##a*} --c ${X%%a} --d "${X%%*}"
 X=Qwen2.5-VL-3B; RUN --a ${X//./_} --b ${X##*-} --c ${X/-VL-/ } --d "${X/-VL-/ }"
 X=7B; RUN --a ${X%B} --b ${X%[A-Z]} --c ${X//[!0-9]/} --d ${X//[^0-9]/n}
@@ -256,6 +254,7 @@ s=; for i in "${!a[@]}"; do s+=$i; done; RUN --a "$s"
 for lr in 1e-6 5e-7; do RUN --lr $lr; done
 set -- a b; for x; do s+=$x-; done; RUN --a $s
 s=; while true; do s+=x; [ ${#s} -ge 3 ] && break; done; RUN --a $s
+X=1; for x in 1; do false; done && X=2; for x in 1; do false; break; done && Y=3; RUN --a $X --b $Y
 for x in 1 2; do for y in 1 2; do s+=$x$y,; [ $y = 1 ] && continue 2; done; done; RUN --a $s
 while [[ $# -gt 0 ]]; do shift; done; RUN --a $#
 f() { RUN --a "$1" --b $2 --n $#; }; f "x y" z
@@ -280,6 +279,12 @@ X=`echo a`; RUN --a $X --b "`echo b c`"
 X=$(printf '%s-%d' q 3); RUN --a $X --b $(printf "%s," a b)
 RUN --a $(basename /x/y.txt .txt) --b $(dirname /x/y) --c $(basename a/b/) --d $(dirname x) --e $(dirname a/b/c)
 
+n=0; while true; do n=$((n + 1)); if [ $n = 2 ]; then break; fi; done; RUN --a $n
+f() { for i in 1 2 3; do if [ $i = 2 ]; then return 1; fi; done; }; f || X=$i; RUN --a $X
+A=; if [[ "$A" == "$UNSET" ]]; then X=same; fi; case "$UNSET" in "$A") Y=same;; esac; RUN --a $X --b $Y
+if [ "$UNSET" = x ]; then X=1; elif [ $UNSET = x ]; then X=2; else X=3; fi; RUN --a $X
+set -- "a b" c; f() { RUN $# "$2" "$@"; }; f x "$@"
+
 | X=$(cat <<END
 | --a 1
 | --b "2"
@@ -297,12 +302,8 @@ RUN --a $(basename /x/y.txt .txt) --b $(dirname /x/y) --c $(basename a/b/) --d $
 | EOF
 | RUN $X
 
-read -r A B C <<< "1 2 3 4"; RUN --a $A --b $B --c "$C"
+read -r A <<< " 1 2 "; RUN --a "$A"
 IFS=',' read -ra L <<< "a,b,c"; RUN --a ${#L[@]} "${L[@]}"
-IFS=, read -r A B <<< "x,y,z"; RUN --a $A --b $B --c "a b"
-
-| mapfile -t L <<< "a b
-| c"; RUN "${L[@]}"
 
 X=$(echo x; echo y); RUN --a "$X" --b $X
 X=$(Y=1; echo $Y${Z:-0}); RUN --a $X --b ${Y:-none}
@@ -468,4 +469,101 @@ declare -p HOME > /dev/null; RUN --a 1
 | until (( i >= 2 )); do i=$((i + 1)); done
 | PYTHONPATH=. RUN --pretrain $MODEL --prompt_data "$DATA" --actor_num_nodes $WORLD \
 |   --ckpt_path "$LOG_DIR" --wandb_group "${MASTER}-$i" --processor_kwargs '{"min_pixels": 3136, "max_pixels": 602112}' || exit 1
+"""
+
+DOUBTFUL = r"""
+X=1; if coin; then X=2; fi; RUN $X
+X=1; coin && X=2; RUN $X
+X=1; coin || X=2; RUN $X
+X=1; if coin; then Y=2; fi; RUN $X
+if coin; then X=1; else X=2; fi; RUN ${X:-3}
+coin && cd /; RUN $PWD
+set -- a b; coin && shift; RUN $1
+set -- a b; coin && set -- c; RUN "$@"
+f() { X=1; }; if coin; then f() { X=2; }; fi; f; RUN $X
+f() { X=1; }; coin && unset -f f; f; RUN $X
+X=1; coin && unset X; RUN ${X:-2}
+X=1; coin && export X; bash -c 'RUN ${X:-2}'
+a=(1 2); coin && a+=(3); RUN "${a[@]}"
+a=(1 2); coin && a[0]=3; RUN "${a[0]}" ${#a[@]}
+X=1; coin && ((X++)); RUN $X
+X=1; coin && : $((X = 5)); RUN $X
+X=1; coin && Y=${Z:=3}; RUN $X ${Z:-4}
+X=1; f() { coin && return; X=2; }; f; RUN $X
+X=1; f() { coin && return; Y=2; }; f; X=3; RUN $X
+X=1; f() { for i in 1 2; do coin && return; done; X=2; }; f; RUN $X
+X=1; for i in 1 2 3; do coin && break; X=$i; done; RUN $X
+X=1; for i in 1 2 3; do coin && continue; X=$i; done; RUN $X
+for i in 1 2 3; do coin && break; done; RUN $i
+for i in 1 2 3; do coin && break; done; X=1; RUN $X
+X=1; while coin; do X=2; done; RUN $X
+X=1; until coin; do X=2; done; RUN $X
+X=0; Y=0; while coin; do [ $X = 1 ] && Y=5; X=1; done; RUN $Y
+X=0; Y=0; Z=0; while coin; do Z=$Y; Y=$X; X=1; done; RUN $Z
+X=0; while true; do coin && break; X=$((X + 1)); [ $X -gt 3 ] && break; done; RUN $X
+while true; do coin && break; done; RUN 1
+while true; do if coin; then break; fi; sleep 0; done; X=2; RUN $X
+if coin; then exit 0; fi; RUN 1
+if coin; then X=1; exit 0; fi; RUN ${X:-2}
+if coin; then RUN 1; exit; fi; RUN 2
+if coin; then RUN 1; else RUN 2; fi
+if coin; then RUN 1; else RUN 1; fi
+coin && RUN 1 || RUN 2
+f() { RUN $1; }; if coin; then f 1; else f 2; fi
+X=$(coin && echo 1 || echo 2); RUN "$X"
+X=$(if coin; then echo 1; fi); RUN "$X" 3
+X=$(coin; echo 1); RUN $X
+X=$(coin > log && echo 1 || echo 2); RUN "$X"
+X=$(if [ -d log ]; then echo 1; fi); RUN "$X"
+(coin && X=1); RUN ${X:-2}
+X=1; { coin && X=2; } > log; RUN $X
+X=1; if ! coin; then X=2; fi; RUN $X
+X=1; if coin && true; then X=2; fi; RUN $X
+X=1; if true && coin; then :; else X=2; fi; RUN $X
+X=1; if false && coin; then X=2; fi; RUN $X
+X=1; f() { coin; }; f && X=2; RUN $X
+X=1; f() { coin; return; }; f && X=2; RUN $X
+X=1; f() { coin; return $?; }; if f; then X=2; fi; RUN $X
+f() { local X; coin && X=2; Y=$X; }; X=1; f; RUN $X
+f() { local X; coin && X=2; Y=$X; }; X=1; f; RUN ${Y:-3}
+X=1; coin && eval "X=2"; RUN $X
+coin && IFS=,; X=a,b; RUN $X
+X=1; coin && printf -v X 2; RUN $X
+X=1; coin && read -r X <<< 2; RUN $X
+X=1; for i in 1 2; do for j in 1 2; do coin && break; X=$i$j; done; done; RUN $X
+X=1; for i in 1 2; do for j in 1 2; do coin && break; done; X=$i; done; RUN $X
+X=1; coin && for X in 2 3; do :; done; RUN $X
+X=1; if coin; then if coin; then X=2; fi; fi; RUN $X
+coin && set -f; X='a*b'; RUN "$X" $X
+if coin; then A=1; RUN $A; fi
+mkdir -p here && coin && RUN 1
+X=a; case $X in a) coin && X=b;; esac; RUN $X
+X=1; coin | X=2; RUN $X
+coin & RUN 1
+X=1; [ -d /nowhere ] && X=2; RUN $X
+X=1; [[ -f x || $X = 1 ]] && X=3; RUN $X
+X=1; [[ -f x && $X = 2 ]] && X=3; RUN $X
+X=1; coin; [ $? = 0 ] && X=2; RUN $X
+X=1; coin; case $? in 0) X=2;; esac; RUN $X
+X=1; Y=$(coin) && X=2; RUN $X
+X=1; coin && declare X=2; RUN $X
+f() { coin && declare -g X=2; }; X=1; f; RUN $X
+X=1 Y=1; coin && X=2 Y=3 true; RUN $X $Y
+s=; for i in 1 2; do coin && continue; s+=x; done; RUN "a$s"
+f() { coin && return 1; return 0; }; X=1; f && X=2; RUN $X
+f() { for i in 1 2; do coin && return 1; done; return 0; }; X=1; f || X=2; RUN $X
+X=1; (coin && exit 1; true) && X=2; RUN $X
+X=$(coin && exit; echo 1); RUN "$X"
+X=$(f() { coin && exit; }; f; echo 1); RUN "$X"
+X=$(for i in 1 2; do coin && exit; echo $i; done); RUN "$X"
+X=1; for i in 1 2; do coin; done && X=2; RUN $X
+X=1; bash -c 'coin && exit 1; true' && X=2; RUN $X
+X=1; while coin; do return 1 2> x; done; X=2; RUN $X
+f() { coin && return; g; }; g() { return 1; }; X=1; f && X=2; RUN $X
+f() { g; return 1; }; g() { coin && return; true; }; X=1; f && X=2; RUN $X
+f() { coin && return; g && RUN 1 || RUN 2; }; g() { coin && return 1; return 0; }; f; RUN 3
+for i in 1 2; do coin && break; for j in 1 2; do coin && break; X=1; done; Y=2; done; RUN ${X:-3} $Y
+for i in 1 2; do coin && break; while true; do coin && break; done; done; RUN 1
+f() { for i in 1 2; do coin && return; done; for j in 1 2; do coin && break; X=$j; done; }; f; RUN "$X"
+f() { for i in 1 2; do coin && return; done; Y=2; }; Y=1; for k in 1 2; do f; done; RUN $Y $k
 """

@@ -6,8 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from bash_snippets import SNIPPETS
+from bash_snippets import DOUBTFUL, SNIPPETS
 
+from lmm_r1_mega.migration.bash.unknown import is_letter
 from lmm_r1_mega.migration.shell import training_command
 
 PROGRAM = "python3 -m openrlhf.cli.train_ppo_ray"
@@ -16,10 +17,10 @@ RECORDER = r"""#!/bin/bash
 """
 
 
-def scripts() -> list[str]:
+def scripts(snippets: str = SNIPPETS) -> list[str]:
     """One script for each line without a bar, and for each block of lines with one."""
     found, block = [], []
-    for line in [*SNIPPETS.splitlines(), ""]:
+    for line in [*snippets.splitlines(), ""]:
         if line.startswith("|"):
             block.append(line[2:])
             continue
@@ -72,6 +73,32 @@ def words_by_bash(run_by_bash):
 def test_the_words_are_those_that_bash_makes(number, words_by_bash):
     script = scripts()[number]
     assert list(training_command(script, {"HOME": "/home/me"}).words) == words_by_bash[number], script
+
+
+COINS = ("0 0 0 0 0 0", "1 1 1 1 1 1", "0 1 0 1 0 1", "1 0 1 0 1 0", "1 1 0 0 1 1", "0 0 1 1 0 0")
+
+
+def with_coin(script: str, coins: str) -> str:
+    """The script where the program `coin` ends as one of a list, each time with the next."""
+    return f'exec 9<<< "{coins.replace(" ", chr(10))}"\ncoin() {{ local c=0; read -r c <&9; return ${{c:-0}}; }}\n{script}'
+
+
+def test_what_programs_answer_does_not_change_a_word_that_is_known(run_by_bash):
+    """A word stays the same however the program `coin` ends, or is not known, or there is an error."""
+    wrong, num_known = [], 0
+    for script in scripts(DOUBTFUL):
+        try:
+            command = training_command(script, {"HOME": "/home/me"})
+        except ValueError:
+            continue
+        if any(map(is_letter, "".join(command.words))):
+            continue
+        num_known += 1
+        wrong += [
+            (script, words) for words in run_by_bash([with_coin(script, coins) for coins in COINS]) if words not in (None, [*command.words])
+        ]
+    assert wrong == []
+    assert num_known > 10
 
 
 def mutated(script: str, rng: random.Random) -> str:
