@@ -110,7 +110,6 @@ def occupied(place: Place) -> list[str]:
 
 REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
     # the command line and its files
-    "unknown verb": (lambda p: ["trian"], USAGE, r"unknown verb trian: did you mean train\?"),
     "missing arguments": (lambda p: ["convert", "to-hf"], USAGE, r"usage: lmm-r1-mega convert to-megatron\|to-hf\|verify FROM TO"),
     "unknown option": (lambda p: p.train("--layout.tenser", "2"), USAGE, r"unknown setting layout.tenser: did you mean layout.tensor\?"),
     "unknown key": (
