@@ -178,7 +178,7 @@ def test_refills_of_a_run_that_is_ahead_are_of_the_weights_that_learn(processes,
 
 
 def test_nothing_to_train_ends_the_run_with_advice(processes, tmp_path):
-    never = {"reward_clip": [0.0, 0.0], "dynamic_sampling": {"enabled": True, "max_refills": 1}}
+    never = {"reward_clip": [-10.0, -9.0], "dynamic_sampling": {"enabled": True, "max_refills": 1}}
     with pytest.raises(BadData, match=r"step 1: 0 of 10 groups .* after 1 refills: .* or set algorithm.dynamic_sampling.enabled to false"):
         processes.run(tmp_path / "run", {"algorithm": never})
 
