@@ -30,14 +30,14 @@ class PhaseTimer:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Adds the block's seconds to phase `name`, also when the block fails."""
+        """Adds the block's seconds to phase `name`, also when the block fails; the phase goes on then, as that of the failure."""
         outer, start = self._phase, time.perf_counter()
         self._enter(name)
         try:
             yield
         finally:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
-            self._enter(outer)
+        self._enter(outer)
 
     def take(self) -> dict[str, float]:
         """`time/<phase>` in seconds since the last call, and `time/step` for that time without `BETWEEN_STEPS`; starts from zero again."""
