@@ -28,7 +28,7 @@ from pathlib import Path
 from lmm_r1_mega import stacks
 from lmm_r1_mega.cluster.session_folder import FOLDER_VARIABLE, WORKERS_TMP, session_folder
 from lmm_r1_mega.errors import DONE, INTERNAL, INTERRUPTED, REQUEUE, exit_status
-from lmm_r1_mega.processes import adopting_orphans, children, guarded, kill_descendants
+from lmm_r1_mega.processes import adopting_orphans, children, descendants, guarded, kill_descendants
 from lmm_r1_mega.progress import LINE_VARIABLE, Progress, services_lost
 
 RESUME = "resume"
@@ -290,7 +290,7 @@ def _late(progress: Progress, why: str) -> End:
     """The driver, or who it waits for, hangs: their stacks go into the run's folder, or to the terminal where there is none."""
     names = list(progress.waits_for) or ["the driver"]
     who = ", ".join(names[:MAX_NAMES]) + (f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else "")
-    text, where = stacks.collect(), "above"
+    text, where = stacks.collect(descendants()), "above"
     if progress.folder and _replace(Path(progress.folder, STACKS_FILE), text):
         where = f"in {progress.folder}/{STACKS_FILE}"
     else:

@@ -95,7 +95,7 @@ def kill_descendants(*, but: frozenset[int] = frozenset(), limit_s: float = 10.0
     Repeated until none is found: what a dying process has started meanwhile is found as an orphan.
     """
     deadline = time.monotonic() + limit_s
-    while left := _descendants(but):
+    while left := descendants(but):
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -107,7 +107,8 @@ def kill_descendants(*, but: frozenset[int] = frozenset(), limit_s: float = 10.0
     return left
 
 
-def _descendants(but: frozenset[int]) -> list[int]:
+def descendants(but: frozenset[int] = frozenset()) -> list[int]:
+    """All that descends from this process, except the children `but` and theirs."""
     family = children()
     waiting = [pid for pid in family[os.getpid()] if pid not in but]
     found = []

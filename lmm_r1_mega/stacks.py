@@ -11,6 +11,7 @@ import faulthandler
 import os
 import signal
 import time
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 PREFIX = "lmm_r1_mega: "
@@ -23,9 +24,14 @@ def register(name: str) -> None:
     faulthandler.register(signal.SIGUSR2, file=os.memfd_create(PREFIX + name), all_threads=True)
 
 
-def collect() -> str:
-    """The stacks of all registered processes of this user on this machine, with their names and what Ray calls their work."""
-    files = {pid: file for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if (file := _file(pid))}
+def collect(family: Collection[int]) -> str:
+    """The stacks of the registered processes of a family, with their names and what Ray calls their work.
+
+    Where there is but one, the others descend from a cluster that was joined: then of all of this user's on this machine.
+    """
+    files = _files(family)
+    if len(files) <= 1:
+        files = _files(map(int, filter(str.isdigit, os.listdir("/proc"))))
     for pid in files:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGUSR2)
@@ -36,6 +42,10 @@ def collect() -> str:
         if before == texts and all(texts.values()):
             break
     return "\n".join(f"== {_title(pid, file)}\n{texts[pid] or 'no answer: stopped, or stuck in the kernel'}" for pid, file in files.items())
+
+
+def _files(pids: Iterable[int]) -> dict[int, Path]:
+    return {pid: file for pid in pids if (file := _file(pid))}
 
 
 def _file(pid: int) -> Path | None:

@@ -245,6 +245,8 @@ for _ in range(3):
     for phase in ("generate", "update"):
         progress.enter(phase, in_step=True)
 progress.tell(waits_for=["trainer rank 0", "trainer rank 3"], doing="the policy update")
+RANK = "import sys, time; from lmm_r1_mega import stacks; stacks.register('rank'); print(flush=True); time.sleep(1000)"
+subprocess.Popen([sys.executable, "-c", RANK], stdout=subprocess.PIPE).stdout.readline()
 stuck()
 """
 
@@ -254,7 +256,8 @@ def test_a_phase_that_lasts_many_times_as_long_as_before_ends_with_the_stacks(st
     assert status == 75
     assert said.startswith("lmm-r1-mega: trainer rank 0, trainer rank 3 did not finish the policy update: nothing has happened for ")
     assert f"Python stacks are in {tmp_path}/stacks.txt\n" in said
-    assert "in stuck" in (tmp_path / "stacks.txt").read_text()
+    found = (tmp_path / "stacks.txt").read_text()
+    assert "in stuck" in found and found.count("== ") == 2, found
     assert json.loads((tmp_path / "failure.json").read_text())["process"] == "trainer rank 0"
 
 
