@@ -1,5 +1,6 @@
 """What all tests share: transformers and vLLM import torchvision, which must be made importable first."""
 
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 
 make_torchvision_importable()
+# A shell that starts the tests in its background has them ignore Ctrl-C, and so would every program that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
