@@ -28,6 +28,7 @@ import numpy as np
 import torch
 
 from lmm_r1_mega.algorithms.controllers import make_controllers
+from lmm_r1_mega.algorithms.losses import PolicyLoss
 from lmm_r1_mega.cluster.engines import Engines
 from lmm_r1_mega.cluster.messages import Completions, SequenceRows, TargetColumns
 from lmm_r1_mega.cluster.session import ray, ray_session  # Ray is imported after what it reads is settled
@@ -47,7 +48,6 @@ from lmm_r1_mega.rollouts import Rollouts
 from lmm_r1_mega.run import Run, load_models
 from lmm_r1_mega.schema import Completion, Prompt, UpdateReport
 from lmm_r1_mega.settings import read_config, to_yaml
-from lmm_r1_mega.training.objectives import PolicyLoss
 
 MODEL = Path("examples/quickstart/model")
 WORDS = 100

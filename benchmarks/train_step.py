@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lmm_r1_mega.algorithms.losses import Clip
+from lmm_r1_mega.algorithms.losses import Clip, PolicyLoss
 from lmm_r1_mega.config import Config, ModelSettings
 from lmm_r1_mega.convert.flops import sequence_flops
 from lmm_r1_mega.convert.shape import read_shape
@@ -31,7 +31,6 @@ from lmm_r1_mega.schema import PolicyTarget, Sequence
 from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.training import parallel
 from lmm_r1_mega.training.engine import Engine
-from lmm_r1_mega.training.objectives import PolicyLoss
 
 PRODUCTS = 20
 

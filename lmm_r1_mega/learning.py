@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lmm_r1_mega.algorithms.controllers import Controllers
-from lmm_r1_mega.algorithms.losses import Clip
+from lmm_r1_mega.algorithms.losses import Clip, PolicyLoss
 from lmm_r1_mega.algorithms.metrics import mismatch
 from lmm_r1_mega.algorithms.ratios import Importance
 from lmm_r1_mega.algorithms.table import ALGORITHMS, aggregation_of, prepare
@@ -29,7 +29,6 @@ from lmm_r1_mega.cluster.workers import PolicyView
 from lmm_r1_mega.config import AlgorithmSettings, Config
 from lmm_r1_mega.errors import NotFinite
 from lmm_r1_mega.schema import PolicyTarget, PolicyUpdate, Sample, Scored, Sequence, UpdateReport, ValueTarget
-from lmm_r1_mega.training.objectives import PolicyLoss
 
 REFERENCE = "reference"
 T = TypeVar("T")

@@ -28,10 +28,15 @@ def die_with(parent: int) -> None:
         os._exit(0)
 
 
-@contextmanager
-def adopting_orphans() -> Iterator[None]:
+def adopt_orphans() -> None:
     """Descendants whose own parent ends become children of this process, not of the machine's first one."""
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+@contextmanager
+def adopting_orphans() -> Iterator[None]:
+    """`adopt_orphans` for as long as the block lasts."""
+    adopt_orphans()
     try:
         yield
     finally:

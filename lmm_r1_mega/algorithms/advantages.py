@@ -17,15 +17,24 @@ STD_EPS = 1e-6
 
 
 class Spread(NamedTuple):
-    """Centre and spread of masked numbers along the last axis, which is kept."""
+    """Centre and spread of the numbers of each row."""
 
-    count: Float[Tensor, "*rows 1"]
-    mean: Float[Tensor, "*rows 1"]
-    variance: Float[Tensor, "*rows 1"]
+    count: Float[Tensor, "rows 1"]
+    mean: Float[Tensor, "rows 1"]
+    variance: Float[Tensor, "rows 1"]
     """Sum of squared deviations over the count; exactly 0 for equal numbers."""
 
 
-def masked_spread(numbers: Float[Tensor, "*rows length"], mask: Bool[Tensor, "*rows length"]) -> Spread:
+def mean_and_variance(numbers: Float[Tensor, "numbers"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Of at least one number, of as many as a step has tokens; the variance is over the count and exactly 0 for equal numbers."""
+    smallest, largest = numbers.aminmax()
+    if smallest == largest:
+        return smallest, torch.zeros_like(smallest)
+    variance, mean = torch.var_mean(numbers, correction=0)
+    return mean, variance
+
+
+def masked_spread(numbers: Float[Tensor, "rows length"], mask: Bool[Tensor, "rows length"]) -> Spread:
     """Count, mean and variance of the numbers under the mask; all 0 where there are none."""
     count = mask.sum(dim=-1, keepdim=True).to(numbers.dtype)
     smallest = numbers.masked_fill(~mask, torch.inf).amin(dim=-1, keepdim=True)
@@ -145,8 +154,8 @@ def whiten(numbers: Float[Tensor, "tokens"], mask: Bool[Tensor, "tokens"], group
     """Shift and scale to mean 0 and variance 1 over all tokens under the mask; equal numbers become exactly 0."""
     if not mask.any():
         return torch.zeros_like(numbers)
-    spread = masked_spread(numbers, mask)
-    return (numbers - spread.mean) / (spread.variance.sqrt() + STD_EPS) * mask
+    mean, variance = mean_and_variance(numbers[mask])
+    return (numbers - mean) / (variance.sqrt() + STD_EPS) * mask
 
 
 def whiten_groups(numbers: Float[Tensor, "tokens"], mask: Bool[Tensor, "tokens"], group_lengths: list[int]) -> Float[Tensor, "tokens"]:

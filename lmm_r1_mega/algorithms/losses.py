@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from lmm_r1_mega.algorithms.ratios import sequence_ratio, token_ratio
-from lmm_r1_mega.config import PolicyLossName
+from lmm_r1_mega.algorithms.ratios import Importance, sequence_ratio, token_ratio
+from lmm_r1_mega.config import KLEstimator, PolicyLossName
 
 
 class Clip(NamedTuple):
@@ -27,6 +27,24 @@ class Clip(NamedTuple):
     def apply(self, ratio: Float[Tensor, "*tokens"]) -> Float[Tensor, "*tokens"]:
         """The ratio inside its bounds."""
         return ratio.clamp(1 - self.low, 1 + self.high)
+
+
+@dataclass(frozen=True)
+class PolicyLoss:
+    """What the policy loss is made of."""
+
+    clip: Clip
+    temperature: float
+    name: PolicyLossName = "clip"
+    forbidden_ids: tuple[int, ...] = ()
+    """Tokens that the sampler may not draw; the policy is the distribution over the others."""
+    importance: Importance | None = None
+    kl_coefficient: float = 0.0
+    """Weight of the KL term in the loss; 0 where KL is part of the reward, or there is none."""
+    kl_estimator: KLEstimator = "k3"
+    kl_weighted: bool = False
+    """Whether the KL term is multiplied by the policy's ratio to the old one."""
+    entropy_coefficient: float = 0.0
 
 
 class ClippedTokens(NamedTuple):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from lmm_r1_mega.algorithms.advantages import masked_spread
+from lmm_r1_mega.algorithms.advantages import masked_spread, mean_and_variance
 from lmm_r1_mega.algorithms.kl import kl_estimate
 from lmm_r1_mega.algorithms.ratios import policy_ratio
 
 
 def masked_mean(numbers: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -> float:
     """Mean of the numbers under the mask; 0 where there are none."""
-    return float(masked_spread(numbers.flatten(), mask.flatten()).mean) if mask.any() else 0.0
+    return float(mean_and_variance(numbers[mask])[0]) if mask.any() else 0.0
 
 
 def mismatch(old_logprobs: Float[Tensor, "tokens"], rollout_logprobs: Float[Tensor, "tokens"]) -> dict[str, float]:
@@ -62,9 +62,16 @@ def reward_spread(rewards: Float[Tensor, "samples"], valid: Bool[Tensor, "sample
     }
 
 
-def explained_variance(values: Float[Tensor, "*tokens"], returns: Float[Tensor, "*tokens"], mask: Bool[Tensor, "*tokens"]) -> float:
-    """1 - var(returns - values) / var(returns): 1 for a perfect critic, 0 for a constant one; 0 where the returns are all equal."""
-    total = masked_spread(returns.flatten(), mask.flatten()).variance
-    if total == 0:
-        return 0.0
-    return float(1 - masked_spread((returns - values).flatten(), mask.flatten()).variance / total)
+def critic_fit(values: Float[Tensor, "*tokens"], returns: Float[Tensor, "*tokens"], mask: Bool[Tensor, "*tokens"]) -> dict[str, float]:
+    """How well a critic knew the returns of the tokens under the mask before it learnt from them; 0 where there are none.
+
+    The explained variance is 1 - var(returns - values) / var(returns): 1 for a perfect critic, 0 for a constant one; 0 where the
+    returns are all equal.
+    """
+    names = ("value/mean", "value/return_mean", "value/return_std", "value/explained_variance")
+    if not mask.any():
+        return dict.fromkeys(names, 0.0)
+    known, found = values[mask], returns[mask]
+    mean, variance = mean_and_variance(found)
+    explained = 1 - mean_and_variance(found - known)[1] / variance if variance else 0.0
+    return dict(zip(names, map(float, (mean_and_variance(known)[0], mean, variance.sqrt(), explained)), strict=True))

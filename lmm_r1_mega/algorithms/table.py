@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from lmm_r1_mega.algorithms.advantages import (
@@ -15,7 +15,6 @@ from lmm_r1_mega.algorithms.advantages import (
     group_standard_score,
     last_token_rewards,
     leave_one_out,
-    masked_spread,
     no_baseline,
     returns_to_go,
     unwhitened,
@@ -23,7 +22,7 @@ from lmm_r1_mega.algorithms.advantages import (
     whiten_groups,
 )
 from lmm_r1_mega.algorithms.kl import kl_estimate
-from lmm_r1_mega.algorithms.metrics import explained_variance, masked_mean, reward_spread
+from lmm_r1_mega.algorithms.metrics import critic_fit, masked_mean, reward_spread
 from lmm_r1_mega.algorithms.trajectories import Advantages, Trajectories
 from lmm_r1_mega.config import Aggregation, AlgorithmSettings, Whitening
 
@@ -109,7 +108,9 @@ def prepare(trajectories: Trajectories, settings: AlgorithmSettings, kl_coeffici
     advantages = WHITENINGS[whitening_of(settings)](advantages, counted, group_lengths)
     metrics = reward_spread(rewards, valid, trajectories.group_size)
     metrics |= {"kl": masked_mean(kl, counted), "advantage/abs_mean": masked_mean(advantages.abs(), counted)}
-    return Advantages(advantages, returns, metrics | _critic_metrics(trajectories, returns, counted))
+    if trajectories.values is not None and returns is not None:
+        metrics |= critic_fit(trajectories.values, returns, counted)
+    return Advantages(advantages, returns, metrics)
 
 
 def _clipped(rewards: Float[Tensor, "samples"], bounds: tuple[float, float] | None) -> Float[Tensor, "samples"]:
@@ -122,15 +123,3 @@ def _token_kl(trajectories: Trajectories, settings: AlgorithmSettings) -> Float[
     if trajectories.reference_logprobs is None:
         return torch.zeros_like(trajectories.old_logprobs)
     return kl_estimate(trajectories.old_logprobs, trajectories.reference_logprobs, settings.kl.estimator)
-
-
-def _critic_metrics(trajectories: Trajectories, returns: Tensor | None, mask: Bool[Tensor, "tokens"]) -> dict[str, float]:
-    """How well the critic knew the returns before it learnt from them."""
-    if trajectories.values is None or returns is None:
-        return {}
-    return {
-        "value/mean": masked_mean(trajectories.values, mask),
-        "value/return_mean": masked_mean(returns, mask),
-        "value/return_std": float(masked_spread(returns.flatten(), mask.flatten()).variance.sqrt()),
-        "value/explained_variance": explained_variance(trajectories.values, returns, mask),
-    }

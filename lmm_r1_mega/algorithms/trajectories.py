@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
@@ -28,7 +29,7 @@ class Trajectories:
     values: Float[Tensor, "tokens"] | None = None
     """The critic's value of the state before each token."""
 
-    @property
+    @cached_property
     def counted(self) -> Bool[Tensor, "tokens"]:
         """True on the tokens of valid samples."""
         return each_token(self.valid, self.lengths)

@@ -8,6 +8,9 @@ So is where a private cluster listens. Told 127.0.0.1, Ray takes the machine's o
 interface, unless this machine is said to be one that clusters do not run on (2.60, `ray._private.services.get_node_ip_address`).
 Whoever joins a cluster goes by the address of its nodes and does not ask. The autoscaler's figures, which everybody may read, are
 given a port that cannot be opened.
+
+Ranks and engines run at the priority of the command that started them. Ray gives its workers niceness 15, and a program that computes
+beside them for nothing then has 28 times their share of the machine.
 """
 
 import os
@@ -20,4 +23,5 @@ if os.environ["RAY_AUTH_MODE"] == "token" and not _users:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 os.environ.setdefault("AUTOSCALER_METRIC_PORT", "-1")
+os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

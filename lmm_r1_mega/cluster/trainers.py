@@ -17,6 +17,7 @@ from jaxtyping import Float
 from ray.actor import ActorHandle
 from torch import Tensor
 
+from lmm_r1_mega.algorithms.losses import PolicyLoss
 from lmm_r1_mega.cluster.environment import trainer_environment
 from lmm_r1_mega.cluster.messages import SequenceRows, Target, target_columns
 from lmm_r1_mega.cluster.pictures import share
@@ -29,7 +30,6 @@ from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.balance import assign_rows
 from lmm_r1_mega.data.sharing import bundle, own_places
 from lmm_r1_mega.schema import PolicyTarget, PolicyUpdate, Sequence, SFTTarget, UpdateReport, ValueTarget
-from lmm_r1_mega.training.objectives import PolicyLoss
 
 T = TypeVar("T")
 

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import ray
 from ray.actor import ActorHandle
 
 from lmm_r1_mega import stacks
+from lmm_r1_mega.algorithms.losses import PolicyLoss
 from lmm_r1_mega.cluster.environment import interface_of
 from lmm_r1_mega.cluster.messages import SequenceRows, TargetColumns, result_column, with_sequences
 from lmm_r1_mega.cluster.supervise import wait_all
@@ -24,9 +25,9 @@ from lmm_r1_mega.models.device import device_name, peak_flops, resolve_precision
 from lmm_r1_mega.rollout.environment import transfer_backend
 from lmm_r1_mega.rollout.transfer import WeightSender, init_info_of_engine, open_sender
 from lmm_r1_mega.schema import PolicyTarget, SFTTarget, UpdateReport, ValueTarget
-from lmm_r1_mega.training import parallel
-from lmm_r1_mega.training.engine import Engine
-from lmm_r1_mega.training.objectives import PolicyLoss
+
+if TYPE_CHECKING:
+    from lmm_r1_mega.training.engine import Engine
 
 Role = Literal["policy", "critic"]
 
@@ -72,6 +73,8 @@ class TrainWorker:
 
     def join(self, rendezvous: str) -> Coordinates:
         """Meet the other ranks; collective."""
+        from lmm_r1_mega.training import parallel  # the driver, which has this class too, is spared Megatron
+
         if interface := interface_of(ray.util.get_node_ip_address()):
             os.environ["GLOO_SOCKET_IFNAME"] = interface  # gloo listens there and nowhere else
         parallel.initialize(
@@ -86,6 +89,8 @@ class TrainWorker:
 
     def load(self, role: Role, path: Path, *, total_steps: int) -> None:
         """Build a model from a Hugging Face folder; collective."""
+        from lmm_r1_mega.training.engine import Engine
+
         self._engines[role] = Engine(path, role=role, config=self._config, total_steps=total_steps)
 
     def take_snapshot(self, name: str) -> None:

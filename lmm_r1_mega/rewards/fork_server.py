@@ -22,9 +22,10 @@ from typing import NoReturn
 
 import psutil
 
+from lmm_r1_mega.processes import adopt_orphans, die_with
 from lmm_r1_mega.rewards.equality import is_correct
 from lmm_r1_mega.rewards.messages import OUT_OF_MEMORY, TIMEOUT, Plan, Started
-from lmm_r1_mega.rewards.worker import OUT_OF_MEMORY_STATUS, die_with, keep_descendants, live
+from lmm_r1_mega.rewards.worker import OUT_OF_MEMORY_STATUS, live
 
 REASONS = {-signal.SIGPROF: TIMEOUT, OUT_OF_MEMORY_STATUS: OUT_OF_MEMORY}
 """Exit code of a worker -> why the response that it was judging is invalid."""
@@ -35,7 +36,7 @@ def main(plan: Plan) -> NoReturn:
     """Fork the workers, and again those that end; end with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    keep_descendants()
+    adopt_orphans()
     for text in WARM_UP:
         is_correct(text, f"0+{text}")
     server = ForkServer(plan)
@@ -106,7 +107,7 @@ class ForkServer:
             for mine in (near, self._parent):
                 mine.close()
             die_with(server)
-            keep_descendants()
+            adopt_orphans()
             os.setpgid(0, 0)
             live(self._plan, far)
         far.close()

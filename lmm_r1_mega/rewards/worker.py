@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import signal
@@ -18,7 +17,6 @@ from lmm_r1_mega.rewards.framing import frame, receive
 from lmm_r1_mega.rewards.messages import Begun, Job, Message, Plan, Ready, RewardInput, Verdict, spelled
 from lmm_r1_mega.rewards.rules import gold_verdict, judge
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 OUT_OF_MEMORY_STATUS = 109  # a number that nobody else exits with
 
 
@@ -35,22 +33,6 @@ def live(plan: Plan, connection: socket.socket) -> NoReturn:
         traceback.print_exc()
     finally:
         os._exit(status)
-
-
-def die_with(parent: int) -> None:
-    """Asks the kernel to kill this process when its parent ends, however that ends and whatever this process is doing."""
-    _control_process(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
-
-
-def keep_descendants() -> None:
-    """Asks the kernel for the orphans among this process's descendants, those that became daemons too."""
-    _control_process(PR_SET_CHILD_SUBREAPER, 1)
-
-
-def _control_process(option: int, value: int) -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
 def _work(plan: Plan, connection: socket.socket) -> NoReturn:

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 from jaxtyping import Float
 from torch import Tensor
 
+from lmm_r1_mega.algorithms.losses import PolicyLoss
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.errors import NotFinite
 from lmm_r1_mega.models.build import build_model
@@ -20,7 +21,7 @@ from lmm_r1_mega.training import parallel, pipeline
 from lmm_r1_mega.training.checkpoint import Trained, load_checkpoint, save_checkpoint
 from lmm_r1_mega.training.export import export_weights, write_hf
 from lmm_r1_mega.training.inference import Inference, same_number
-from lmm_r1_mega.training.objectives import Objective, PolicyLoss, means, policy_objective, sft_objective, value_objective
+from lmm_r1_mega.training.objectives import Objective, means, policy_objective, sft_objective, value_objective
 from lmm_r1_mega.training.row_targets import by_sequence, policy_tokens, sft_weights, value_tokens
 from lmm_r1_mega.training.schedule import learning_rate_share
 from lmm_r1_mega.training.snapshots import Snapshots

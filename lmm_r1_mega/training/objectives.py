@@ -14,29 +14,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lmm_r1_mega.algorithms.kl import kl_estimate
-from lmm_r1_mega.algorithms.losses import POLICY_LOSSES, Clip, clipped_value_loss
+from lmm_r1_mega.algorithms.losses import POLICY_LOSSES, PolicyLoss, clipped_value_loss
 from lmm_r1_mega.algorithms.metrics import ratio_spread
-from lmm_r1_mega.algorithms.ratios import Importance, importance_weights, policy_ratio
-from lmm_r1_mega.config import KLEstimator, PolicyLossName
+from lmm_r1_mega.algorithms.ratios import importance_weights, policy_ratio
 from lmm_r1_mega.training.vocab_parallel import TokenScores
-
-
-@dataclass(frozen=True)
-class PolicyLoss:
-    """What the policy loss is made of."""
-
-    clip: Clip
-    temperature: float
-    name: PolicyLossName = "clip"
-    forbidden_ids: tuple[int, ...] = ()
-    """Tokens that the sampler may not draw; the policy is the distribution over the others."""
-    importance: Importance | None = None
-    kl_coefficient: float = 0.0
-    """Weight of the KL term in the loss; 0 where KL is part of the reward, or there is none."""
-    kl_estimator: KLEstimator = "k3"
-    kl_weighted: bool = False
-    """Whether the KL term is multiplied by the policy's ratio to the old one."""
-    entropy_coefficient: float = 0.0
 
 
 class Objective(NamedTuple):

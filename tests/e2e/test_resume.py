@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import psutil
 import pytest
 import yaml
 
-from lmm_r1_mega.errors import INTERRUPTED, REQUEUE
+from lmm_r1_mega.errors import INTERRUPTED, REQUEUE, USAGE
 from lmm_r1_mega.settings import merge
 
 DEADLINE_S = 240
@@ -141,6 +142,24 @@ def test_killed_and_resumed_with_samples_in_flight_equals_unbroken(config_file):
     finish("resume", str(folder))
     assert_same(folder, unbroken)
     assert [row["staleness/max"] for row in rows(folder)] == [0, 1, 1, 1]
+
+
+@pytest.mark.slow
+def test_an_update_that_ruins_the_weights_leaves_the_run_as_it_was(unbroken):
+    folder = unbroken.parent / "ruined"
+    shutil.copytree(unbroken, folder)
+    before = {path.relative_to(folder): path.read_bytes() for path in sorted((folder / "checkpoints").rglob("*")) if path.is_file()}
+    process = start("resume", str(folder), "--run.steps", "6", "--run.save_every", "1", "--optimizer.learning_rate", "1e39")
+    try:
+        _, said = process.communicate(timeout=DEADLINE_S)
+    finally:
+        kill_everything(process)
+    assert process.returncode == USAGE, said
+    assert "step 5 of 16 samples: the update made a weight of" in said and "Lower optimizer.learning_rate 1e+39" in said
+    assert {path.relative_to(folder): path.read_bytes() for path in sorted((folder / "checkpoints").rglob("*")) if path.is_file()} == before
+    assert rows(folder) == rows(unbroken) and (folder / "rollouts.jsonl").read_bytes() == (unbroken / "rollouts.jsonl").read_bytes()
+    finish("resume", str(folder), "--run.steps", "6", "--optimizer.learning_rate", "1e-3")
+    assert [row["step"] for row in rows(folder)] == [1, 2, 3, 4, 5, 6]
 
 
 def assert_same(folder: Path, unbroken: Path) -> None:

@@ -61,6 +61,7 @@ LAZY = {
     "doctor": "reports a library that cannot be imported instead of failing with it",
     "torchvision_shim": "imports torchvision only after its operators are declared",
     "tiny_model": "transformers needs the shim first",
+    "cluster.workers": "the driver has the actor's class too, and is spared the seconds of Megatron",
     "data.reasoning_tasks": "reasoning-gym is optional",
     "data.processor": "transformers needs the shim first",
     "data.hub": "datasets is an extra",

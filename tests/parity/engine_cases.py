@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from lmm_r1_mega.algorithms.losses import Clip
+from lmm_r1_mega.algorithms.losses import Clip, PolicyLoss
 from lmm_r1_mega.algorithms.ratios import Importance
 from lmm_r1_mega.algorithms.weights import token_weights
 from lmm_r1_mega.config import Config, LayoutSettings, ModelSettings, OptimizerSettings
@@ -18,7 +18,6 @@ from lmm_r1_mega.schema import PolicyTarget, Sequence, SFTTarget, TokenStats, Va
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 from lmm_r1_mega.training import parallel
 from lmm_r1_mega.training.engine import Engine
-from lmm_r1_mega.training.objectives import PolicyLoss
 
 EPS = 1e-4  # the first steps of AdamW are signs of the gradient; without this, rounding of the smallest elements would decide them
 VOCAB = 300  # padded to 384 and 512 at tensor 1 and 2: every layout has padding to mask

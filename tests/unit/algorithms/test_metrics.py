@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lmm_r1_mega.algorithms.metrics import explained_variance, masked_mean, mismatch, reward_spread
+from lmm_r1_mega.algorithms.metrics import critic_fit, masked_mean, mismatch, reward_spread
 
 
 def test_mismatch_by_hand():
@@ -36,13 +36,17 @@ def test_reward_spread_by_hand():
     assert figures["frac_reward_zero_std"] == pytest.approx(2 / 3)
 
 
-def test_explained_variance_by_hand():
-    mask = torch.tensor([[True, True, True, False]])
-    returns = torch.tensor([[0.0, 1.0, 2.0, 50.0]])
-    assert explained_variance(returns + torch.tensor([[0, 0, 0, 9.0]]), returns, mask) == 1
-    assert explained_variance(torch.full_like(returns, 3.0), returns, mask) == pytest.approx(0)
-    assert explained_variance(returns / 2, returns, mask) == pytest.approx(0.75)
-    assert explained_variance(returns, torch.full_like(returns, 0.1), mask) == 0
+def test_a_critic_is_compared_with_the_returns_by_hand():
+    mask = torch.tensor([True, True, True, False])
+    returns = torch.tensor([0.0, 1.0, 2.0, 50.0])
+    figures = critic_fit(returns / 2, returns, mask)
+    assert figures == pytest.approx(
+        {"value/mean": 0.5, "value/return_mean": 1.0, "value/return_std": math.sqrt(2 / 3), "value/explained_variance": 0.75}
+    )
+    assert critic_fit(returns + torch.tensor([0, 0, 0, 9.0]), returns, mask)["value/explained_variance"] == 1
+    assert critic_fit(torch.full_like(returns, 3.0), returns, mask)["value/explained_variance"] == pytest.approx(0)
+    assert critic_fit(returns, torch.full_like(returns, 0.1), mask)["value/explained_variance"] == 0
+    assert set(critic_fit(returns, returns, torch.zeros_like(mask)).values()) == {0.0}
 
 
 def test_masked_mean_by_hand():

@@ -17,14 +17,14 @@ from statistics import fmean, mean, pvariance, stdev
 import pytest
 import torch
 
-from lmm_r1_mega.algorithms.losses import POLICY_LOSSES, Clip
+from lmm_r1_mega.algorithms.losses import POLICY_LOSSES, Clip, PolicyLoss
 from lmm_r1_mega.algorithms.metrics import mismatch
 from lmm_r1_mega.algorithms.ratios import Importance
 from lmm_r1_mega.algorithms.table import ALGORITHMS, aggregation_of, prepare
 from lmm_r1_mega.algorithms.trajectories import Trajectories
 from lmm_r1_mega.algorithms.weights import token_weights
 from lmm_r1_mega.config import AlgorithmSettings
-from lmm_r1_mega.training.objectives import PolicyLoss, PolicyTokens, ValueTokens, means, policy_objective, value_objective
+from lmm_r1_mega.training.objectives import PolicyTokens, ValueTokens, means, policy_objective, value_objective
 from lmm_r1_mega.training.vocab_parallel import TokenScores
 
 NUM_STEPS = 143  # of each of the seven rows: 1001

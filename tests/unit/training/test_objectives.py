@@ -8,10 +8,9 @@ from math import exp, log
 import pytest
 import torch
 
-from lmm_r1_mega.algorithms.losses import Clip
+from lmm_r1_mega.algorithms.losses import Clip, PolicyLoss
 from lmm_r1_mega.algorithms.ratios import Importance
 from lmm_r1_mega.training.objectives import (
-    PolicyLoss,
     PolicyTokens,
     ValueTokens,
     means,
