@@ -36,7 +36,7 @@ from lmm_r1_mega.errors import Stopped, exit_status
 def note(what):  # a file that says how far the driver is
     (Path(sys.argv[1]) / what).touch()
 
-def daemon():  # in a session of its own, and nobody's child
+def daemon():  # in a session of its own, and nobody's child; it has said its number when this returns
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
@@ -45,6 +45,8 @@ def daemon():  # in a session of its own, and nobody's child
             time.sleep(1000)
         os._exit(0)
     os.wait()
+    while not (Path(sys.argv[1]) / "daemon").exists():
+        time.sleep(0.01)
 
 def steps(number):
     for done in range(1, number + 1):
