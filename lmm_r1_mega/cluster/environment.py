@@ -12,7 +12,7 @@ from lmm_r1_mega.cluster.placement import Placement, Slot
 # blocks of large models, embeddings and logits: beside the work on them that costs nothing, and another process may need it meanwhile.
 _KEPT_MEMORY = ":".join(
     f"glibc.malloc.{name}={value}"
-    for name, value in {"hugetlb": 1, "mmap_threshold": 2**26, "trim_threshold": 2**30, "top_pad": 2**28}.items()
+    for name, value in {"hugetlb": 1, "mmap_threshold": 2**26, "trim_threshold": 2**28, "top_pad": 2**26}.items()
 )
 # One thread a process: ranks and engines share the cores, and sums come out in the same order every time.
 _HOST = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "GLIBC_TUNABLES": _KEPT_MEMORY}

@@ -11,6 +11,8 @@ from lmm_r1_mega.planning.parameters import num_parameters
 
 WORKING_BYTES = {"gpu": 3 * GIB, "cpu": GIB}
 """An assumption: CUDA context, graphs and the activations of a prefill; Python and its libraries on a CPU."""
+HOST_STEP_TOKENS = 8192
+"""Prompt tokens that an engine on a CPU takes in at once, at least: no prompt is cut."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,17 @@ def engine_memory(config: Config, shape: ModelShape, hardware: Hardware) -> Engi
     """Weights and room for keys and values; where ranks outnumber key-value heads each holds a whole one.
 
     On a CPU vLLM multiplies with a packed copy of the output layer and keeps the original, which an embedding may share. While new
-    weights come there are the tensor that came and the next copy as well.
+    weights come there are the tensor that came and the next copy as well. While prompts are taken in there are, of one layer, the
+    residual, its norm, and gate, up and their product.
     """
     width = element_bytes(precision_on(hardware, config.model))
     tensor = config.rollout.tensor
     weights = num_parameters(shape) * width // tensor
-    output_layer = shape.vocab_size * shape.hidden_size * width // tensor
-    working = WORKING_BYTES[hardware.device] + (3 * output_layer if hardware.device == "cpu" else 0)
+    working = WORKING_BYTES[hardware.device]
+    if hardware.device == "cpu":
+        prompt_tokens = max(config.data.max_prompt_tokens + config.rollout.max_response_tokens, HOST_STEP_TOKENS)
+        prefill = prompt_tokens * (2 * shape.hidden_size + 3 * shape.ffn_size // tensor) * width
+        working += 3 * shape.vocab_size * shape.hidden_size * width // tensor + prefill
     heads = max(shape.num_kv_heads // tensor, 1)
     if hardware.gpu_gib is None:
         budget = weights + working + int(config.rollout.kv_cache_gib * GIB)

@@ -17,13 +17,13 @@ from vllm.sampling_params import RequestOutputKind
 from lmm_r1_mega.config import RolloutSettings
 from lmm_r1_mega.data.patches import pictures
 from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.planning.rollout import HOST_STEP_TOKENS
 from lmm_r1_mega.rollout.environment import has_gpu
 from lmm_r1_mega.rollout.plugin import register
 from lmm_r1_mega.rollout.sampling import Sampling
 from lmm_r1_mega.schema import Completion, Prompt
 
 HOST_BLOCK_TOKENS = 32  # small enough that short prompts share blocks, and what vLLM's attention kernel is fast at
-HOST_STEP_TOKENS = 8192  # prompt tokens that one step takes in
 
 
 def start(model_path: Path, *, settings: RolloutSettings, max_model_len: int, seed: int, **arguments: Any) -> LLM:

@@ -1,5 +1,7 @@
 """Which variables hold secrets, and texts without them."""
 
+from base64 import b64encode
+
 import pytest
 
 from lmm_r1_mega.cli import _report, main
@@ -32,6 +34,17 @@ def test_no_spelling_of_a_secret_stays(spell, value):
     text = redacted(f"Invalid header value {spell(value)}, see WANDB_API_KEY", {"WANDB_API_KEY": value, "HOME": "header"})
     assert "0123456789" not in text and "hunter2hunter2" not in text and "rest-of-it" not in text
     assert text.startswith("Invalid header value") and "[WANDB_API_KEY]" in text
+
+
+@pytest.mark.parametrize("before", ["", "u", "me", "api:", "user:"])
+@pytest.mark.parametrize("after", ["", ":", ":x", "\n\n\n"])
+def test_a_key_in_a_header_of_basic_authentication_is_taken_out(before, after):
+    """Of the three letters at each side that it shares with its neighbours a key cannot be made."""
+    key = "0123456789abcdef0123456789ABCDEF01234567"
+    encoded = b64encode(f"{before}{key}{after}".encode()).decode()
+    left = redacted(f"Authorization: Basic {encoded}.", {"WANDB_API_KEY": key})
+    assert left.startswith("Authorization: Basic ") and left.endswith(".") and "[WANDB_API_KEY]" in left
+    assert len(left) - len("Authorization: Basic [WANDB_API_KEY].") <= len(b64encode(f"{before}{after}".encode())) + 4
 
 
 def test_short_words_are_no_secrets():

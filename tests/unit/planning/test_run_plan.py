@@ -56,9 +56,12 @@ def test_room_for_keys_and_values_by_hand(published):
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_an_engine_on_a_cpu_has_copies_of_its_output_layer(tied):
-    engine = engine_memory(config(rollout={"tensor": 2, "kv_cache_gib": 0.5}), small_shape(tied=tied), Hardware(None))
-    assert engine.working == GIB + 3 * 10 * 8 * 4 // 2
+@pytest.mark.parametrize(("response", "at_once"), [(4096, 8192), (8192, 12288)])
+def test_an_engine_on_a_cpu_has_copies_of_its_output_layer_and_prompts_under_way(tied, response, at_once):
+    settings = config(rollout={"tensor": 2, "kv_cache_gib": 0.5, "max_response_tokens": response}, data={"max_prompt_tokens": 4096})
+    shape = small_shape(tied=tied)
+    engine = engine_memory(settings, shape, Hardware(None))
+    assert engine.working == GIB + 3 * 10 * 8 * 4 // 2 + at_once * (8 + 8 + 3 * shape.ffn_size // 2) * 4
     assert engine.kv_room == GIB // 2
 
 
