@@ -15,7 +15,9 @@ def jobs(slurm, tmp_path_factory) -> dict[str, Job]:
     folder = tmp_path_factory.mktemp("jobs")
     return {
         "standstill": submit_stand_in(folder / "standstill", *["lose"] * 9, options=HERE),
-        "time limit": submit_stand_in(folder / "limit", "hang", "finish", options=(*HERE, "--time=1", "--signal=B:USR1@59")),
+        "time limit": submit_stand_in(
+            folder / "limit", "hang", "finish", options=(*HERE, "--time=1", "--signal=B:USR1@59", "--export=ALL,MARGIN_S=45")
+        ),
         "fault": submit_stand_in(folder / "fault", "fail", options=HERE),
     }
 
