@@ -122,9 +122,11 @@ def test_an_unknown_snapshot_is_named(model: Path) -> None:
 
 
 def actor_and_critic(model: Path, case: Case) -> tuple[Any, ...]:
-    """Both roles in one process, in turn."""
-    policy = start_engine(model, case)
-    critic = Engine(model, role="critic", config=case.config(model), total_steps=8)
+    """Both roles in one process, in turn, the critic at twice the policy's rate."""
+    policy, config = start_engine(model, case), case.config(model)
+    rate = {"learning_rate": 2 * config.optimizer.learning_rate}
+    config = config.model_copy(update={"critic": config.critic.model_copy(update=rate)})
+    critic = Engine(model, role="critic", config=config, total_steps=8)
     sequences = make_sequences(model)
     targets = value_targets(sequences)
     rows = [[sequences[i] for i in row] for row in case.own_rows()]
@@ -141,6 +143,7 @@ def actor_and_critic(model: Path, case: Case) -> tuple[Any, ...]:
 def test_the_critic_starts_at_zero_and_learns_the_same_everywhere(model: Path, case: Case) -> None:
     [(_, expected, expected_values)] = spawn(actor_and_critic, 1, model, Case())
     assert expected[4].loss < expected[2].loss < expected[0].loss
+    assert [critic.learning_rate / policy.learning_rate for critic, policy in zip(expected[::2], expected[1::2], strict=True)] == [2] * 3
     results = spawn(actor_and_critic, case.num_ranks, model, case)
     for first, reports, values in results:
         assert all(not value.any() for value in first.values())
