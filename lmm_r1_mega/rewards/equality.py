@@ -20,7 +20,7 @@ from math_verify.grader import should_treat_as_complex
 from sympy import Basic, Expr, MatrixBase, UnevaluatedExpr
 
 from lmm_r1_mega.rewards.algebra import is_algebra, is_numeric
-from lmm_r1_mega.rewards.extract import boxed_answer, final_answers, gold_text
+from lmm_r1_mega.rewards.extract import REASON, boxed_answer, final_answers, gold_text
 from lmm_r1_mega.rewards.notation import Assignment, Equation, Form, Members, Notation, Option, ParsedAnswer, Words, parse_answer
 from lmm_r1_mega.rewards.quantity import Quantity
 from lmm_r1_mega.rewards.undress import strip_spaces, undress
@@ -30,7 +30,7 @@ from lmm_r1_mega.rewards.values import Number
 MAX_ANSWER_LENGTH = 2000
 NORMALIZATION = replace(LatexExtractionConfig().normalization_config, units=False)  # `notation` knows `3m` from `3 m`
 BOMBS = (MemoryError, RecursionError)
-ANY_BRACKETS = {"", "{}", "()"}
+BARE_OR = ({"", "{}"}, {"", "()"})
 PLACEHOLDER = re.compile(
     r"(?:please\s+)?(?:see|refer\s+to|as\s+shown\s+in|shown\s+in)\b.*\b(?:figure|picture|image|diagram|graph|photo|solution|above|below|attached"
     r"|explanation)\b.*",
@@ -43,6 +43,9 @@ UNSAID = {frozenset(pair) for pair in (("degree", "degC"), ("degree", "degF"), (
 APART = re.compile(r"(?<=[\d)}])\s+(?=[a-zA-Z](?![a-zA-Z]))|(?<=[-+])\s+")
 MANY_LETTERS = 4
 WORD = re.compile(r"(?<![\\a-zA-Z])[A-Z]?[a-z]{2,}|[\u4e00-\u9fff]")
+EXPONENT = re.compile(r"\^\{(\d{1,99})(?:\^\{(\d{1,9}))?")
+MAX_EXPONENT = 10**6
+"""A gold answer with a larger one is not worked out: it equals its own text."""
 ZERO = 1e-90
 """Of what sympy works out to 0 a rest of 1e-100 may be left."""
 
@@ -119,10 +122,10 @@ def same(expected: ParsedAnswer, given: ParsedAnswer) -> bool:
         return _same_option(expected, given)
     if isinstance(gold, Words) or isinstance(answer, Words):
         return isinstance(gold, Words) and gold.words == (answer.words if isinstance(answer, Words) else given.text.lower())
-    if isinstance(gold, Notation) or isinstance(answer, Notation):
-        return _same_notation(gold, answer)
     if isinstance(gold, Assignment | Equation) or isinstance(answer, Assignment | Equation):
         return _same_relation(expected, given)
+    if isinstance(gold, Notation) or isinstance(answer, Notation):
+        return _same_notation(gold, answer)
     if isinstance(gold, Members) and isinstance(answer, Members):
         return _same_members(gold, answer)
     if isinstance(gold, Members) and gold.brackets == "{}" and len(gold.items) == 1:
@@ -131,10 +134,11 @@ def same(expected: ParsedAnswer, given: ParsedAnswer) -> bool:
 
 
 def _same_option(expected: ParsedAnswer, given: ParsedAnswer) -> bool:
-    """By the letter where the gold answer has one, else by what stands behind the letter."""
+    """By the letter where the gold answer has one, and by what stands behind the letter where both have that."""
     gold, answer = expected.form, given.form
     if isinstance(gold, Option) and isinstance(answer, Option):
-        return gold.letter == answer.letter
+        text = REASON.sub("", f" {answer.text}").strip()
+        return gold.letter == answer.letter and (not gold.text or not text or _same_text(gold.text, text))
     if isinstance(gold, Option):
         return bool(gold.text) and same(parse_answer(gold.text), given)
     return isinstance(answer, Option) and bool(answer.text) and same(expected, parse_answer(answer.text))
@@ -168,11 +172,11 @@ def _same_letters(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
 
 
 def _same_time(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
-    """`15:30` is `3:30 pm`; a time without its half of the day is right by its digits."""
+    """`15:30` is `3:30 pm`; a gold answer without its half of the day is right by its digits."""
     (hours, minutes, seconds, half), (other_hours, other_minutes, other_seconds, other_half) = gold, answer
     if (int(minutes), int(seconds or 0)) != (int(other_minutes), int(other_seconds or 0)):
         return False
-    if not (half and other_half) and int(hours) == int(other_hours):
+    if not half and int(hours) == int(other_hours):
         return True
     hour, other_hour = (int(h) % 12 + 12 * (p == "pm") if p else int(h) for h, p in ((hours, half), (other_hours, other_half)))
     return hour == other_hour
@@ -190,6 +194,7 @@ SAME_MEMBERS: dict[str, Callable[[tuple[str, ...], tuple[str, ...]], bool]] = {
     "statements": lambda gold, answer: sorted(gold) == sorted(answer),
     "clock": _same_time,
     "date": lambda gold, answer: gold == answer,
+    "base": lambda gold, answer: gold == answer,
     "range": _same_order,
     "ratio": _same_ratio,
     "order": _same_order,
@@ -232,9 +237,10 @@ def _same_names(gold: Assignment, answer: Assignment) -> bool:
 def _same_members(gold: Members, answer: Members) -> bool:
     r"""Member by member, in any order where the gold answer is a set or a bare list.
 
-    Brackets must be the same: they may close an interval. But `(1,2)`, `1,2` and `\{1,2\}` stand for one another.
+    Brackets must be the same: they may close an interval. But a bare list stands for a pair and for a set.
     """
-    if len(gold.items) != len(answer.items) or (gold.brackets != answer.brackets and not {gold.brackets, answer.brackets} <= ANY_BRACKETS):
+    brackets = {gold.brackets, answer.brackets}
+    if len(gold.items) != len(answer.items) or (len(brackets) > 1 and brackets not in BARE_OR):
         return False
     if gold.is_ordered:
         return all(map(same, gold.items, answer.items))
@@ -287,6 +293,8 @@ def _same_number(expected: Number, given: Number) -> bool:
 
 def _algebra_equal(gold: str, answer: str) -> bool:
     """math-verify's verdict, gold first: its rules are not symmetric."""
+    if any(int(base) ** min(int(power or 1), 99) > MAX_EXPONENT for base, power in EXPONENT.findall(gold)):
+        return False
     is_complex = should_treat_as_complex(gold) or should_treat_as_complex(answer)
     expected, given = (_parse(text, is_complex=is_complex) for text in (gold, answer))
     if expected is None or given is None:

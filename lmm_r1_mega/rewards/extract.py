@@ -26,21 +26,36 @@ JOINT = re.compile(
 """Between boxes that are one answer."""
 INTRODUCES = re.compile(r"(?:(?<![<>!\\])=|:|\\(?:approx|therefore|Rightarrow|implies|q?quad|(?:text|math)(?:bf|rm|it)|[,;: ]))$")
 """The end of what stands before a box in its formula and is no part of the value."""
+OPERATES = re.compile(
+    r"(?:[\d)}\]]\s*[-+*/^\u2212\u00d7\u00b7\u00f7]\s+|(?<![-=])[<>\u2260\u2264\u2265]\s+|[\d)}]\s*\(\s*"
+    r"|\\(?:times|cdot|div|pm|mp|leq?|geq?|lt|gt|neq?|sin|cos|tan|log|ln|lg|sqrt|pi)(?![a-zA-Z])[\w^{}]*[\s{(]*)$"
+)
+"""Before a box outside formulas: part of an expression that starts somewhere before."""
+ENCLOSES = re.compile(
+    r"\\(?!text|math|bold|emph|under|color|displaystyle|large|Large|big|mbox|fbox|boxed)[a-zA-Z]+(?:\[[^\[\]]*\])?(?:\{[^{}]*\})*\{\s*$|\w?[\^_]\{\s*$"
+)
 ATTACHED = re.compile(r"[-+\u2212*/^=<>\u2260\u2264\u2265\u2248~\u221a\d.%]*$")
 TOUCHING = re.compile(r"(?:\\(?:text|mathrm)\{[^{}]*\}|[a-zA-Z0-9^_{}\\!/\u00b0%])+")
 DENIED = re.compile(
-    r"(?:\bnot|n't|\bnever|\bcannot(?:\s+be)?|\bneither|\bnor|\bthan|\bat\s+least|\bat\s+most|\bbetween|\bup\s+to|\bexcept|"
+    r"(?:\bnot|n't|\bnever|\bcannot(?:\s+be)?|\bneither|\bnor|\bthan|\bat\s+least|\bat\s+most|\bbetween|\bup\s+to|\bexcept|\b(?:twice|double|triple|half|minus|negative|plus|times|by)"
+    r"|\b(?:root|square|cube|half|third|quarter|reciprocal|inverse|negative|opposite|logarithm|multiple|factorial|percent|%)\s+of|"
     "\u4e0d\u662f|\u4e0d\u7b49\u4e8e|\u5927\u4e8e|\u5c0f\u4e8e|\u81f3\u5c11|\u81f3\u591a)"
     r"\s*(?:be|equal\s+to|the)?[\s$({\[\\:*]*$",
     re.IGNORECASE,
 )
 """Before a box, so that its content is not what is said."""
-GOES_ON = re.compile(r"\s*(?:%|\\%|percent\b|\\degree|\u00b0|(?:or|to)\b|\u6216|[-\u2013~]\s*\d|\+(?!\w))")
+GOES_ON = re.compile(
+    r"\s*(?:%|\\%|percent\b|\\degree|\u00b0|(?:or|to)\b|\u6216|[-+\u2013~\u2212]\s*[\d(\\]|\+(?!\w)|[/^<>\u00d7\u00b7\u00f7\u2264\u2265]|\*[\d(\\]|\s\*\s"
+    r"|\\(?:times|cdot|div|pi|sqrt|pm|mp|leq?|geq?|lt|gt|neq?)(?![a-zA-Z]))"
+)
 """Behind a box, so that the answer does not end with it."""
 CLAUSE_END = re.compile(r"[.,;:!?\n\u3002\uff0c\uff1b]")
 SENTENCE_END = re.compile(r"[.!?]\s|[\n\u3002]")
 
-REASON = re.compile(r"(?:[,;.]|\s)\s*(?:since|because|as)\s.*$|[,\uff0c]?\s*\u56e0\u4e3a.*$", re.DOTALL | re.IGNORECASE)
+REASON = re.compile(
+    r"(?:[,;.]|\s)\s*(?:since|because|as)\s.*$|[,\uff0c]?\s*\u56e0\u4e3a.*$|\n\s*(?:explanation|reason(?:ing)?)\b.*$",
+    re.DOTALL | re.IGNORECASE,
+)
 LEAD = re.compile(
     r"\b(?:answer|option|choice|choose|is|are|was|were|equals?|has|have|had|get|gets|got|gives?|obtain|be|so|thus|hence|therefore|"
     r"sold|bought|needs?|makes?|made|costs?|spent|spends|earned|earns|paid|pays?|used|uses|reads?|ate|eats|took|takes|weighs|contains|holds|"
@@ -58,6 +73,14 @@ RESULT = re.compile(
     re.IGNORECASE,
 )
 """What is asked for: with other numbers before it, nothing else is taken for the answer."""
+LEADS_ON = re.compile(
+    r"\s*(?:so|thus|hence|therefore|then|looking|based|according|from|in|on|at|as|since|given|after|because|if|when|by|to|we|i|let|first)\b"
+    "|[^a-zA-Z]*$",
+    re.IGNORECASE,
+)
+"""A clause before the one that announces words; any other may be the answer itself."""
+OWNS = re.compile(r"(?!answer|option|choice|choose|is|are|was|were|equal|be|so|thus|hence|there)[a-z]", re.IGNORECASE)
+"""Verbs behind which words are an object and no answer."""
 MAX_LENGTH = 2000
 DEEPEST = 4
 """Boxes in boxes."""
@@ -141,7 +164,10 @@ def announced(text: str) -> str | None:
     subject = f"{clause}{found.group()}"
     if DENIES.search(re.sub(r"\b(?:least|most|than)\b", "", clause)) or (re.search(r"\d", before) and not RESULT.search(subject)):
         return None
-    return text[found.end() :].strip() or None
+    rest = text[found.end() :].strip()
+    is_first = all(map(LEADS_ON.match, filter(str.strip, CLAUSE_END.split(before)[:-1])))
+    is_aside = OWNS.match(found.group()) or not (is_first or RESULT.search(subject))
+    return rest if rest and not (is_aside and parse_answer(rest).is_words) else None
 
 
 def boxed_answer(text: str, *, depth: int = 0) -> str | None:
@@ -209,6 +235,10 @@ def _head(before: str) -> str:
 
 
 def _attached(before: str) -> str:
+    if enclosing := ENCLOSES.search(before[-40:]):
+        return enclosing.group()
+    if OPERATES.search(before[-40:]):
+        return "? "
     found = ATTACHED.search(before[-40:])
     head = found.group() if found else ""
     return "" if set(head) <= set("*.") else head
@@ -219,13 +249,14 @@ def _tail(after: str, *, is_inside: bool) -> str:
     inside, outside = _cut(after) if is_inside else _touching(after)
     inside = inside.strip(" .,;")
     inside = inside.rstrip("}") if inside.count("}") > inside.count("{") else inside
-    outside = outside.lstrip("$*")
+    outside = outside if re.match(r"\*[\d(\\]", outside) else outside.lstrip("$*")
     first = CLAUSE_END.split(outside, maxsplit=1)[0]
     word = first.split(maxsplit=1)[0] if first.split() else ""
     if GOES_ON.match(outside) or SCALE.match(outside):
         return f"{inside} {first.lstrip()}"
     unit = parse_unit(f" {word}") if word and not inside else None
-    return f" {word}" if unit and not unit.is_thing and len(word) > 1 else inside
+    is_unit = unit and not unit.is_thing and len(word) > 1
+    return f" {word}" if is_unit or (not inside and first.strip() == word and len(word) == 1) else inside
 
 
 def _cut(text: str) -> tuple[str, str]:

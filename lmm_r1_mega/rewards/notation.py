@@ -15,7 +15,7 @@ from typing import Literal
 from lmm_r1_mega.rewards.algebra import in_latex, is_algebra, is_numeric
 from lmm_r1_mega.rewards.quantity import ABOUT, EQUALS, IN_TOTAL, Quantity, parse_quantity
 from lmm_r1_mega.rewards.undress import strip_spaces, undress
-from lmm_r1_mega.rewards.values import LIST_MARK, both_signs, inequality, split_brackets, split_top_level
+from lmm_r1_mega.rewards.values import LIST_MARK, OR, both_signs, inequality, split_brackets, split_top_level
 
 OPTION_IS = re.compile(
     r"(?:(?:the\s+)?(?:(?:correct|final|right|best)\s+)?(?:option|choice|answer)(?:\s+is|:)?:?"
@@ -34,11 +34,23 @@ OPTION = re.compile(
 )
 OTHER_OPTIONS = re.compile(r"(?<![a-zA-Z\d])(?:[(\[][A-Ha-h][)\]]|[A-Ha-h][.):](?!\S))|^(?:(?:and|or)\b|[A-H]\b|[\s,;/&])+$")
 """Behind an option letter: another in its dress, or bare letters alone."""
+OTHER_LETTER = re.compile(r"(?<![\w\\])[A-H](?![\w'])")
+HEDGES = re.compile(
+    r"\b(?:but|also|or|possible|though|although|however|either|both|actually|wait|instead|correct|right|guess|rather)\b", re.IGNORECASE
+)
+SAYS_OF_IT = re.compile(
+    r"(?:is|isn't|was|are|can|can't|cannot|could|may|might|would|does|doesn't|seems|looks|or|and|but|nor|unless|except|maybe|perhaps|possibly|wait"
+    r"|though|although|however|then)\b"
+)
+"""At the start of what stands behind an option letter: the letter's verdict and not its text."""
+NOT_ANOTHER = re.compile(r"^not\s+[(\[]?[A-H][)\]]?$|\bneither\s+[A-H]\s+nor\s+[A-H]\b")
 LETTERS = re.compile(r"[(\[]?[A-H][)\]]?(?:(?:\s*[,;&]\s*(?:and\s+)?|\s+and\s+|\s*\u548c\s*|\s*)[(\[]?[A-H][)\]]?)+")
 STATEMENTS = re.compile(r"\(\d{1,2}\)(?:(?:\s*[,;]?\s*(?:and\s+)?|\s*\u548c\s*)\(\d{1,2}\))+")
 CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\s*([ap]m))?|(\d{1,2})\s*([ap]m)")
 DATE = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})|(\d{1,2})([-/.])(\d{1,2})\6(\d{2}|\d{4})")
 CHINESE_DATE = re.compile("(?:(\\d{4})\u5e74)(\\d{1,2})\u6708(\\d{1,2})[\u65e5\u53f7]")
+BASE = re.compile(r"(?:\((\w+)\)|\{(\w+)\}|(\w+?))(?:_\{?\s*(\d{1,2})\s*\}?|\s*\(?\s*(?:in\s+)?base\s+(\d{1,2})\)?)")
+CHOICE = re.compile(OR)
 RANGE_MARK = re.compile(r"\s*(?:[-~]|\\sim(?![a-zA-Z])|\bto\b|\band\b|\u81f3|\u5230)\s*")
 RANGE_OPENING = re.compile(r"(?:between|from)\s+", re.IGNORECASE)
 BARE_BOUND = re.compile(r"(-?[$\u20ac\u00a3\u00a5]?)\d+(?:\.\d+)?(?:%|\s*[a-zA-Z\u4e00-\u9fff\\ ]*)")
@@ -80,7 +92,7 @@ class Option:
 class Notation:
     """Members that are compared one by one, never calculated with."""
 
-    sort: Literal["letters", "statements", "clock", "date", "range", "ratio", "order"]
+    sort: Literal["letters", "statements", "clock", "date", "range", "ratio", "order", "base"]
     members: tuple[str, ...]
 
 
@@ -160,7 +172,7 @@ def parse_answer(answer: str, *, is_named: bool = False) -> ParsedAnswer:
     if alias:
         text, words = alias, alias
     if ALIASES.get(words) != words and len(text) <= MAX_FORM_LENGTH:
-        form = next((found for read in (_option, _letters, _statements, _clock, _date) if (found := read(text))), None)
+        form = next((found for read in (_option, _letters, _statements, _clock, _date, _base) if (found := read(text))), None)
         form = form or _mathematics(ABOUT.sub("", IN_TOTAL.sub("", text)), is_named=is_named)
     return ParsedAnswer(strip_spaces(text), form or Words(words))
 
@@ -195,7 +207,9 @@ def _option(text: str) -> Option | None:
         return None
     letter = found[1] or found[3] or found[5]
     behind = next((part for part in (found[2], found[4], found[6], found[7], found[8]) if part), "")
-    return None if OTHER_OPTIONS.search(behind) else Option(letter.upper(), behind.strip())
+    rest = NOT_ANOTHER.sub("", behind.strip())
+    is_other = any(other != letter for other in OTHER_LETTER.findall(rest)) and (HEDGES.search(rest) or DENIES.search(rest))
+    return None if is_other or OTHER_OPTIONS.search(rest) or SAYS_OF_IT.match(rest) else Option(letter.upper(), rest)
 
 
 def _letters(text: str) -> Notation | None:
@@ -224,6 +238,17 @@ def _date(text: str) -> Notation | None:
     if not found:
         return None
     return Notation("date", tuple(str(int(part)) for part in found.groups() if part and part.isdigit()))
+
+
+def _base(text: str) -> Notation | None:
+    """Digits and their base: `1010_2`, `(1010)_2`, `FF_{16}`."""
+    found = BASE.fullmatch(text)
+    digits = (found[1] or found[2] or found[3]).lower() if found else ""
+    base = int(found[4] or found[5]) if found else 0
+    is_number = (
+        2 <= base <= 36 and (len(digits) > 1 or digits.isdigit()) and all(sign.isalnum() and int(sign, 36) < base for sign in digits)
+    )
+    return Notation("base", (digits.lstrip("0"), str(base))) if is_number else None
 
 
 def _mathematics(text: str, *, is_named: bool = False) -> Form | None:
@@ -326,7 +351,8 @@ def _members(text: str) -> Members | None:
         if len(parts) == 1 and brackets != "{}":
             return None
     items = tuple(parse_answer(part) for part in parts)
-    if not items or any(item.is_words for item in items):
+    is_choice = CHOICE.search(text) and any(isinstance(item.form, Option) for item in items)
+    if not items or is_choice or any(item.is_words for item in items):
         return None
     return Members(items, brackets, is_ordered=is_sequence or brackets not in ("", "{}"))
 

@@ -18,6 +18,8 @@ ABOUT = re.compile(
 )
 IN_TOTAL = re.compile(r"\s+(?:in total|in all|altogether|approximately|approx|or so)$", re.IGNORECASE)
 ORDINAL = re.compile(r"(\d*(?:(?<!1)1(?=st)|(?<!1)2(?=nd)|(?<!1)3(?=rd)|[04-9](?=th)|1[1-3](?=th)))(?:st|nd|rd|th)")
+DECADE = re.compile(r"(?:1[5-9]|20)\d\ds")
+"""No seconds."""
 POWER_WORD = re.compile(r"\s+(squared|cubed)")
 VALUE_END = re.compile(r"\d%?|\\pi(?![a-zA-Z])|[)\]!}]%?")
 UNIT_POWERS = re.compile(
@@ -50,7 +52,7 @@ def parse_quantity(text: str) -> Quantity | None:
         return Quantity(text, arc, parse_unit("\\degree"))
     text = UNIT_FRACTION.sub(r" \1/\2", text)
     ends = [end.end() for end in VALUE_END.finditer(UNIT_POWERS.sub(lambda found: "~" * len(found[0]), text))]
-    if len(split_top_level(text, EQUALS)) > 1:
+    if len(split_top_level(text, EQUALS)) > 1 or DECADE.fullmatch(text):
         return None
     measured = _measured(text[: ends[-1]], text[ends[-1] :]) if ends else None
     return measured or (Quantity(text) if is_algebra(text) else None)
