@@ -19,9 +19,8 @@ TOKENS = re.compile(
 ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{(?:[pbvVB]?matrix|array|cases|aligned)\}(?:\{[lcr|]*\})?")
 LOOSE = re.compile(r"(?<![_^])\d\s+\d|\d\s+[a-zA-Z]{2}|[a-zA-Z]{2}\s+[a-zA-Z]|[a-zA-Z]\s+[a-zA-Z]{2}")
 """Numbers in a row, and words in one: the algebra would multiply them."""
-BASED = re.compile(r"[\d)|\]]_|(?<!\^)\{\d+\}_")
-"""A number with an index is in a base: the algebra would drop it."""
-TWO_SIGNS = re.compile(r"[-+]\s*[-+]")
+UNREAD = re.compile(r"[\d)|\]]_|(?<!\^)\{\d+\}_|[-+]\s*[-+]")
+"""An index of a number, which the algebra would drop, and two signs in a row."""
 NAMED = re.compile(r"\\[a-zA-Z]+|(?<![a-zA-Z])(?:sin|cos|tan|log|ln|lcm|gcd|mod|max|min|exp)(?![a-zA-Z])")
 SMALL_WORDS = re.compile(
     r"(?<![\\a-zA-Z])(?:no|not|and|or|is|are|if|the|an|of|on|at|up|to|in|by|it|its|we|he|she|so|do|am|pm|yes|but|for|all|any|per|as|be|was|"
@@ -51,9 +50,7 @@ def in_latex(text: str) -> str:
 def is_algebra(text: str) -> bool:
     """Whether every sign of a text is known mathematics: numbers, names of one to three letters, known commands, brackets."""
     text = ENVIRONMENT.sub("", text)
-    if not text.strip() or not TOKENS.fullmatch(text) or LOOSE.search(NAMED.sub("|", text)) or SMALL_WORDS.search(text):
-        return False
-    if BASED.search(text) or TWO_SIGNS.search(text):
+    if not TOKENS.fullmatch(text) or UNREAD.search(text) or LOOSE.search(NAMED.sub("|", text)) or SMALL_WORDS.search(text):
         return False
     return not re.fullmatch(r"[a-z]{3}|[A-Z]{3,}|[IVXLCDM]{2,}", text) and has_value(text)
 

@@ -23,6 +23,7 @@ from lmm_r1_mega.rewards.algebra import is_algebra, is_numeric
 from lmm_r1_mega.rewards.extract import REASON, boxed_answer, final_answers, gold_text
 from lmm_r1_mega.rewards.notation import Assignment, Equation, Form, Members, Notation, Option, ParsedAnswer, Words, parse_answer
 from lmm_r1_mega.rewards.quantity import Quantity
+from lmm_r1_mega.rewards.times import same_date
 from lmm_r1_mega.rewards.undress import strip_spaces, undress
 from lmm_r1_mega.rewards.units import Unit
 from lmm_r1_mega.rewards.values import Number
@@ -41,6 +42,8 @@ ALTERNATIVES = re.compile(r"\s*\[\s*([\"']).*\1\s*\]\s*", re.DOTALL)
 UNSAID = {frozenset(pair) for pair in (("degree", "degC"), ("degree", "degF"), ("kg", "quid"))}
 """Dimensions that one word may mean: degrees, pounds."""
 APART = re.compile(r"(?<=[\d)}])\s+(?=[a-zA-Z](?![a-zA-Z]))|(?<=[-+])\s+")
+WORD_MARK = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+")
+INDEX_MARK = re.compile(r"(?:(?<=[a-zA-Z])|(?<=[a-zA-Z]\)))_(?:\{(\w+)\}|(\w))")
 MANY_LETTERS = 4
 WORD = re.compile(r"(?<![\\a-zA-Z])[A-Z]?[a-z]{2,}|[\u4e00-\u9fff]")
 EXPONENT = re.compile(r"\^\{(\d{1,99})(?:\^\{(\d{1,9}))?")
@@ -121,7 +124,12 @@ def same(expected: ParsedAnswer, given: ParsedAnswer) -> bool:
     if isinstance(gold, Option) or isinstance(answer, Option):
         return _same_option(expected, given)
     if isinstance(gold, Words) or isinstance(answer, Words):
-        return isinstance(gold, Words) and gold.words == (answer.words if isinstance(answer, Words) else given.text.lower())
+        is_same = INDEX_MARK.sub(r"\1\2", expected.text) == INDEX_MARK.sub(r"\1\2", given.text)
+        if is_same or not isinstance(gold, Words):
+            return is_same
+        words = answer.words if isinstance(answer, Words) else given.text.lower()
+        lists = {tuple(WORD_MARK.split(side.strip("[]"))) for side in (gold.words, words)}
+        return gold.words == words or (gold.words.startswith("[") and len(lists) == 1)
     if isinstance(gold, Assignment | Equation) or isinstance(answer, Assignment | Equation):
         return _same_relation(expected, given)
     if isinstance(gold, Notation) or isinstance(answer, Notation):
@@ -193,7 +201,7 @@ SAME_MEMBERS: dict[str, Callable[[tuple[str, ...], tuple[str, ...]], bool]] = {
     "letters": _same_letters,
     "statements": lambda gold, answer: sorted(gold) == sorted(answer),
     "clock": _same_time,
-    "date": lambda gold, answer: gold == answer,
+    "date": same_date,
     "base": lambda gold, answer: gold == answer,
     "range": _same_order,
     "ratio": _same_ratio,
@@ -213,8 +221,13 @@ def _same_relation(expected: ParsedAnswer, given: ParsedAnswer) -> bool:
         return relations and bool(re.search(r"[a-zA-Z]", given.text)) and _algebra_equal(expected.text, given.text)
     if isinstance(gold, Assignment) and isinstance(answer, Assignment) and not _same_names(gold, answer):
         return False
+    if isinstance(gold, Assignment) and gold.names == ("",):
+        return False
+    if isinstance(answer, Assignment) and answer.steps and answer.steps[0].startswith("\\approx"):
+        near = parse_answer(answer.steps[0])
+        return _is_rounded(answer.value, near) and any(same(expected, side) for side in (answer.value, near))
     for side in (gold, answer):
-        if isinstance(side, Assignment) and not all(_same_text(step, side.value.text) for step in side.steps):
+        if isinstance(side, Assignment) and not all(_is_step(step, side.value) for step in side.steps):
             return False
     if isinstance(gold, Assignment) and isinstance(answer, Assignment) and min(len(gold.variables), len(answer.variables)) > 1:
         values = dict(zip(answer.names, answer.values, strict=True))
@@ -222,6 +235,21 @@ def _same_relation(expected: ParsedAnswer, given: ParsedAnswer) -> bool:
             name in values and same(value, values[name]) for name, value in zip(gold.names, gold.values, strict=True)
         )
     return same(*(side.form.value if isinstance(side.form, Assignment) else side for side in (expected, given)))
+
+
+def _is_step(step: str, value: ParsedAnswer) -> bool:
+    """Whether a member of a chain is equal to its last; calculated, also where it alone were a range: `90-25`."""
+    if isinstance(value.form, Quantity) and value.form.number:
+        return _same_quantity(Quantity(step), replace(value.form, unit=None))
+    return _same_text(step, value.text)
+
+
+def _is_rounded(exact: ParsedAnswer, near: ParsedAnswer) -> bool:
+    """Whether a decimal is an exact value up to one in its last place."""
+    if not isinstance(exact.form, Quantity) or not isinstance(near.form, Quantity) or not near.form.number:
+        return False
+    value, place = _parse(exact.form.value, is_complex=False), 10 ** -len(near.form.value.rstrip("%").partition(".")[2])
+    return isinstance(value, Expr) and value.is_number and bool(abs(value.evalf(15) - float(near.form.number.value)) <= place * 0.51)
 
 
 def _same_names(gold: Assignment, answer: Assignment) -> bool:

@@ -10,7 +10,7 @@ import re
 from decimal import Decimal
 
 from lmm_r1_mega.rewards.notation import DENIES, parse_answer
-from lmm_r1_mega.rewards.undress import WRAPPER
+from lmm_r1_mega.rewards.undress import WRAPPER, without_layout
 from lmm_r1_mega.rewards.units import SCALE, parse_unit
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
@@ -53,7 +53,7 @@ CLAUSE_END = re.compile(r"[.,;:!?\n\u3002\uff0c\uff1b]")
 SENTENCE_END = re.compile(r"[.!?]\s|[\n\u3002]")
 
 REASON = re.compile(
-    r"(?:[,;.]|\s)\s*(?:since|because|as)\s.*$|[,\uff0c]?\s*\u56e0\u4e3a.*$|\n\s*(?:explanation|reason(?:ing)?)\b.*$",
+    r"(?:[,;.]|\s)\s*(?:since|because|as)\s.*$|[,\uff0c]?\s*\u56e0\u4e3a.*$|\s?[,(]\s?not\s+\$?(?:[\d.]+|[A-H])\)?\.?\s*$|\n\s*(?:explanation|reason(?:ing)?)\b.*$",
     re.DOTALL | re.IGNORECASE,
 )
 LEAD = re.compile(
@@ -74,9 +74,7 @@ RESULT = re.compile(
 )
 """What is asked for: with other numbers before it, nothing else is taken for the answer."""
 LEADS_ON = re.compile(
-    r"\s*(?:so|thus|hence|therefore|then|looking|based|according|from|in|on|at|as|since|given|after|because|if|when|by|to|we|i|let|first)\b"
-    "|[^a-zA-Z]*$",
-    re.IGNORECASE,
+    r"(?i)\s*(?:so|thus|hence|therefore|then|looking|based|according|from|in|on|at|as|since|given|after|if|when|by|to|we|i|let)\b|[^a-zA-Z]*$"
 )
 """A clause before the one that announces words; any other may be the answer itself."""
 OWNS = re.compile(r"(?!answer|option|choice|choose|is|are|was|were|equal|be|so|thus|hence|there)[a-z]", re.IGNORECASE)
@@ -129,6 +127,7 @@ def answer_texts(region: str) -> list[str]:
     A text with a box says what is in the last one, with what belongs to it. Another is its own answer; where that makes no sense, what
     follows the last words that announce a value is.
     """
+    region = without_layout(region)
     region = "\n".join(" ".join(line.split()) for line in region.split("\n") if line.strip())
     whole = WRAPPER.sub(r" \1 ", boxed_answer(region) or "" if has_box(region) else region).strip()
     texts = [whole, REASON.sub("", whole), OPENS.sub("", whole), announced(whole)]

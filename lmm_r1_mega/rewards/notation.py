@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import Literal
 
 from lmm_r1_mega.rewards.algebra import in_latex, is_algebra, is_numeric
-from lmm_r1_mega.rewards.quantity import ABOUT, EQUALS, IN_TOTAL, Quantity, parse_quantity
+from lmm_r1_mega.rewards.quantity import ABOUT, EQUALS, IN_TOTAL, Quantity, compound_quantity, parse_quantity
+from lmm_r1_mega.rewards.times import calendar_date, clock_time
 from lmm_r1_mega.rewards.undress import strip_spaces, undress
 from lmm_r1_mega.rewards.values import LIST_MARK, OR, both_signs, inequality, split_brackets, split_top_level
 
@@ -35,22 +36,20 @@ OPTION = re.compile(
 OTHER_OPTIONS = re.compile(r"(?<![a-zA-Z\d])(?:[(\[][A-Ha-h][)\]]|[A-Ha-h][.):](?!\S))|^(?:(?:and|or)\b|[A-H]\b|[\s,;/&])+$")
 """Behind an option letter: another in its dress, or bare letters alone."""
 OTHER_LETTER = re.compile(r"(?<![\w\\])[A-H](?![\w'])")
-HEDGES = re.compile(
-    r"\b(?:but|also|or|possible|though|although|however|either|both|actually|wait|instead|correct|right|guess|rather)\b", re.IGNORECASE
-)
+HEDGES = re.compile(r"\b(?:but|also|or|possible|though|although|however|either|both|actually|wait|instead|correct)\b", re.IGNORECASE)
 SAYS_OF_IT = re.compile(
-    r"(?:is|isn't|was|are|can|can't|cannot|could|may|might|would|does|doesn't|seems|looks|or|and|but|nor|unless|except|maybe|perhaps|possibly|wait"
-    r"|though|although|however|then)\b"
+    r"(?:is|was|are|can|cannot|could|may|might|would|does|seems|or|and|but|unless|except|maybe|perhaps|possibly|wait|though|however|then)\b"
 )
 """At the start of what stands behind an option letter: the letter's verdict and not its text."""
 NOT_ANOTHER = re.compile(r"^not\s+[(\[]?[A-H][)\]]?$|\bneither\s+[A-H]\s+nor\s+[A-H]\b")
 LETTERS = re.compile(r"[(\[]?[A-H][)\]]?(?:(?:\s*[,;&]\s*(?:and\s+)?|\s+and\s+|\s*\u548c\s*|\s*)[(\[]?[A-H][)\]]?)+")
+LABELED = re.compile(r"\(([A-H])\)[^()]*")
+POINT = re.compile(r"([ABD-OQ-Z])'?\s*(\([^()]*,[^()]*\))")
+ROMAN = "(?:I{1,3}|IV|VI{0,3})"
+ROMANS = re.compile(rf"(?:statements?\s+)?({ROMAN}(?:(?:\s*,\s*(?:and\s+)?|\s+and\s+){ROMAN})+)(?:\s+only)?", re.IGNORECASE)
 STATEMENTS = re.compile(r"\(\d{1,2}\)(?:(?:\s*[,;]?\s*(?:and\s+)?|\s*\u548c\s*)\(\d{1,2}\))+")
-CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\s*([ap]m))?|(\d{1,2})\s*([ap]m)")
-DATE = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})|(\d{1,2})([-/.])(\d{1,2})\6(\d{2}|\d{4})")
-CHINESE_DATE = re.compile("(?:(\\d{4})\u5e74)(\\d{1,2})\u6708(\\d{1,2})[\u65e5\u53f7]")
-BASE = re.compile(r"(?:\((\w+)\)|\{(\w+)\}|(\w+?))(?:_\{?\s*(\d{1,2})\s*\}?|\s*\(?\s*(?:in\s+)?base\s+(\d{1,2})\)?)")
-CHOICE = re.compile(OR)
+DIGITS = "[0-9a-zA-Z]+"
+BASE = re.compile(rf"(?:\(({DIGITS})\)|\{{({DIGITS})\}}|({DIGITS}))(?:_\{{?\s*(\d{{1,2}})\s*\}}?|\s*\(?\s*(?:in\s+)?base\s+(\d{{1,2}})\)?)")
 RANGE_MARK = re.compile(r"\s*(?:[-~]|\\sim(?![a-zA-Z])|\bto\b|\band\b|\u81f3|\u5230)\s*")
 RANGE_OPENING = re.compile(r"(?:between|from)\s+", re.IGNORECASE)
 BARE_BOUND = re.compile(r"(-?[$\u20ac\u00a3\u00a5]?)\d+(?:\.\d+)?(?:%|\s*[a-zA-Z\u4e00-\u9fff\\ ]*)")
@@ -62,7 +61,9 @@ SET_BUILDER = re.compile(
 )
 IN_THE_REALS = re.compile(r",\s*[a-zA-Z]\s*\\in\s*(?:\\mathbb\s*\{\s*R\s*\}|R)\s*$")
 
-NOT_OF_A_NAME = re.compile(r"\\[a-zA-Z]+|_\{[^{}]*\}|_\w|'|\([a-zA-Z, ]*\)|[a-zA-Z{}\s\u4e00-\u9fff]")
+NOT_OF_A_NAME = re.compile(
+    r"\\angle\s*\d(?!\d)|\\[a-zA-Z]+|(?<=[a-zA-Z}'])\([-+.,/ \d]*\)|_\{[^{}]*\}|_\w|'|\([a-zA-Z, ]*\)|[a-zA-Z{}\s\u4e00-\u9fff]"
+)
 DENIES = re.compile(
     r"(?:\b(?:not|never|cannot|neither|nor|no|except|without|unless|wrong|incorrect|false|may|might|maybe|could|perhaps|possibly|than|unknown|unclear|"
     r"least|most|if)\b|n't\b|[\u4e0d\u6ca1\u65e0\u975e\u9519\u672a]|\u53ef\u80fd|\u4e5f\u8bb8|\u6216\u8bb8)",
@@ -70,7 +71,10 @@ DENIES = re.compile(
 )
 """With one of these before it, a value is not what is said."""
 
-ARTICLE = re.compile(r"^(?:an?|the)\s+(?=\w)")
+MAX_FORM_LENGTH = 2000
+ARTICLE = re.compile(r"^(?:an?|the|it)\s+(?=\w)")
+YES_OR_NO = re.compile(r"(?:(yes)|no),? (?:it|they|he|she|there) (?:is|are|was|were|does|do|did|has|have)(n't| not)?")
+ACRONYM = re.compile(r"(?<![\w.])[A-Z](?:\.[A-Z])+(?!\w)\.?")
 ALIASES = {
     **dict.fromkeys(("all real numbers", "all reals", "the real numbers", "the set of all real numbers", "any real number"), "\\mathbb{R}"),
     **dict.fromkeys(("(-\\infty,\\infty)", "\u5168\u4f53\u5b9e\u6570", "\u4efb\u610f\u5b9e\u6570"), "\\mathbb{R}"),
@@ -172,12 +176,9 @@ def parse_answer(answer: str, *, is_named: bool = False) -> ParsedAnswer:
     if alias:
         text, words = alias, alias
     if ALIASES.get(words) != words and len(text) <= MAX_FORM_LENGTH:
-        form = next((found for read in (_option, _letters, _statements, _clock, _date, _base) if (found := read(text))), None)
+        form = next((found for read in (_option, _letters, _statements, _time, _base) if (found := read(text))), None)
         form = form or _mathematics(ABOUT.sub("", IN_TOTAL.sub("", text)), is_named=is_named)
     return ParsedAnswer(strip_spaces(text), form or Words(words))
-
-
-MAX_FORM_LENGTH = 2000
 
 
 def describe(parsed: ParsedAnswer) -> str:
@@ -192,8 +193,10 @@ def describe(parsed: ParsedAnswer) -> str:
 
 
 def _words(text: str) -> str:
+    text = ACRONYM.sub(lambda found: found[0].replace(".", ""), text)
     words = " ".join(text.replace("\\ldots", "...").split()).lower().strip(" .!\"'")
-    return ARTICLE.sub("", words)
+    said = YES_OR_NO.fullmatch(words)
+    return words.split()[0].rstrip(",") if said and bool(said[1]) != bool(said[2]) else ARTICLE.sub("", words)
 
 
 def _option(text: str) -> Option | None:
@@ -213,48 +216,38 @@ def _option(text: str) -> Option | None:
 
 
 def _letters(text: str) -> Notation | None:
-    if not LETTERS.fullmatch(text):
+    is_labeled = re.match(r"(?:\([A-H]\)[^()]*){2,}$", text) and not (HEDGES.search(text) or DENIES.search(text))
+    if not (is_labeled or LETTERS.fullmatch(text)):
         return None
-    letters = re.findall("[A-H]", text)
+    letters = LABELED.findall(text) if is_labeled else re.findall("[A-H]", text)
     return Notation("letters", tuple(letters)) if len(set(letters)) == len(letters) else None
 
 
 def _statements(text: str) -> Notation | None:
+    if romans := ROMANS.fullmatch(text):
+        return Notation("statements", tuple(re.findall("[ivIV]+", romans[1].upper())))
     return Notation("statements", tuple(re.findall(r"\d+", text))) if STATEMENTS.fullmatch(text) else None
 
 
-def _clock(text: str) -> Notation | None:
-    found = CLOCK.fullmatch(text.lower())
-    if not found:
-        return None
-    hours, minutes, seconds, half, hour, other_half = found.groups()
-    is_ratio = seconds and not (minutes.startswith("0") or seconds.startswith("0") or half)
-    is_clock = int(hours or hour) <= 24 and int(minutes or 0) < 60 and not is_ratio
-    return Notation("clock", (hours or hour, minutes or "0", seconds or "", half or other_half or "")) if is_clock else None
-
-
-def _date(text: str) -> Notation | None:
-    found = CHINESE_DATE.fullmatch(text) or DATE.fullmatch(text)
-    if not found:
-        return None
-    return Notation("date", tuple(str(int(part)) for part in found.groups() if part and part.isdigit()))
+def _time(text: str) -> Notation | None:
+    clock, date = clock_time(text), calendar_date(text)
+    return Notation("clock", clock) if clock else Notation("date", date) if date else None
 
 
 def _base(text: str) -> Notation | None:
     """Digits and their base: `1010_2`, `(1010)_2`, `FF_{16}`."""
     found = BASE.fullmatch(text)
-    digits = (found[1] or found[2] or found[3]).lower() if found else ""
-    base = int(found[4] or found[5]) if found else 0
-    is_number = (
-        2 <= base <= 36 and (len(digits) > 1 or digits.isdigit()) and all(sign.isalnum() and int(sign, 36) < base for sign in digits)
-    )
+    digits, base = ((found[1] or found[2] or found[3]).lower(), int(found[4] or found[5])) if found else ("", 0)
+    is_number = (len(digits) > 1 or digits.isdigit()) and base > 1 and all(int(sign, 36) < base for sign in digits)
     return Notation("base", (digits.lstrip("0"), str(base))) if is_number else None
 
 
 def _mathematics(text: str, *, is_named: bool = False) -> Form | None:
     if DASHED.fullmatch(text):
         return None
-    readers: tuple[Callable[[str], Form | None], ...] = (_range, _inequality, _order)
+    if point := POINT.fullmatch(text):
+        return Assignment((point[1],), (parse_answer(point[2]),))
+    readers: tuple[Callable[[str], Form | None], ...] = (compound_quantity, _range, _inequality, _order, _approximation)
     form = next((found for read in readers if (found := read(text))), None)
     latex = in_latex(text)
     return form or _assignment(latex, is_named=is_named) or _members(latex) or _ratio(latex) or parse_quantity(latex)
@@ -300,6 +293,15 @@ def _order(text: str) -> Notation | None:
     return Notation("order", (*sides, *signs))
 
 
+def _approximation(text: str) -> Assignment | None:
+    """`2\\sqrt{13} \\approx 7.21`: a value, and as a step the decimal that it is near."""
+    exact, mark, near = text.partition("\\approx")
+    name, equals, side = exact.rpartition("=")
+    form = parse_answer(side).form if mark and parse_quantity(near) and (not equals or _is_name(name)) else None
+    is_value = isinstance(form, Quantity) and is_numeric(form.value)
+    return Assignment((name,), (parse_answer(side),), (f"\\approx {near.strip()}",)) if is_value else None
+
+
 def _assignment(text: str, *, is_named: bool) -> Form | None:
     """What the equal signs say.
 
@@ -311,6 +313,9 @@ def _assignment(text: str, *, is_named: bool) -> Form | None:
     parts = [[side.strip() for side in split_top_level(part, EQUALS)] for part in split_top_level(both_signs(text), LIST_MARK)]
     if is_named and len(parts) == 1:
         parts = [["", *parts[0]]]
+    is_calculation = len(parts) == 1 and parts[0][1:] and all(map(_is_calculation, parts[0][:-1]))
+    if is_calculation and isinstance((value := parse_answer(parts[0][-1])).form, Quantity):
+        return Assignment(("",), (value,), tuple(side.replace("\\degree", "") for side in parts[0][:-1]))
     if len(parts) == 1 and len(parts[0]) > 2:
         return _chain(parts[0], is_named=is_named)
     if len(parts[0]) == 2 and all(len(sides) == 1 for sides in parts[1:]):  # `x = 1, 2`
@@ -336,6 +341,11 @@ def _chain(sides: list[str], *, is_named: bool) -> Assignment | None:
     return Assignment((name,), (value,), tuple(steps))
 
 
+def _is_calculation(side: str) -> bool:
+    """More than a number: every member of a chain of these must be equal to its last."""
+    return is_numeric(side) and is_algebra(side) and not re.fullmatch(r"-?[\d.]*", side)
+
+
 def _is_name(left: str) -> bool:
     return bool(left) and not NOT_OF_A_NAME.sub("", left) and not DENIES.search(re.sub(r"\\[a-zA-Z]+", "", left))
 
@@ -351,7 +361,7 @@ def _members(text: str) -> Members | None:
         if len(parts) == 1 and brackets != "{}":
             return None
     items = tuple(parse_answer(part) for part in parts)
-    is_choice = CHOICE.search(text) and any(isinstance(item.form, Option) for item in items)
+    is_choice = re.search(OR, text) and any(isinstance(item.form, Option) for item in items)
     if not items or is_choice or any(item.is_words for item in items):
         return None
     return Members(items, brackets, is_ordered=is_sequence or brackets not in ("", "{}"))

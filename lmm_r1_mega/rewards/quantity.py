@@ -22,6 +22,10 @@ DECADE = re.compile(r"(?:1[5-9]|20)\d\ds")
 """No seconds."""
 POWER_WORD = re.compile(r"\s+(squared|cubed)")
 VALUE_END = re.compile(r"\d%?|\\pi(?![a-zA-Z])|[)\]!}]%?")
+PART = r"(?:\d+(?:\.\d+)?\s*(?:[a-zA-Z]+|[\u4e00-\u9fff]+)\.?)"
+COMPOUND = re.compile(rf"{PART}(?:(?:\s*,\s*|\s+)(?:and\s+)?{PART}|{PART}){{1,3}}")
+COMPOUND_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]+|[\u4e00-\u9fff]+)")
+GLUED_MINUTES = re.compile(r"(\dhr?\s*\d+)m$")
 UNIT_POWERS = re.compile(
     r"(?<=[a-zA-Z\u4e00-\u9fff])(?:\^\{\s*-?\d\s*\}|\^-?\d|[23](?![\d.]))|(?<=[a-zA-Z])\s*/\s*\([a-zA-Z\\\s.*^{}\d]*\)"
 )
@@ -56,6 +60,21 @@ def parse_quantity(text: str) -> Quantity | None:
         return None
     measured = _measured(text[: ends[-1]], text[ends[-1] :]) if ends else None
     return measured or (Quantity(text) if is_algebra(text) else None)
+
+
+def compound_quantity(text: str) -> Quantity | None:
+    """One value in units that get smaller: `2 h 15 min`, `6 ft 2 in`; with a comma or "and" between, times alone."""
+    if not COMPOUND.fullmatch(text):
+        return None
+    parts = [(found[1], found[2]) for found in COMPOUND_PART.finditer(GLUED_MINUTES.sub(r"\1min", re.sub(r"\band\s+", "", text)))]
+    units = [unit for _, word in parts if (unit := parse_unit(f" {word}")) and unit.dimension and not unit.is_thing]
+    is_one = len(units) == len(parts) and len({unit.dimension for unit in units}) == 1
+    if not is_one or (re.search(r",|\band\b", text) and units[0].dimension != (("s", 1),)):
+        return None
+    values = [Fraction(value) for value, _ in parts]
+    is_carried = all(big.factor > small.factor * value for big, small, value in zip(units, units[1:], values[1:], strict=False))
+    total = sum(value * unit.factor for value, unit in zip(values, units, strict=True)) / units[-1].factor
+    return Quantity(text, Number(total, "." in text), units[-1]) if is_carried else None
 
 
 def _measured(value: str, tail: str) -> Quantity | None:

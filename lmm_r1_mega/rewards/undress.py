@@ -17,7 +17,7 @@ PLAIN_SIGNS = {
     "\u3002": ".", "\u3001": ",", "\u2236": ":", "\u2032": "'", "\u2033": "''", "\u2019": "'", "\u2018": "'", "\u201c": '"',
     "\u201d": '"', "\u3010": "[", "\u3011": "]", "\u223c": "~", "\u301c": "~", "\u2044": "/", "\u221a": "\u221a", "\u33a1": "m^2",
     "\u33a0": "cm^2", "\u33a5": "m^3", "\u33a4": "cm^3", "\u211d": "\\mathbb{R}", "\u211a": "\\mathbb{Q}", "\u2124": "\\mathbb{Z}",
-    "\u2115": "\\mathbb{N}", "\u2026": "\\ldots ",
+    "\u2115": "\\mathbb{N}", "\u2026": "\\ldots ", "\u27e8": "(", "\u27e9": ")", "\u221b": "\\sqrt[3]\u221a", "\u2030": "/1000",
 }  # fmt: skip
 SIGNS = {sign: f"\\{name} " for sign, name in COMMAND_SIGNS.items()} | PLAIN_SIGNS
 CATEGORIES = {"Cf": "", "Zs": " ", "Pd": "-"}
@@ -25,8 +25,21 @@ CATEGORIES = {"Cf": "", "Zs": " ", "Pd": "-"}
 
 SUPERSCRIPTS = str.maketrans("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b", "0123456789-")
 RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207b]+")
+LOWERED = re.compile("[\u2080-\u2089]+")
 ROOT_SIGN = re.compile("\u221a\\s*(?:(\\d+(?:\\.\\d+)?|[a-zA-Z])|\\(([^()]*)\\)|\\{([^{}]*)\\})")
 
+REWRITTEN = (
+    (re.compile(r"<(b|strong|i|em|u)>([^<>]*)</\1>"), r"\2"),
+    (re.compile(r"\{\s*([^{}]*?)\s*\\over\s+([^{}]*?)\s*\}"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\\(?:long)?rightarrow(?![a-zA-Z])"), "->"),
+    (re.compile(r"\+/-"), r"\\pm "),
+    (re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)"), r"\\times "),
+    (re.compile(r"^\s*(?:minus|negative)\s+(?=[\d.\\$])", re.IGNORECASE), "-"),
+    (re.compile(r"^\s*in\s+(?=\d{4}\W*$)", re.IGNORECASE), ""),
+    (re.compile(r"(?<![a-zA-Z])Rs\.?\s*(?=\d)"), "\u20b9"),
+)
+"""Wrappers and second spellings, and the first."""
+LAYOUT = re.compile(r"\\begin\{(align|aligned|equation|gather|gathered|center|split|displaymath)(\*?)\}(.*?)\\end\{\1\2\}", re.DOTALL)
 DELIMITER = re.compile(r"(?<!\\)\$+")
 SINGLE_DELIMITER = re.compile(r"(?<!\\)\$")
 DOLLAR = re.compile(r"(?<!\\)\$(?=\s*[\d.])|(?<=\d)\$")
@@ -38,14 +51,17 @@ BRACED_MARK = re.compile(r"\s*\{\s*([,.])\s*\}\s*")
 LAYOUT_COMMAND = re.compile(
     r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|boldsymbol|bm|[lL]arge|q?quad|limits|nolimits|tiny|small)(?![a-zA-Z])"
 )
-RENAMED = re.compile(r"\\(?:([dtc]frac)|varnothing|oslash|lor|land|leqslant|geqslant|leq|geq|neq|textdegree|lvert|rvert|space)(?![a-zA-Z])")
+RENAMED = re.compile(
+    r"\\(?:([dtc]frac)|varnothing|oslash|lor|land|leqslant|geqslant|leq|geq|neq|textdegree|lvert|rvert|space|langle|rangle)(?![a-zA-Z])"
+)
 RENAMES = {
     "varnothing": r"\emptyset ", "oslash": r"\emptyset ", "lor": " or ", "land": " and ", "leqslant": r"\le ", "geqslant": r"\ge ",
     "leq": r"\le ", "geq": r"\ge ", "neq": r"\ne ", "textdegree": r"\degree ", "lvert": "|", "rvert": "|", "space": " ",
+    "langle": "(", "rangle": ")",
 }  # fmt: skip
 WRAPPER = re.compile(
     r"\\(?:text|textbf|textrm|textit|textsf|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mbox|operatorname\*?|emph|underline|rm|bf)"
-    r"\s*\{([^{}]*)\}"
+    r"\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}"
 )
 CIRCLED = re.compile(r"\\textcircled\s*(?:\{\s*(\d+)\s*\}|(\d))")
 SHORT_FRACTION = re.compile(r"\\frac\s*(?:(\d)\s*(\d)|(\d)\s*(\{[^{}]*\})|(\{[^{}]*\})\s*(\d))")
@@ -72,6 +88,8 @@ def undress(answer: str) -> str:
 
     Example: `$ 10{,}000 $.` -> `10000`, `\(\dfrac12\)` -> `\frac{1}{2}`, `5\,\mathrm{cm}` -> `5 cm`, `$5` -> `$5`
     """
+    for spelling, spelled in REWRITTEN:
+        answer = spelling.sub(spelled, answer)
     text = _without_delimiters(answer if answer.isascii() else _in_ascii(answer))
     text = ESCAPED.sub(lambda found: ESCAPES.get(found[1][0], ""), text)
     text = BRACED_MARK.sub(r"\1", text)
@@ -93,6 +111,11 @@ def undress(answer: str) -> str:
     text = PLUS_SIGNS.sub("", text)
     text = OPENING.sub("", " ".join(text.split())).strip("` ").rstrip(".,;\\` ")
     return text[1:-1].strip() if QUOTED.fullmatch(text) else text
+
+
+def without_layout(text: str) -> str:
+    r"""Formulas out of the environments that lay them out: `\begin{align} x &= 1+2 \\ &= 3 \end{align}` -> `x = 1+2 = 3`."""
+    return LAYOUT.sub(lambda found: re.sub(r"\\\\\s*&?\s*(?==)|(?<!\\)&", " ", found[3]), text)
 
 
 def strip_spaces(text: str) -> str:
@@ -117,9 +140,10 @@ def _long_fraction(found: re.Match[str]) -> str:
 
 def _in_ascii(text: str) -> str:
     text = RAISED.sub(lambda found: f"^{{{found[0].translate(SUPERSCRIPTS)}}}", text)
+    text = LOWERED.sub(lambda found: f"_{{{unicodedata.normalize('NFKC', found[0])}}}", text)
     text = "".join(sign if sign.isascii() else _one_sign(sign) for sign in text)
     for _ in range(3):
-        text = ROOT_SIGN.sub(lambda found: f"\\sqrt{{{found[1] or found[2] or found[3]}}}", text)
+        text = ROOT_SIGN.sub(lambda found: f"\\sqrt{{{found[1] or found[2] or found[3]}}}", text).replace("]\\sqrt{", "]{")
     return text
 
 

@@ -122,7 +122,7 @@ def test_a_value_with_its_unit():
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [(r"\text{No Solution}", "no solution"), ("The Ellipse.", "ellipse"), (r"\text{June 20}", "june 20"), ("no solutions", "no solution")],
+    [(r"\text{No Solution}", "no solution"), ("The Ellipse.", "ellipse"), (r"\text{Room 20}", "room 20"), ("no solutions", "no solution")],
 )
 def test_words(text, words):
     assert form_of(text) == Words(words)
