@@ -52,12 +52,7 @@ def is_algebra(text: str) -> bool:
     text = ENVIRONMENT.sub("", text)
     if not TOKENS.fullmatch(text) or UNREAD.search(text) or LOOSE.search(NAMED.sub("|", text)) or SMALL_WORDS.search(text):
         return False
-    return not re.fullmatch(r"[a-z]{3}|[A-Z]{3,}|[IVXLCDM]{2,}", text) and has_value(text)
-
-
-def has_value(text: str) -> bool:
-    """Whether there is a number, a name or a constant in it."""
-    return bool(re.search(r"[\da-zA-Z]", text))
+    return not re.fullmatch(r"[a-z]{3}|[A-Z]{3,}|[IVXLCDM]{2,}", text) and bool(re.search(r"[\da-zA-Z]", text))
 
 
 def is_numeric(text: str) -> bool:

@@ -31,7 +31,6 @@ from lmm_r1_mega.rewards.values import Number
 MAX_ANSWER_LENGTH = 2000
 NORMALIZATION = replace(LatexExtractionConfig().normalization_config, units=False)  # `notation` knows `3m` from `3 m`
 BOMBS = (MemoryError, RecursionError)
-BARE_OR = ({"", "{}"}, {"", "()"})
 PLACEHOLDER = re.compile(
     r"(?:please\s+)?(?:see|refer\s+to|as\s+shown\s+in|shown\s+in)\b.*\b(?:figure|picture|image|diagram|graph|photo|solution|above|below|attached"
     r"|explanation)\b.*",
@@ -268,7 +267,7 @@ def _same_members(gold: Members, answer: Members) -> bool:
     Brackets must be the same: they may close an interval. But a bare list stands for a pair and for a set.
     """
     brackets = {gold.brackets, answer.brackets}
-    if len(gold.items) != len(answer.items) or (len(brackets) > 1 and brackets not in BARE_OR):
+    if len(gold.items) != len(answer.items) or (len(brackets) > 1 and brackets not in ({"", "{}"}, {"", "()"})):
         return False
     if gold.is_ordered:
         return all(map(same, gold.items, answer.items))

@@ -25,7 +25,6 @@ VALUE_END = re.compile(r"\d%?|\\pi(?![a-zA-Z])|[)\]!}]%?")
 PART = r"(?:\d+(?:\.\d+)?\s*(?:[a-zA-Z]+|[\u4e00-\u9fff]+)\.?)"
 COMPOUND = re.compile(rf"{PART}(?:(?:\s*,\s*|\s+)(?:and\s+)?{PART}|{PART}){{1,3}}")
 COMPOUND_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]+|[\u4e00-\u9fff]+)")
-GLUED_MINUTES = re.compile(r"(\dhr?\s*\d+)m$")
 UNIT_POWERS = re.compile(
     r"(?<=[a-zA-Z\u4e00-\u9fff])(?:\^\{\s*-?\d\s*\}|\^-?\d|[23](?![\d.]))|(?<=[a-zA-Z])\s*/\s*\([a-zA-Z\\\s.*^{}\d]*\)"
 )
@@ -66,7 +65,10 @@ def compound_quantity(text: str) -> Quantity | None:
     """One value in units that get smaller: `2 h 15 min`, `6 ft 2 in`; with a comma or "and" between, times alone."""
     if not COMPOUND.fullmatch(text):
         return None
-    parts = [(found[1], found[2]) for found in COMPOUND_PART.finditer(GLUED_MINUTES.sub(r"\1min", re.sub(r"\band\s+", "", text)))]
+    parts = [
+        (found[1], found[2])
+        for found in COMPOUND_PART.finditer(re.sub(r"(?<=\d)m$", "min", text) if re.search(r"\dhr?\s*\d", text) else text)
+    ]
     units = [unit for _, word in parts if (unit := parse_unit(f" {word}")) and unit.dimension and not unit.is_thing]
     is_one = len(units) == len(parts) and len({unit.dimension for unit in units}) == 1
     if not is_one or (re.search(r",|\band\b", text) and units[0].dimension != (("s", 1),)):

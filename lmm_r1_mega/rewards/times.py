@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\s*([ap]m))?|(\d{1,2})\s*([ap]m)")
-O_CLOCK = re.compile(r"(\d{1,2})\s*o'clock")
 CHINESE_CLOCK = re.compile(
     "(?:(\u4e0a\u5348|\u51cc\u6668|\u65e9\u4e0a)|(\u4e0b\u5348|\u665a\u4e0a))?(\\d{1,2})(?:\u70b9(?:(\u534a)|\u6574|\u949f)?|[\u65f6\u70b9](\\d{1,2})\u5206?)"
 )
@@ -20,7 +19,7 @@ DAY_FIRST = re.compile(rf"(?:the\s+)?{DAY}\s+(?:of\s+)?{MONTH}(?:,?\s+(\d{{4}}))
 
 def clock_time(text: str) -> tuple[str, ...] | None:
     """Hours, minutes, seconds and half of the day: `3:30 pm`, `7 o'clock`, `8\u65f630\u5206`."""
-    text = O_CLOCK.sub(r"\1:00", text.lower())
+    text = re.sub(r"(?<=\d)\s*o'clock$", ":00", text.lower())
     if chinese := CHINESE_CLOCK.fullmatch(text):
         morning, afternoon, hour, half_past, minute = chinese.groups()
         half = "am" if morning else "pm" if afternoon and int(hour) <= 12 else ""
