@@ -33,7 +33,7 @@ quickstart-model: $(VENV)/.ready  ## remakes the starting weights of the quickst
 	@$(BIN)/python -m examples.quickstart.make_model
 
 test: setup
-	@$(BIN)/python -m pytest -m "not slow and not gpu" --numprocesses 2 --dist loadfile tests
+	@$(BIN)/python -m pytest -m "not slow and not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder tests
 
 test-slow: setup
 	@$(BIN)/python -m pytest -m slow tests
