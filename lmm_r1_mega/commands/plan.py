@@ -16,6 +16,9 @@ from lmm_r1_mega.planning.plan import plan
 from lmm_r1_mega.planning.report import as_json, render
 from lmm_r1_mega.settings import read_config
 
+TABLE_WIDTH = 120
+"""A narrower terminal breaks the lines; no number is cut."""
+
 
 def run(arguments: list[str]) -> int:
     """Print the plan for GPUs of --gpu-gib GiB (a machine without GPUs where left out); 2 where it cannot work."""
@@ -32,7 +35,7 @@ def show_plan(config: Config, hardware: Hardware | None = None, *, json_wanted: 
     if json_wanted:
         print(json.dumps(as_json(found), indent=2))
     else:
-        Console().print(render(found))
+        Console(width=max(Console().width, TABLE_WIDTH)).print(render(found))
     return DONE if found.is_valid else USAGE
 
 

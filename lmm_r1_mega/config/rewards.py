@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
 from lmm_r1_mega.config.section import Amount, Count, Positive, Probability, Section
+from lmm_r1_mega.secret_variables import is_secret
 
 
 def _server_address(text: str) -> str:
     """An http address without a secret in it."""
     parts = urlsplit(text)
-    if parts.username is not None or parts.password is not None:
+    secret = next((name for name in dict(parse_qsl(parts.query, keep_blank_values=True)) if is_secret(name)), None)
+    if parts.username is not None or parts.password is not None or secret:
         raise ValueError(
-            f"reward.remote.urls or reward.judge.urls: the address of {parts.hostname} holds a user or password, and settings are written "
-            f"to disk: take it out and set LMM_R1_REWARD_TOKEN or LMM_R1_JUDGE_KEY in the environment"
+            f"reward.remote.urls or reward.judge.urls: the address of {parts.hostname} has {secret or 'a user or password'} in it, and "
+            f"settings are written to disk: take it out and set LMM_R1_REWARD_TOKEN or LMM_R1_JUDGE_KEY in the environment"
         )
     is_address = parts.scheme in ("http", "https") and parts.hostname and not parts.fragment and not re.search(r"[^!-~]", text)
     if not is_address or parts.port == 0:  # reading the port raises ValueError where it is none

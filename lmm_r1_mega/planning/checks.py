@@ -120,6 +120,11 @@ def _length_errors(config: Config, shape: ModelShape) -> Iterator[str]:
 
 def _rollout_errors(config: Config, shape: ModelShape) -> Iterator[str]:
     tensor = config.rollout.tensor
+    if config.algorithm.name == "ppo" and config.critic.warmup_steps >= config.run.steps:
+        yield (
+            f"critic.warmup_steps {config.critic.warmup_steps} leaves none of run.steps {config.run.steps} for the policy to learn in: "
+            f"lower it, or raise run.steps"
+        )
     if tensor not in rollout_tensor_sizes(shape):
         yield (
             f"rollout.tensor {tensor} does not fit the model's {shape.num_heads} heads and {shape.num_kv_heads} key-value heads: "

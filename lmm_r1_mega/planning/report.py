@@ -48,7 +48,7 @@ def _grid(plan: Plan) -> Table:
     table = Table(title="trainer ranks", title_justify="left")
     table.add_column("data")
     for stage in plan.stages:
-        table.add_column(f"stage {stage.stage} ({stage.num_layers} layers)")
+        table.add_column(f"stage {stage.stage}\n{stage.num_layers} layers")
     for data in sorted({place.data for place in plan.ranks}):
         row = [place for place in plan.ranks if place.data == data]
         table.add_row(str(data), *(_span(place for place in row if place.pipeline == stage.stage) for stage in plan.stages))

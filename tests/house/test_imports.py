@@ -14,7 +14,8 @@ from house_rules import (
 )
 
 LAYERS = (
-    ("config", "schema", "columns", "errors", "processes", "stacks", "secret_variables", "torchvision_shim", "sokoban"),
+    ("secret_variables",),
+    ("config", "schema", "columns", "errors", "processes", "stacks", "torchvision_shim", "sokoban"),
     ("progress",),
     ("algorithms", "rewards", "data", "convert", "settings", "tiny_model", "migration"),
     ("models", "planning"),

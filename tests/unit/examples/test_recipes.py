@@ -37,7 +37,7 @@ def recipe(name: str) -> Config:
 def run_script(script: Path, *words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     bin_folder = str(Path(sys.executable).parent)
     path = os.pathsep.join([*filter(None, [environment.pop("BIN", "")]), bin_folder, os.environ["PATH"]])
-    variables = {"PATH": path, "PYTHONPATH": str(ROOT), "HOME": os.environ["HOME"], "COLUMNS": "200"} | environment
+    variables = {"PATH": path, "PYTHONPATH": str(ROOT), "HOME": os.environ["HOME"], "COLUMNS": "80"} | environment
     return subprocess.run(["bash", str(script), *words], cwd=cwd, env=variables, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -82,6 +82,7 @@ def test_every_script_dry_runs_without_weights_or_data(script):
     done = run_script(script, "--dry-run", cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.rstrip().endswith("fits")
+    assert "\N{HORIZONTAL ELLIPSIS}" not in done.stdout, "numbers are not cut, however narrow the terminal"
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -60,6 +60,10 @@ def test_nearest(value, expected):
             {"rollout": {"ahead": 1}},
             "rollout.ahead 1 generates while the trainer works, .* engines sleep then: set cluster.placement to disaggregated, or .* to 0",
         ),
+        (
+            {"algorithm": {"name": "ppo"}, "critic": {"warmup_steps": 5}, "run": {"steps": 5}},
+            "critic.warmup_steps 5 leaves none of run.steps 5 for the policy to learn in: lower it, or raise run.steps",
+        ),
         ({"cluster": {"nodes": 6, "gpus_per_node": 3}}, "rollout.tensor 4 does not divide cluster.gpus_per_node 3 .*: use 3"),
     ],
 )

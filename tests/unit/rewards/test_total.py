@@ -166,6 +166,11 @@ def test_weights_of_what_is_not_set_up_are_named(settings, message):
     [
         ({"remote": {"urls": ["https://user:hunter2@example.org/"]}}, "LMM_R1_REWARD_TOKEN"),
         ({"remote": {"urls": ["ftp://example.org/"]}}, "is no address"),
+        ({"remote": {"urls": ["http://me:hunter2@example.org/"]}}, "example.org has a user or password in it, .*set LMM_R1_REWARD_TOKEN"),
+        (
+            {"judge": {"urls": ["http://example.org/v1?api-key=hunter2"], "model": "m"}},
+            "example.org has api-key in it, .* or LMM_R1_JUDGE_KEY",
+        ),
         ({"remote": {"urls": ["example.org:80"]}}, "is no address"),
         ({"remote": {"urls": ["http://example.org:99999/"]}}, "[Pp]ort"),
         ({"remote": {"urls": ["http://example.org/a b"]}}, "is no address"),
