@@ -26,10 +26,10 @@ class Spread(NamedTuple):
 
 
 def mean_and_variance(numbers: Float[Tensor, "numbers"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Of at least one number, of as many as a step has tokens; the variance is over the count and exactly 0 for equal numbers."""
-    smallest, largest = numbers.aminmax()
-    if smallest == largest:
-        return smallest, torch.zeros_like(smallest)
+    """Of at least one number, of as many as a step has tokens; the variance is over the count.
+
+    Of equal numbers exactly that number and 0: Welford's sums (torch.var_mean), unlike plain ones, have nothing to round then.
+    """
     variance, mean = torch.var_mean(numbers, correction=0)
     return mean, variance
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from lmm_r1_mega.algorithms.advantages import mean_and_variance
 from lmm_r1_mega.algorithms.metrics import critic_fit, masked_mean, mismatch, reward_spread
 
 
@@ -52,3 +53,11 @@ def test_a_critic_is_compared_with_the_returns_by_hand():
 def test_masked_mean_by_hand():
     assert masked_mean(torch.tensor([1.0, 2.0, 9.0]), torch.tensor([True, True, False])) == 1.5
     assert masked_mean(torch.tensor([1.0]), torch.tensor([False])) == 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 31, 1000, 4097, 32769, 1_000_003])
+@pytest.mark.parametrize("number", [0.1, 1 / 3, -0.7, 1e-8, 12345.678])
+def test_equal_numbers_have_exactly_that_mean_and_no_variance(count, number):
+    numbers = torch.full((count,), number)
+    mean, variance = mean_and_variance(numbers)
+    assert (mean, variance) == (numbers[0], 0)

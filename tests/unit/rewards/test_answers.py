@@ -2,6 +2,7 @@
 
 import json
 import time
+import timeit
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,11 @@ def test_a_gold_answer_pays_for_itself(dress):
 
 @pytest.mark.parametrize("piece", PIECES)
 def test_no_text_takes_long_to_read(piece):
+    """The fastest of three goes, since the first pays for what it imports and each for what else the machine does: 0.02 s as a rule."""
     for before, after in (("", ""), ("3", "!"), ("x ", "?"), ("(", ")")):
-        started = time.process_time()
-        parse_answer(before + piece * (1990 // len(piece)) + after)
-        final_answers(before + piece * (20_000 // len(piece)) + after)
-        assert time.process_time() - started < 0.5  # half of what a worker has for a response
+
+        def read(before: str = before, after: str = after) -> None:
+            parse_answer(before + piece * (1990 // len(piece)) + after)
+            final_answers(before + piece * (20_000 // len(piece)) + after)
+
+        assert min(timeit.repeat(read, timer=time.process_time, repeat=3, number=1)) < 0.5  # half of what a worker has for a response

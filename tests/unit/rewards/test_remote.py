@@ -11,7 +11,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from loopback import loopback, loopbacks, send
+from loopback import loopback, loopbacks, send, with_enough_time
 
 from lmm_r1_mega.config import RemoteSettings
 from lmm_r1_mega.rewards.messages import RewardInput, Verdict
@@ -117,7 +117,7 @@ def test_another_server_stands_in_for_one_that_fails(reason):
 def test_without_another_the_samples_are_invalid_by_reason():
     def verdicts(reason: str) -> list[Verdict]:
         with loopback(FAULTS[reason]) as server:
-            return rewards([server], budget_s=3.0, timeout_s=impatient(reason)).verdicts(TEXTS)
+            return with_enough_time(lambda budget_s: rewards([server], budget_s=budget_s, timeout_s=impatient(reason)).verdicts(TEXTS))
 
     with ThreadPoolExecutor(len(FAULTS)) as together:
         found = dict(zip(FAULTS, together.map(verdicts, FAULTS), strict=True))
@@ -127,7 +127,7 @@ def test_without_another_the_samples_are_invalid_by_reason():
 @pytest.mark.parametrize(("fault", "reason"), [(drip, "timeout"), (silent, "timeout"), (cut, "connection failed")])
 def test_an_answer_that_never_ends_is_cut_by_the_budget(fault, reason):
     with loopback(fault) as server:
-        [found] = rewards([server], budget_s=2.0).verdicts(TEXTS[:1])
+        [found] = with_enough_time(lambda budget_s: rewards([server], budget_s=budget_s).verdicts(TEXTS[:1]))
     assert found == Verdict({}, f"remote: {reason}")
 
 
@@ -222,7 +222,7 @@ def test_what_is_posted_is_the_protocol():
 def test_the_token_comes_from_the_environment_and_is_not_logged(monkeypatch, caplog):
     monkeypatch.setenv("LMM_R1_REWARD_TOKEN", "s3cret\n")
     with loopback(FAULTS["status 500"]) as server, caplog.at_level(logging.DEBUG):
-        rewards([server], budget_s=2.0).verdicts(TEXTS)
+        with_enough_time(lambda budget_s: rewards([server], budget_s=budget_s).verdicts(TEXTS))
     assert server.headers[0]["Authorization"] == "Bearer s3cret"
     assert "status 500" in caplog.text and "s3cret" not in caplog.text
 
@@ -238,8 +238,9 @@ def test_a_token_that_no_header_carries_is_refused_without_being_shown(monkeypat
 def test_nobody_listens():
     with contextlib.closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
-        settings = RemoteSettings(urls=(f"http://127.0.0.1:{taken.getsockname()[1]}",), timeout_s=NEVER_S, budget_s=2.0)
-        assert {one.invalid for one in RemoteRewards(settings).verdicts(TEXTS)} == {"remote: connection failed"}
+        settings = RemoteSettings(urls=(f"http://127.0.0.1:{taken.getsockname()[1]}",), timeout_s=NEVER_S)
+        found = with_enough_time(lambda budget_s: RemoteRewards(settings.model_copy(update={"budget_s": budget_s})).verdicts(TEXTS))
+        assert {one.invalid for one in found} == {"remote: connection failed"}
 
 
 def test_no_responses_ask_nobody():
