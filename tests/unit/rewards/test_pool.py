@@ -253,16 +253,21 @@ with RewardPool(RewardSettings(timeout_s=60)) as pool:
 """
 
 
-def test_busy_workers_end_with_a_parent_that_is_killed():
+@pytest.mark.parametrize("victim", ["parent", "nurse"])
+def test_busy_workers_end_with_what_is_killed_above_them(victim):
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout.readline() == "open\n"
-    workers = psutil.Process(parent.pid).children(recursive=True)
-    assert len(workers) == 3
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
-    _, alive = psutil.wait_procs(workers, timeout=20)
-    assert [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE] == []
+    try:
+        assert parent.stdout.readline() == "open\n"
+        [nurse] = psutil.Process(parent.pid).children()
+        workers = nurse.children()
+        assert len(workers) == 2
+        (nurse if victim == "nurse" else parent).kill()
+        _, alive = psutil.wait_procs([nurse, *workers], timeout=20)
+        assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
 
 
 def test_workers_print_to_stderr_and_read_no_stdin(tmp_path):
