@@ -16,6 +16,8 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 PAUSE_S = 0.02
+WAIT_S = 1.0
+"""Limit of a wait that a signal shall end: one that another thread takes, or that comes just before the wait, does not end it."""
 CONNECT_LIMIT_S = 2.0
 
 _libc = ctypes.CDLL(None, use_errno=True)

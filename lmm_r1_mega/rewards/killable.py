@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from lmm_r1_mega.processes import WAIT_S
 from lmm_r1_mega.rewards.framing import Channel, Unreadable
 from lmm_r1_mega.rewards.messages import TIMEOUT, Begun, Job, Message, Outcome, Plan, Ready, Started, Verdict
 from lmm_r1_mega.secret_variables import without_secrets
@@ -152,7 +153,7 @@ class KillableWorkers:
     def _listen(self) -> None:
         """Takes what has been sent, then ends the workers that are late; waits for whichever comes first."""
         busy = [worker for worker in self._workers if not worker.is_idle]
-        patience = max(0.0, min((worker.deadline for worker in busy), default=0.0) - time.monotonic())
+        patience = min(WAIT_S, max(0.0, min((worker.deadline for worker in busy), default=0.0) - time.monotonic()))
         with selectors.DefaultSelector() as selector:
             selector.register(self._server, selectors.EVENT_READ)
             for worker in busy:

@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any
 
 from lmm_r1_mega.config import RewardSettings
+from lmm_r1_mega.processes import WAIT_S
 from lmm_r1_mega.rewards.messages import RewardInput
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.questions import NO_RESPONSE, BadQuestion, answer_of, read_question
@@ -115,9 +116,9 @@ def serve(server: RewardServer, pool: RewardPool) -> None:
         for number in STOP_SIGNALS:
             signal.signal(number, _stop)
         while True:
-            tickets = [server.waiting.get()]
-            tickets += _taken(server.waiting)
-            _answer(tickets, pool)
+            tickets = _next(server.waiting)
+            if tickets:
+                _answer(tickets, pool)
     except Stopped:
         server.shutdown()
         _turn_away([*tickets, *_taken(server.waiting)])
@@ -133,6 +134,14 @@ def _stop(number: int, frame: FrameType | None) -> None:
     for each in STOP_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise Stopped
+
+
+def _next(waiting: queue.SimpleQueue[Ticket]) -> list[Ticket]:
+    """Those that wait, or nothing after a while."""
+    try:
+        return [waiting.get(timeout=WAIT_S), *_taken(waiting)]
+    except queue.Empty:
+        return []
 
 
 def _taken(waiting: queue.SimpleQueue[Ticket]) -> list[Ticket]:

@@ -1,9 +1,11 @@
 """`lmm-r1-mega reward serve` as a process, asked over its socket."""
 
 import contextlib
+import ctypes
 import http.client
 import json
 import os
+import platform
 import random
 import signal
 import socket
@@ -23,6 +25,7 @@ from lmm_r1_mega.rewards.serving import refuse_elsewhere, refuse_open_door
 
 TURN = "<|im_start|>user\n1+2?<|im_end|>\n<|im_start|>assistant\n"
 TOKEN = "a-secret-of-the-tests"
+SYS_TGKILL = {"x86_64": 234, "aarch64": 131}[platform.machine()]
 
 
 def answered(text: object) -> str:
@@ -181,21 +184,37 @@ def test_on_loopback_it_does(host):
     refuse_open_door(host, "")
 
 
+@contextlib.contextmanager
+def waiting_client(process, port):
+    """A client of a server that has begun to judge what takes for ever; at last the client must have been told that it ended."""
+    answers = []
+    bomb = {"query": ["Q<answer>9^{9^{9^{9}}}</answer>"], "prompts": ["Q"], "labels": ["3"]}
+    workers = psutil.Process(process.pid).children(recursive=True)
+    idle_s = sum(worker.cpu_times().user for worker in workers)
+    client = threading.Thread(target=lambda: answers.append(ask(port, bomb)))
+    client.start()
+    while sum(worker.cpu_times().user for worker in workers) < idle_s + 0.2:
+        time.sleep(0.02)
+    yield
+    process.wait(timeout=60)
+    client.join(timeout=60)
+    assert answers[0][0] == 503
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_at_once_and_who_waits_is_told(number):
-    with served("--reward.timeout_s", "3600") as (process, port):
-        answers = []
-        bomb = {"query": ["Q<answer>9^{9^{9^{9}}}</answer>"], "prompts": ["Q"], "labels": ["3"]}
-        workers = psutil.Process(process.pid).children(recursive=True)
-        idle_s = sum(worker.cpu_times().user for worker in workers)
-        client = threading.Thread(target=lambda: answers.append(ask(port, bomb)))
-        client.start()
-        while sum(worker.cpu_times().user for worker in workers) < idle_s + 0.2:
-            time.sleep(0.02)  # until the bomb is being judged
+    with served("--reward.timeout_s", "3600") as (process, port), waiting_client(process, port):
         process.send_signal(number)
+
+
+@pytest.mark.parametrize("state", ["idle", "judging"])
+def test_a_signal_that_another_thread_takes_ends_it_too(state):
+    """The kernel may give a signal to any thread, and then it does not end what the main one waits for."""
+    with served("--reward.timeout_s", "3600") as (process, port):
+        with waiting_client(process, port) if state == "judging" else contextlib.nullcontext():
+            others = [thread.id for thread in psutil.Process(process.pid).threads() if thread.id != process.pid]
+            assert ctypes.CDLL(None).syscall(SYS_TGKILL, process.pid, others[0], signal.SIGTERM) == 0
         process.wait(timeout=60)
-        client.join(timeout=60)
-    assert answers[0][0] == 503
 
 
 def test_rewards_from_elsewhere_are_not_served():
