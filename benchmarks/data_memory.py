@@ -24,7 +24,7 @@ from PIL import Image
 from lmm_r1_mega.cluster.pictures import ray, share  # Ray is imported after what it reads is settled
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.config import ClusterSettings, DataSettings
-from lmm_r1_mega.data.balance import assign_rows
+from lmm_r1_mega.data.balance import assign_microbatches
 from lmm_r1_mega.data.packing import pack
 from lmm_r1_mega.data.patches import PixelScale, pictures
 from lmm_r1_mega.data.processor import Processor
@@ -42,7 +42,7 @@ class Engine:
     """Makes of the prompts what vLLM is given, one after the other."""
 
     def generate(self, prompts: list[Prompt], *, merge_size: int) -> int:
-        return sum(image.width * image.height for prompt in prompts for image in pictures(prompt.vision, merge_size=merge_size))
+        return sum(image.width * image.height for prompt in prompts for image in pictures(prompt.images, merge_size=merge_size))
 
 
 @ray.remote(num_cpus=0.01)
@@ -51,7 +51,7 @@ class Rank:
 
     def pack(self, rows: list[list[Sequence]], *, spec: VisionSpec, scale: PixelScale) -> tuple[int, int]:
         packed = (pack(sequences, spec=spec) for sequences in rows)
-        sizes = [(len(row.input_ids), len(scale.pixel_values(row.vision.patches))) for row in packed if row.vision is not None]
+        sizes = [(len(row.input_ids), len(scale.pixel_values(row.images.patches))) for row in packed if row.images is not None]
         return sum(places for places, _ in sizes), sum(patches for _, patches in sizes)
 
 
@@ -73,16 +73,16 @@ def step(stream: PromptStream, processor: Processor, *, prompts: int, samples: i
     """Takes prompts, sends them to an engine, and their samples to the ranks."""
     engine, workers = Engine.remote(), [Rank.remote() for _ in range(ranks)]
     taken = stream.take(prompts)
-    share(prompt.vision for prompt in taken)
+    share(prompt.images for prompt in taken)
     pixels = ray.get(engine.generate.remote(taken, merge_size=processor.spec.merge_size))
     response = torch.zeros(RESPONSE_TOKENS, dtype=torch.long)
     sequences = [
-        Sequence(torch.cat([torch.tensor(prompt.expanded_ids), response]), len(prompt.expanded_ids), prompt.vision)
+        Sequence(torch.cat([torch.tensor(prompt.expanded_ids), response]), len(prompt.expanded_ids), prompt.images)
         for prompt in taken
         for _ in range(samples)
     ]
     places = [num_places(sequence) for sequence in sequences]
-    assigned = assign_rows(places, places, budget=ROW_TOKENS, num_ranks=ranks)
+    assigned = assign_microbatches(places, places, budget=ROW_TOKENS, num_ranks=ranks)
     for _ in range(calls):
         stored = [ray.put([[sequences[index] for index in row] for row in rank]) for rank in assigned]
         sent = zip(workers, stored, strict=True)

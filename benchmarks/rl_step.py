@@ -21,7 +21,7 @@ import tyro
 from prompts import write_image_prompts
 
 from lmm_r1_mega.algorithms.controllers import make_controllers
-from lmm_r1_mega.cluster.engines import Engines
+from lmm_r1_mega.cluster.engines import RolloutEngines
 from lmm_r1_mega.cluster.placement import num_bundles, place
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
@@ -86,7 +86,7 @@ class Bench:
     """The processes and what they work on."""
 
     config: Config
-    engines: Engines
+    engines: RolloutEngines
     trainers: Trainers
     prompts: PromptStream
     forbidden_ids: tuple[int, ...]
@@ -117,7 +117,7 @@ def main(model: tyro.conf.Positional[Path], options: tyro.conf.OmitArgPrefixes[O
         processor = Processor.load(model, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
         with ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)):
             placement = place(config, num_trainers=config.layout.num_ranks)
-            engines = Engines(config, placement, model, max_images=1)
+            engines = RolloutEngines(config, placement, model, max_images=1)
             engines.make_room()
             trainers = Trainers(config, placement)
             trainers.load("policy", model, total_steps=options.steps)
@@ -130,7 +130,7 @@ def _config(model: Path, rows: Path, options: Options) -> Config:
     return Config.model_validate(
         {
             "model": {"path": model},
-            "layout": {"tensor": options.tensor, "pipeline": options.pipeline, "data": options.data, "row_tokens": 2048},
+            "layout": {"tensor": options.tensor, "pipeline": options.pipeline, "data": options.data, "max_tokens_per_microbatch": 2048},
             "data": {"train": [rows], "max_prompt_tokens": 256, "min_pixels": options.size**2, "max_pixels": options.size**2},
             "rollout": {
                 "engines": options.engines,

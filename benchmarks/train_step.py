@@ -30,7 +30,7 @@ from lmm_r1_mega.models.device import Precision, device_name, peak_flops, resolv
 from lmm_r1_mega.schema import PolicyTarget, Sequence
 from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.training import parallel
-from lmm_r1_mega.training.engine import Engine
+from lmm_r1_mega.training.engine import TrainEngine
 
 PRODUCTS = 20
 
@@ -92,14 +92,14 @@ def gpu_figures(flops_per_s: float, precision: Precision) -> dict[str, float]:
     return share | {"peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2)}
 
 
-def start_engine(model: ModelSettings) -> Engine:
+def start_engine(model: ModelSettings) -> TrainEngine:
     """An engine that is alone."""
     config = Config(model=model)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     parallel.initialize(config.layout, rank=0, rendezvous=f"tcp://127.0.0.1:{port}")
-    return Engine(model.path, role="policy", config=config, total_steps=1000)
+    return TrainEngine(model.path, role="policy", config=config, total_steps=1000)
 
 
 def random_target(tokens: int) -> PolicyTarget:

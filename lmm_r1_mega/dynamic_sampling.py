@@ -66,7 +66,7 @@ def num_missing(groups: list[Group], settings: AlgorithmSettings) -> int:
     return max(0, settings.prompts_per_step - sum(is_informative(group, settings) for group in groups))
 
 
-def num_asked(missing: int, settings: DynamicSamplingSettings) -> int:
+def num_prompts_to_request(missing: int, settings: DynamicSamplingSettings) -> int:
     """Prompts to ask where `missing` groups are wanted.
 
     Example: 10 missing, oversampling 1.25 -> 13
@@ -85,7 +85,7 @@ def select(groups: list[Group], settings: AlgorithmSettings) -> Selection:
     return Selection(informative[:wanted], flat, informative[wanted:])
 
 
-def refuse_empty(selection: Selection, settings: AlgorithmSettings, *, step: int) -> None:
+def check_selection(selection: Selection, settings: AlgorithmSettings, *, step: int) -> None:
     """Raises BadData where a step has no group to train, or too few samples for its optimizer steps."""
     if len(flatten(selection.trained)) >= settings.optimizer_steps:
         return

@@ -9,11 +9,11 @@ from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
-from lmm_r1_mega.cluster.engines import Engines
+from lmm_r1_mega.cluster.engines import RolloutEngines
 from lmm_r1_mega.cluster.placement import num_bundles, place
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.config import Config, RewardSettings, RolloutSettings
-from lmm_r1_mega.convert.checkpoints import refuse_damaged
+from lmm_r1_mega.convert.checkpoints import check_weight_files
 from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.rewards.golds import scorable_rows
@@ -60,12 +60,12 @@ class Evaluation:
     greedy: list[Scored]
 
 
-def refuse_unmeasurable(settings: RewardSettings) -> None:
+def check_measurable(settings: RewardSettings) -> None:
     """Raises ValueError where no component of the rewards tells right from wrong."""
     measure_of(settings.weights)
 
 
-def refuse_unscorable(pool: RewardPool, held_out: Mapping[str, PromptFile]) -> None:
+def check_scorable(pool: RewardPool, held_out: Mapping[str, PromptFile]) -> None:
     """Raises BadData for a file in which no gold answer can be judged."""
     for name, prompts in held_out.items():
         scorable_rows(pool, prompts.answers, source=f"held-out file {name}")
@@ -82,7 +82,7 @@ def score(rewards: Rewards, samples: list[Sample]) -> list[Scored]:
 
 
 def evaluate(
-    engines: Engines, rewards: Rewards, prompts: Iterable[Prompt], settings: RolloutSettings, *, samples: int, seed: int
+    engines: RolloutEngines, rewards: Rewards, prompts: Iterable[Prompt], settings: RolloutSettings, *, samples: int, seed: int
 ) -> Evaluation:
     """Generate and score `samples` answers a prompt, and one greedy answer. Only this machine's rewards are asked.
 
@@ -107,7 +107,7 @@ def evaluate(
 
 
 def _without_pictures(one: Scored) -> Scored:
-    return replace(one, sample=replace(one.sample, prompt=replace(one.sample.prompt, vision=None)))
+    return replace(one, sample=replace(one.sample, prompt=replace(one.sample.prompt, images=None)))
 
 
 def summarize(sampled: list[Scored], greedy: list[Scored], *, samples: int, measure: str) -> SetAccuracy:
@@ -136,17 +136,17 @@ def evaluate_file(model_path: Path, data: Path, config: Config) -> Evaluation:
 
 def evaluate_files(model_path: Path, files: Mapping[str, Path], config: Config) -> dict[str, Evaluation]:
     """Start the rollout engines on a Hugging Face folder once and evaluate it on each data file."""
-    refuse_unmeasurable(config.reward)
-    refuse_damaged(model_path)
+    check_measurable(config.reward)
+    check_weight_files(model_path)
     processor = Processor.load(model_path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
     held_out = {name: PromptFile(path, config.data, processor) for name, path in files.items()}
     max_images = max(prompts.max_images for prompts in held_out.values())
     samples, seed = config.run.eval_samples, config.run.seed
     with ExitStack() as stack:
         pool = stack.enter_context(RewardPool(config.reward))
-        refuse_unscorable(pool, held_out)
+        check_scorable(pool, held_out)
         stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=0)))
-        engines = Engines(config, place(config, num_trainers=0), model_path, max_images=max_images)
+        engines = RolloutEngines(config, place(config, num_trainers=0), model_path, max_images=max_images)
         engines.wait_until_ready()
         rewards = Rewards(pool, pool.weights)
         return {name: evaluate(engines, rewards, prompts, config.rollout, samples=samples, seed=seed) for name, prompts in held_out.items()}

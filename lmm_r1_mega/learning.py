@@ -77,7 +77,7 @@ def annotate(trainers: Trainers, scored: list[Scored], config: Config, *, forbid
 
     check_finite("the rollout engine's log-probabilities", rollout_logprobs(scored), scored)
     is_bypass = config.algorithm.old_logprobs == "rollout"
-    own = None if is_bypass or learns_them_in_update(config.algorithm) else by_batch(lambda batch: trainers.logprobs(batch, policy))
+    own = None if is_bypass or old_logprobs_from_update(config.algorithm) else by_batch(lambda batch: trainers.logprobs(batch, policy))
     annotated = Annotated(
         scored=scored,
         batches=batches,
@@ -118,7 +118,7 @@ def needs_reference(settings: AlgorithmSettings) -> bool:
     return settings.kl.coefficient > 0
 
 
-def learns_them_in_update(settings: AlgorithmSettings) -> bool:
+def old_logprobs_from_update(settings: AlgorithmSettings) -> bool:
     """Whether the one update of a step gives the trainer's old log-probabilities, and nothing needs them before it."""
     one_update = settings.optimizer_steps == settings.epochs == 1 and settings.old_logprobs == "trainer"
     return one_update and not needs_reference(settings) and not ALGORITHMS[settings.name].needs_critic
@@ -129,7 +129,7 @@ def as_sequences(samples: Iterable[Sample]) -> list[Sequence]:
     sequences: list[Sequence] = []
     for prompt_ids, neighbours in groupby(samples, key=lambda sample: sample.completion.prompt_ids):
         ids = torch.tensor(prompt_ids)
-        sequences += [Sequence(torch.cat([ids, one.completion.response_ids]), len(ids), one.prompt.vision) for one in neighbours]
+        sequences += [Sequence(torch.cat([ids, one.completion.response_ids]), len(ids), one.prompt.images) for one in neighbours]
     return sequences
 
 

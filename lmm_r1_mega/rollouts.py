@@ -17,17 +17,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from lmm_r1_mega.cluster.engines import Engines, Generation
+from lmm_r1_mega.cluster.engines import Generation, RolloutEngines
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.data.stream import PromptStream, StreamPosition
-from lmm_r1_mega.dynamic_sampling import Group, flatten, in_groups, num_asked, num_missing, refuse_empty, select, selection_metrics
+from lmm_r1_mega.dynamic_sampling import (
+    Group,
+    check_selection,
+    flatten,
+    in_groups,
+    num_missing,
+    num_prompts_to_request,
+    select,
+    selection_metrics,
+)
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.evaluate import score
 from lmm_r1_mega.record.completions import read_completions, write_completions
 from lmm_r1_mega.rewards.total import Rewards
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Prompt, Sample, Scored
-from lmm_r1_mega.step_metrics import Account
+from lmm_r1_mega.step_metrics import SampleAccounting
 from lmm_r1_mega.unscored import ScoringWatch
 
 logger = logging.getLogger(__name__)
@@ -43,7 +52,7 @@ class StepSamples:
 
     scored: list[Scored]
     """Whole groups, samples of a prompt as neighbours."""
-    account: Account
+    account: SampleAccounting
     metrics: dict[str, float]
 
 
@@ -54,7 +63,7 @@ class Rollouts:
         self,
         config: Config,
         prompts: PromptStream,
-        engines: Engines,
+        engines: RolloutEngines,
         rewards: Rewards,
         *,
         phase: Callable[[str], AbstractContextManager],
@@ -82,15 +91,15 @@ class Rollouts:
         groups = self._score(self._take_ready() or self._generate(self._num_first, step))
         while (missing := num_missing(groups, algorithm)) and refills < algorithm.dynamic_sampling.max_refills:
             refills += 1
-            groups += self._score(self._generate(num_asked(missing, algorithm.dynamic_sampling), step, refill=refills))
+            groups += self._score(self._generate(num_prompts_to_request(missing, algorithm.dynamic_sampling), step, refill=refills))
         self._watch.check(step, flatten(groups))
         selection = select(groups, algorithm)
-        refuse_empty(selection, algorithm, step=step)
+        check_selection(selection, algorithm, step=step)
         scored = flatten(selection.trained)
         metrics = staleness(scored, step, at_most=self._config.rollout.ahead) | {"epoch": self._prompts.position().epoch}
         metrics |= selection_metrics(selection, refills=refills) if algorithm.dynamic_sampling.enabled else {}
         self._go_ahead(step + 1)
-        return StepSamples(scored, Account(in_flight, self._num_dispatched, selection.dropped, self._num_in_flight), metrics)
+        return StepSamples(scored, SampleAccounting(in_flight, self._num_dispatched, selection.dropped, self._num_in_flight), metrics)
 
     def settle(self) -> None:
         """Wait until the engines have finished what is ahead, as they must before their weights change."""
@@ -138,7 +147,7 @@ class Rollouts:
     @property
     def _num_first(self) -> int:
         """Prompts of a step that are asked at first."""
-        return num_asked(self._config.algorithm.prompts_per_step, self._config.algorithm.dynamic_sampling)
+        return num_prompts_to_request(self._config.algorithm.prompts_per_step, self._config.algorithm.dynamic_sampling)
 
     def _take_ready(self) -> list[Sample]:
         """What was generated ahead for this step."""

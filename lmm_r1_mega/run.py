@@ -12,26 +12,26 @@ from typing import Any
 from lmm_r1_mega.algorithms.controllers import Controllers, make_controllers
 from lmm_r1_mega.algorithms.table import ALGORITHMS
 from lmm_r1_mega.algorithms.trajectories import Advantages
-from lmm_r1_mega.cluster.engines import Engines
+from lmm_r1_mega.cluster.engines import RolloutEngines
 from lmm_r1_mega.cluster.placement import Placement, describe, machines, num_bundles, place
 from lmm_r1_mega.cluster.reward_models import RewardModels
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.cluster.workers import Role
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.convert.checkpoints import refuse_damaged
+from lmm_r1_mega.convert.checkpoints import check_weight_files
 from lmm_r1_mega.convert.megatron_folder import missing_files
 from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream, StreamPosition
 from lmm_r1_mega.errors import naming_storage_errors
-from lmm_r1_mega.evaluate import SetAccuracy, evaluate, refuse_unmeasurable, refuse_unscorable
+from lmm_r1_mega.evaluate import SetAccuracy, check_measurable, check_scorable, evaluate
 from lmm_r1_mega.learning import REFERENCE, Annotated, Updates, mismatch_metrics, needs_reference
 from lmm_r1_mega.models.reward_model import kind_of
-from lmm_r1_mega.planning.checks import refuse_impossible, refuse_overlap
+from lmm_r1_mega.planning.checks import check_overlap, check_run
 from lmm_r1_mega.progress import is_asked_to_stop, stop_if_asked
-from lmm_r1_mega.record.book import Book, open_book
+from lmm_r1_mega.record.book import RunLogger, open_run_logger
 from lmm_r1_mega.record.checkpoints import STATE_FILE
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.rewards.pool import RewardPool
@@ -47,12 +47,12 @@ class Run:
     """A run in progress."""
 
     config: Config
-    book: Book
+    book: RunLogger
     rollouts: Rollouts
     held_out: Mapping[str, PromptFile]
     rewards: Rewards
     trainers: Trainers
-    engines: Engines
+    engines: RolloutEngines
     controllers: Controllers
     forbidden_ids: tuple[int, ...]
     """Tokens that are never sampled."""
@@ -113,27 +113,27 @@ def open_run(config: Config, *, resume: Checkpoint | None = None, allow_change: 
         ProcessLost: a process did not start.
     """
     with ExitStack() as stack:
-        refuse_impossible(config, read_shape(config.model.path), generates=True)
-        refuse_damaged(config.model.path)
+        check_run(config, read_shape(config.model.path), generates=True)
+        check_weight_files(config.model.path)
         for folder in config.reward.models.values():
             kind_of(folder)
         if config.data.eval:
-            refuse_unmeasurable(config.reward)
+            check_measurable(config.reward)
         processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
         prompts = PromptStream(config.data, processor, seed=config.run.seed)
         held_out = {name: PromptFile(path, config.data, processor) for name, path in config.data.eval.items()}
         pool = stack.enter_context(RewardPool(config.reward))
-        refuse_unscorable(pool, held_out)
+        check_scorable(pool, held_out)
         trials = trial_samples(prompts, pool)
         try_text_rewards(config.reward, pool, trials)
-        book = stack.enter_context(open_book(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None))
+        book = stack.enter_context(open_run_logger(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None))
         with book.phase("start"):
             stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)))
             placement = place(config, num_trainers=config.layout.num_ranks)
             say_where(book, placement)
-            refuse_overlap(config, has_gpus=placement.has_gpus)
+            check_overlap(config, has_gpus=placement.has_gpus)
             max_images = max([prompts.max_images, *(rows.max_images for rows in held_out.values())])
-            engines = Engines(config, placement, config.model.path, max_images=max_images)
+            engines = RolloutEngines(config, placement, config.model.path, max_images=max_images)
             engines.make_room()
             trainers = Trainers(config, placement)
             load_models(config, trainers)
@@ -154,7 +154,7 @@ def open_run(config: Config, *, resume: Checkpoint | None = None, allow_change: 
         yield run
 
 
-def say_where(book: Book, placement: Placement) -> None:
+def say_where(book: RunLogger, placement: Placement) -> None:
     """Print what runs on which machine, where there are several."""
     for line in describe(placement, machines()):
         book.console.message(line)
@@ -181,7 +181,7 @@ def is_due(done: int, every: int, *, last: int) -> bool:
     return done == last or bool(every and done % every == 0)
 
 
-def save(book: Book, trainers: Trainers, state: dict[str, Any], *, roles: tuple[Role, ...], folder: Path) -> None:
+def save(book: RunLogger, trainers: Trainers, state: dict[str, Any], *, roles: tuple[Role, ...], folder: Path) -> None:
     """Write what the trainer and the driver have into the folder of a checkpoint.
 
     Raises:
@@ -197,7 +197,7 @@ def save(book: Book, trainers: Trainers, state: dict[str, Any], *, roles: tuple[
     (folder / STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
 
 
-def export(book: Book, trainers: Trainers) -> None:
+def export(book: RunLogger, trainers: Trainers) -> None:
     """Write the final model as a Hugging Face folder; one of an earlier end of the run is replaced."""
     with book.phase("export"), naming_storage_errors(book.folder.hf):
         trainers.export_hf(book.folder.hf)

@@ -1,8 +1,8 @@
 """The types that cross a process border, one per stage of a sample's life.
 
-    Prompt -> Completion -> Sample -> Scored -> Sequence -> PolicyTarget / ValueTarget / SFTTarget -> (packed) Row
+    Prompt -> Completion -> Sample -> Scored -> Sequence -> PolicyTarget / ValueTarget / SFTTarget -> (packed) PackedBatch
 
-Alignment. Names that begin with `response_` have one entry per sampled token. In a packed `Row` every per-token tensor has
+Alignment. Names that begin with `response_` have one entry per sampled token. In a packed `PackedBatch` every per-token tensor has
 the length of `labels`, and entry t is about predicting `labels[t]`; `data.packing` is the only place that moves from one to
 the other.
 """
@@ -20,10 +20,10 @@ FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True, eq=False)
-class Vision:
+class PromptImages:
     """All images of one prompt, resized: the one form in which pictures are kept and sent. `data.patches` has the others.
 
-    A picture of a million pixels takes 3 MB, an eighth of the vision tower's numbers. One `Vision` is equal to itself only.
+    A picture of a million pixels takes 3 MB, an eighth of the vision tower's numbers. One `PromptImages` is equal to itself only.
     """
 
     patches: UInt8[Tensor, "patches bytes"]
@@ -34,22 +34,22 @@ class Vision:
 
 @dataclass(frozen=True)
 class Prompt:
-    """One question, tokenized and with its images decoded once. Samples of a prompt share `vision`."""
+    """One question, tokenized and with its images decoded once. Samples of a prompt share `images`."""
 
     id: str
-    """Unique over all data files: `<file stem>:<row id or index>`."""
+    """Unique over all data files: `<file stem>:<microbatch id or index>`."""
     source: str
-    """The row's `datasource`, else the file's stem."""
+    """The microbatch's `datasource`, else the file's stem."""
     text: str
     """The rendered chat template, image places included; for people and rewards."""
     token_ids: tuple[int, ...]
     """Unexpanded: one image token an image. What vLLM takes."""
     expanded_ids: tuple[int, ...]
     """Every image token repeated once per merged patch. What the trainer sees."""
-    vision: Vision | None
+    images: PromptImages | None
     """Its images, for engine and trainer alike; None without."""
     answer: str | int | float | None
-    """Gold answer as the row has it."""
+    """Gold answer as the microbatch has it."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,11 @@ class Scored:
 
 @dataclass(frozen=True)
 class Sequence:
-    """Tokens for the trainer: an expanded prompt, then a response. Sequences of one prompt share `vision`."""
+    """Tokens for the trainer: an expanded prompt, then a response. Sequences of one prompt share `images`."""
 
     token_ids: Int[Tensor, "tokens"]
     prompt_length: int
-    vision: Vision | None
+    images: PromptImages | None
 
     @property
     def response_length(self) -> int:
@@ -149,11 +149,11 @@ class SFTTarget:
 
 
 @dataclass(frozen=True)
-class Row:
+class PackedBatch:
     """Sequences packed end to end without padding: one micro-batch.
 
     A sequence of n tokens takes n - 1 places: its inputs are tokens 0..n-2, its labels tokens 1..n-1. Neighbours of one prompt share
-    the prompt's places. Places that only fill the row up to a multiple are a sequence of their own, with `loss_mask` false.
+    the prompt's places. Places that only fill the microbatch up to a multiple are a sequence of their own, with `loss_mask` false.
     """
 
     input_ids: Int[Tensor, "tokens"]
@@ -163,14 +163,14 @@ class Row:
     loss_mask: Bool[Tensor, "tokens"]
     """True where labels[t] was sampled by the policy."""
     sequence_starts: Int[Tensor, "sequences+1"]
-    """int32; first place of each sequence, then the row's length (`cu_seqlens`)."""
+    """int32; first place of each sequence, then the microbatch's length (`cu_seqlens`)."""
     borrowed: Int[Tensor, "sequences 2"]
     """First place and number of places of the prompt that a sequence takes from one before it, which come before its own; number 0
     where it takes none (`data.sharing`)."""
-    vision: Vision | None
-    """The distinct images of the row: sequences that share a picture share its pass through the vision tower."""
+    images: PromptImages | None
+    """The distinct images of the microbatch: sequences that share a picture share its pass through the vision tower."""
     image_features: Int[Tensor, "image_tokens"] | None
-    """For each image token of the row which of the vision tower's features it takes."""
+    """For each image token of the microbatch which of the vision tower's features it takes."""
 
 
 @dataclass(frozen=True)

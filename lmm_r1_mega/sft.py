@@ -13,15 +13,15 @@ from lmm_r1_mega.cluster.placement import num_bundles, place
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.convert.checkpoints import refuse_damaged
+from lmm_r1_mega.convert.checkpoints import check_weight_files
 from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.build import Demonstration
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import DemonstrationStream, StreamPosition
 from lmm_r1_mega.learning import explaining_divergence
-from lmm_r1_mega.planning.checks import refuse_impossible
+from lmm_r1_mega.planning.checks import check_run
 from lmm_r1_mega.progress import is_asked_to_stop, stop_if_asked
-from lmm_r1_mega.record.book import Book, open_book
+from lmm_r1_mega.record.book import RunLogger, open_run_logger
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.run import export, is_due, read_state, save, say_where
 from lmm_r1_mega.schema import Sequence, SFTTarget
@@ -34,7 +34,7 @@ class SupervisedRun:
     """A cold start in progress."""
 
     config: Config
-    book: Book
+    book: RunLogger
     demonstrations: DemonstrationStream
     trainers: Trainers
     first_step: int = 0
@@ -74,17 +74,17 @@ def as_targets(demonstrations: list[Demonstration]) -> list[SFTTarget]:
 
 def _sequence(one: Demonstration) -> Sequence:
     token_ids = torch.tensor([*one.prompt.expanded_ids, *one.response_ids])
-    return Sequence(token_ids, len(one.prompt.expanded_ids), one.prompt.vision)
+    return Sequence(token_ids, len(one.prompt.expanded_ids), one.prompt.images)
 
 
 @contextmanager
 def _open(config: Config, *, resume: Checkpoint | None, allow_change: bool) -> Iterator[SupervisedRun]:
     with ExitStack() as stack:
-        refuse_impossible(config, read_shape(config.model.path), generates=False)
-        refuse_damaged(config.model.path)
+        check_run(config, read_shape(config.model.path), generates=False)
+        check_weight_files(config.model.path)
         processor = Processor.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
-        demonstrations = DemonstrationStream(config.data, processor, seed=config.run.seed, max_tokens=config.layout.row_tokens)
-        book = stack.enter_context(open_book(config, to_yaml(config), verb="sft", resume_after=resume.step if resume else None))
+        demonstrations = DemonstrationStream(config.data, processor, seed=config.run.seed, max_tokens=config.layout.max_tokens_per_microbatch)
+        book = stack.enter_context(open_run_logger(config, to_yaml(config), verb="sft", resume_after=resume.step if resume else None))
         trainers_only = num_bundles(config, num_trainers=config.layout.num_ranks, engines=False)
         with book.phase("start"):
             stack.enter_context(ray_session(config.cluster, num_processes=trainers_only))

@@ -18,7 +18,7 @@ SUMMARIES: dict[str, Callable[[list[float]], float]] = {"min": min, "max": max}
 
 
 @dataclass(frozen=True)
-class Account:
+class SampleAccounting:
     """What became of the samples that engines were asked for, beside those that a step trains."""
 
     in_flight_before: int
@@ -31,7 +31,7 @@ class Account:
     """Asked for in this step, for the next one."""
 
 
-def sample_metrics(scored: list[Scored], account: Account, *, trained: int) -> dict[str, float]:
+def sample_metrics(scored: list[Scored], account: SampleAccounting, *, trained: int) -> dict[str, float]:
     """Rewards by component and source, lengths, truncation, invalid samples by reason, and the conservation of samples.
 
     Raises:
@@ -52,7 +52,7 @@ def sample_metrics(scored: list[Scored], account: Account, *, trained: int) -> d
     }
 
 
-def conservation(scored: list[Scored], account: Account, *, trained: int) -> dict[str, float]:
+def conservation(scored: list[Scored], account: SampleAccounting, *, trained: int) -> dict[str, float]:
     """Where the samples of a step went. One without a verdict counts as invalid, whether its group is trained or not.
 
     Raises:

@@ -38,7 +38,7 @@ class Generation:
     """By the name of the engine; prompt i is with engine i modulo their number."""
 
 
-class Engines:
+class RolloutEngines:
     """All vLLM engines of a run."""
 
     def __init__(self, config: Config, placement: Placement, model_path: Path, *, max_images: int) -> None:
@@ -69,7 +69,7 @@ class Engines:
         """Begin to generate and return at once. An engine does one thing at a time: what is asked of it later waits."""
         ids = own_ids([prompt.id for prompt in prompts])
         sent = [replace(prompt, id=own) for prompt, own in zip(prompts, ids, strict=True)]
-        share(prompt.vision for prompt in prompts)
+        share(prompt.images for prompt in prompts)
         count = len(self.actors)
         calls = {
             f"rollout engine {i}": engine.answer.remote(sent[i::count], samples=samples, sampling=sampling, seed=seed)
@@ -87,7 +87,7 @@ class Engines:
 
     @contextmanager
     def awake(self) -> Iterator[None]:
-        """Engines hold GPU memory inside only, where they share GPUs with the trainer."""
+        """RolloutEngines hold GPU memory inside only, where they share GPUs with the trainer."""
         if not self._sleeps:
             yield
             return

@@ -14,35 +14,35 @@ import numpy as np
 import ray
 
 from lmm_r1_mega.columns import as_tensor
-from lmm_r1_mega.schema import Vision
+from lmm_r1_mega.schema import PromptImages
 
 _Arrays = tuple[np.ndarray, np.ndarray]
 
-_stored: weakref.WeakKeyDictionary[Vision, ray.ObjectRef] = weakref.WeakKeyDictionary()
+_stored: weakref.WeakKeyDictionary[PromptImages, ray.ObjectRef] = weakref.WeakKeyDictionary()
 
 
-def share(visions: Iterable[Vision | None]) -> None:
+def share(image_sets: Iterable[PromptImages | None]) -> None:
     """Put pictures into the store that are not in it yet; messages sent after this hold references to them."""
-    ray.util.register_serializer(Vision, serializer=_reference, deserializer=_picture)
-    for vision in visions:
-        if vision is not None and vision not in _stored:
-            _stored[vision] = ray.put(_arrays(vision))
+    ray.util.register_serializer(PromptImages, serializer=_reference, deserializer=_picture)
+    for images in image_sets:
+        if images is not None and images not in _stored:
+            _stored[images] = ray.put(_arrays(images))
 
 
-def forget() -> None:
+def drop_references() -> None:
     """Let go of all references: the store that they are to is about to end."""
     _stored.clear()
 
 
-def _reference(vision: Vision) -> ray.ObjectRef | _Arrays:
+def _reference(images: PromptImages) -> ray.ObjectRef | _Arrays:
     """What stands for a picture in a message; one that nobody has shared goes along itself."""
-    return _stored.get(vision) or _arrays(vision)
+    return _stored.get(images) or _arrays(images)
 
 
-def _picture(found: ray.ObjectRef | _Arrays) -> Vision:
+def _picture(found: ray.ObjectRef | _Arrays) -> PromptImages:
     patches, grid_thw = ray.get(found) if isinstance(found, ray.ObjectRef) else found
-    return Vision(as_tensor(patches), as_tensor(grid_thw))
+    return PromptImages(as_tensor(patches), as_tensor(grid_thw))
 
 
-def _arrays(vision: Vision) -> _Arrays:
-    return vision.patches.numpy(), vision.grid_thw.numpy()
+def _arrays(images: PromptImages) -> _Arrays:
+    return images.patches.numpy(), images.grid_thw.numpy()

@@ -80,11 +80,11 @@ def place(config: Config, *, num_trainers: int, engines: bool = True) -> Placeme
     trainers = slots[:num_trainers]
     shared = slots if config.cluster.placement == "hybrid" or num_trainers == 0 else slots[num_trainers:]
     placement = Placement(group, tuple(trainers), tuple(_engine_slots(config, shared) if engines else ()), has_gpus)
-    refuse_apart(placement)
+    check_colocation(placement)
     return placement
 
 
-def refuse_apart(placement: Placement) -> None:
+def check_colocation(placement: Placement) -> None:
     """Raises ValueError where shared memory, by which weights travel when there are no GPUs, would have to reach another machine."""
     for index, slot in enumerate(placement.engines):
         if not placement.has_gpus and placement.trainers and slot.address != placement.trainers[0].address:

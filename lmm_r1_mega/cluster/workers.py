@@ -17,7 +17,7 @@ from ray.actor import ActorHandle
 from lmm_r1_mega import stacks
 from lmm_r1_mega.algorithms.losses import PolicyLoss
 from lmm_r1_mega.cluster.environment import interface_of
-from lmm_r1_mega.cluster.messages import SequenceRows, TargetColumns, result_column, with_sequences
+from lmm_r1_mega.cluster.messages import MicrobatchSequences, TargetColumns, result_column, with_sequences
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.columns import Column
 from lmm_r1_mega.config import Config
@@ -27,13 +27,13 @@ from lmm_r1_mega.rollout.transfer import WeightSender, init_info_of_engine, open
 from lmm_r1_mega.schema import PolicyTarget, SFTTarget, UpdateReport, ValueTarget
 
 if TYPE_CHECKING:
-    from lmm_r1_mega.training.engine import Engine
+    from lmm_r1_mega.training.engine import TrainEngine
 
 Role = Literal["policy", "critic"]
 
 
 @dataclass(frozen=True)
-class Coordinates:
+class RankInfo:
     """Where a trainer rank stands."""
 
     data_rank: int
@@ -59,7 +59,7 @@ class TrainWorker:
         stacks.register(f"trainer rank {rank}")
         self._config = config
         self._rank = rank
-        self._engines: dict[Role, Engine] = {}
+        self._engines: dict[Role, TrainEngine] = {}
         self._sender: WeightSender | None = None
 
     def rendezvous(self, *, on_one_machine: bool) -> str:
@@ -71,7 +71,7 @@ class TrainWorker:
             probe.bind((host, 0))
             return f"tcp://{host}:{probe.getsockname()[1]}"
 
-    def join(self, rendezvous: str) -> Coordinates:
+    def join(self, rendezvous: str) -> RankInfo:
         """Meet the other ranks; collective."""
         from lmm_r1_mega.training import parallel  # the driver, which has this class too, is spared Megatron
 
@@ -85,35 +85,35 @@ class TrainWorker:
             timeout_s=self._config.cluster.step_timeout_s,
         )
         peak = peak_flops(device_name(), resolve_precision(self._config.model.precision))
-        return Coordinates(parallel.data_rank(), parallel.is_reporter(), peak)
+        return RankInfo(parallel.data_rank(), parallel.returns_results(), peak)
 
     def load(self, role: Role, path: Path, *, total_steps: int) -> None:
         """Build a model from a Hugging Face folder; collective."""
-        from lmm_r1_mega.training.engine import Engine
+        from lmm_r1_mega.training.engine import TrainEngine
 
-        self._engines[role] = Engine(path, role=role, config=self._config, total_steps=total_steps)
+        self._engines[role] = TrainEngine(path, role=role, config=self._config, total_steps=total_steps)
 
     def take_snapshot(self, name: str) -> None:
         self._engines["policy"].take_snapshot(name)
 
-    def logprobs(self, rows: SequenceRows, view: PolicyView) -> Column | None:
+    def logprobs(self, microbatches: MicrobatchSequences, view: PolicyView) -> Column | None:
         policy = self._engines["policy"]
         with policy.weights(view.snapshot) if view.snapshot else nullcontext():
-            found = policy.logprobs(rows.cut(), temperature=view.temperature, forbidden_ids=view.forbidden_ids)
-        return None if found is None else result_column([[one.response_logprobs for one in row] for row in found])
+            found = policy.logprobs(microbatches.cut(), temperature=view.temperature, forbidden_ids=view.forbidden_ids)
+        return None if found is None else result_column([[one.response_logprobs for one in microbatch] for microbatch in found])
 
-    def values(self, rows: SequenceRows) -> Column | None:
-        return result_column(self._engines["critic"].values(rows.cut()))
+    def values(self, microbatches: MicrobatchSequences) -> Column | None:
+        return result_column(self._engines["critic"].values(microbatches.cut()))
 
-    def update_policy(self, rows: SequenceRows, targets: TargetColumns, loss: PolicyLoss) -> tuple[UpdateReport, Column | None]:
-        report, before = self._engines["policy"].update_policy(with_sequences(PolicyTarget, rows.cut(), targets), loss)
+    def update_policy(self, microbatches: MicrobatchSequences, targets: TargetColumns, loss: PolicyLoss) -> tuple[UpdateReport, Column | None]:
+        report, before = self._engines["policy"].update_policy(with_sequences(PolicyTarget, microbatches.cut(), targets), loss)
         return report, result_column(before)
 
-    def update_values(self, rows: SequenceRows, targets: TargetColumns, *, value_clip: float) -> UpdateReport:
-        return self._engines["critic"].update_values(with_sequences(ValueTarget, rows.cut(), targets), value_clip=value_clip)
+    def update_values(self, microbatches: MicrobatchSequences, targets: TargetColumns, *, value_clip: float) -> UpdateReport:
+        return self._engines["critic"].update_values(with_sequences(ValueTarget, microbatches.cut(), targets), value_clip=value_clip)
 
-    def update_sft(self, rows: SequenceRows, targets: TargetColumns) -> UpdateReport:
-        return self._engines["policy"].update_sft(with_sequences(SFTTarget, rows.cut(), targets))
+    def update_sft(self, microbatches: MicrobatchSequences, targets: TargetColumns) -> UpdateReport:
+        return self._engines["policy"].update_sft(with_sequences(SFTTarget, microbatches.cut(), targets))
 
     def publish(self, engines: list[ActorHandle], *, version: int) -> None:
         """Send the policy's weights to the rollout engines; collective, rank 0 drives."""

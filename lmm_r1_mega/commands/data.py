@@ -27,11 +27,11 @@ def check(file: Path, config: Config, *, target: Path | None) -> int:
     """Look at every row; with a target the good ones are written there."""
     from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer  # a wrong option need not wait for these
     from lmm_r1_mega.data.check import check_file, describe
-    from lmm_r1_mega.data.fix import folder_to_declare, refuse_target, write_good_rows
+    from lmm_r1_mega.data.fix import check_target, folder_to_declare, write_good_rows
     from lmm_r1_mega.rewards.pool import RewardPool
 
     if target:
-        refuse_target(file, target)
+        check_target(file, target)
     tokenizer = None
     if config.model.path.exists():
         tokenizer = ChatTokenizer.load(config.model.path, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)

@@ -41,7 +41,7 @@ class LayoutSettings(Section):
     """Split norms and residuals along the sequence where `tensor` is above 1."""
     distributed_optimizer: bool = True
     """Split optimizer state over the data-parallel ranks."""
-    row_tokens: Count = 8192
+    max_tokens_per_microbatch: Count = 8192
     """Token budget of a packed row; a row is a micro-batch."""
 
     @property

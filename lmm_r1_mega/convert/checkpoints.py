@@ -14,7 +14,7 @@ from lmm_r1_mega.convert.extents import Extent, cut
 from lmm_r1_mega.convert.hf_folder import HFContents, HFReader, HFWriter, copy_side_files
 from lmm_r1_mega.convert.hf_shapes import short_name
 from lmm_r1_mega.convert.megatron_folder import SIDE_FILES, MegatronReader, write_megatron_folder
-from lmm_r1_mega.convert.plan import Plan, Transfer, make_plan
+from lmm_r1_mega.convert.plan import Transfer, WeightMapping, make_plan
 from lmm_r1_mega.convert.row_runs import row_runs
 from lmm_r1_mega.convert.safetensors_file import TensorSpec
 from lmm_r1_mega.convert.shape import read_shape
@@ -33,14 +33,14 @@ class Comparison:
     """Hugging Face names whose tensors are not equal bit by bit."""
 
 
-def refuse_damaged(source: Path) -> None:
+def check_weight_files(source: Path) -> None:
     """Look at the headers of the weights in the Hugging Face folder `source`; `ValueError` where files or tensors are missing or cut."""
     shape = read_shape(source)
     with HFReader(source) as hf:
         make_plan(hf.contents.shapes(), shape, padded_vocab=shape.padded_vocab(multiple=1, tensor=1))
 
 
-def hf_to_megatron(source: Path, folder: Path, *, vocab_multiple: int = 128) -> Plan:
+def hf_to_megatron(source: Path, folder: Path, *, vocab_multiple: int = 128) -> WeightMapping:
     """Write the Hugging Face folder `source` as a Megatron checkpoint that any layout can load."""
     shape = read_shape(source)
     with HFReader(source) as hf:
@@ -57,7 +57,7 @@ def hf_to_megatron(source: Path, folder: Path, *, vocab_multiple: int = 128) -> 
     return plan
 
 
-def megatron_to_hf(folder: Path, out: Path, *, source: Path | None = None) -> Plan:
+def megatron_to_hf(folder: Path, out: Path, *, source: Path | None = None) -> WeightMapping:
     """Write the Megatron checkpoint `folder` as a Hugging Face folder.
 
     Names, files and side files are those of the Hugging Face folder that the checkpoint was made from, which the checkpoint
@@ -97,13 +97,13 @@ def _same_bits(one: Tensor, other: Tensor) -> bool:
     return torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).contiguous().view(torch.uint8))
 
 
-def _megatron_spec(transfer: Transfer, plan: Plan, contents: HFContents) -> TensorSpec:
+def _megatron_spec(transfer: Transfer, plan: WeightMapping, contents: HFContents) -> TensorSpec:
     specs = [contents.specs[plan.source_name(name)] for name in transfer.hf]
     whole = transfer.rule.to_megatron([torch.empty(spec.shape, dtype=spec.dtype, device="meta") for spec in specs])
     return TensorSpec(whole.dtype, tuple(whole.shape))
 
 
-def _of_whole(transfer: Transfer, plan: Plan, hf: HFReader) -> list[Extent]:
+def _of_whole(transfer: Transfer, plan: WeightMapping, hf: HFReader) -> list[Extent]:
     """The bytes of a Megatron parameter, in the Hugging Face files."""
     names = [plan.source_name(name) for name in transfer.hf]
     specs = [hf.contents.specs[name] for name in names]

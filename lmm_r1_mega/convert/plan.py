@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lmm_r1_mega.convert.hf_shapes import LONG_PREFIXES, TOWER, hf_shapes, long_name
 from lmm_r1_mega.convert.qwen2_5_vl import table
-from lmm_r1_mega.convert.rules import Copy, Rule
+from lmm_r1_mega.convert.rules import Copy, WeightRule
 from lmm_r1_mega.convert.shape import ModelShape
 from lmm_r1_mega.errors import BadData
 
@@ -18,11 +18,11 @@ class Transfer:
 
     megatron: str
     hf: tuple[str, ...]
-    rule: Rule
+    rule: WeightRule
 
 
 @dataclass(frozen=True)
-class Plan:
+class WeightMapping:
     """All transfers between a checkpoint and a model, in the order of the forward pass."""
 
     transfers: tuple[Transfer, ...]
@@ -38,8 +38,8 @@ class Plan:
         return long_name(short) if self.long_names else short
 
 
-def make_plan(found: Mapping[str, tuple[int, ...]], shape: ModelShape, *, padded_vocab: int) -> Plan:
-    """Plan for a checkpoint with the tensors `found` (name to shape, either layout of names).
+def make_plan(found: Mapping[str, tuple[int, ...]], shape: ModelShape, *, padded_vocab: int) -> WeightMapping:
+    """WeightMapping for a checkpoint with the tensors `found` (name to shape, either layout of names).
 
     Raises `BadData` with the lists where a tensor is missing, unknown or of another shape than `shape` says.
     """
@@ -55,11 +55,11 @@ def make_plan(found: Mapping[str, tuple[int, ...]], shape: ModelShape, *, padded
     used = [name for transfer in transfers for name in transfer.hf]
     _check_used_once(used, expected)
     order = {name: index for index, name in enumerate(expected)}
-    return Plan(tuple(sorted(transfers, key=lambda transfer: order[transfer.hf[0]])), long_names)
+    return WeightMapping(tuple(sorted(transfers, key=lambda transfer: order[transfer.hf[0]])), long_names)
 
 
-def default_plan(shape: ModelShape, *, padded_vocab: int, long_names: bool = False) -> Plan:
-    """Plan for a complete checkpoint of `shape` that need not be present."""
+def default_plan(shape: ModelShape, *, padded_vocab: int, long_names: bool = False) -> WeightMapping:
+    """WeightMapping for a complete checkpoint of `shape` that need not be present."""
     expected = hf_shapes(shape)
     names = {long_name(name) if long_names else name: dims for name, dims in expected.items()}
     return make_plan(names, shape, padded_vocab=padded_vocab)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lmm_r1_mega.convert.hf_shapes import GATE_UP, QKV_BIASES, QKV_WEIGHTS
-from lmm_r1_mega.convert.rules import QKV, Copy, GateUp, Rule, Vocab
+from lmm_r1_mega.convert.rules import QKV, Copy, GateUp, Vocab, WeightRule
 from lmm_r1_mega.convert.shape import ModelShape
 
 EMBEDDING = "embedding.word_embeddings.weight"
@@ -22,7 +22,7 @@ class TableRow:
 
     megatron: str
     hf: tuple[str, ...]
-    rule: Rule
+    rule: WeightRule
 
 
 def table(shape: ModelShape, *, padded_vocab: int) -> tuple[TableRow, ...]:

@@ -19,7 +19,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 
-class Rule(Protocol):
+class WeightRule(Protocol):
     """One way of laying out a parameter: it moves rows of the first dimension, whole, and adds or drops rows of zeros."""
 
     @property

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from lmm_r1_mega.data.images import ImageRefused
-from lmm_r1_mega.data.prepare import Entry
+from lmm_r1_mega.data.prepare import PreparedRecord
 from lmm_r1_mega.data.rows import BadRow
 from lmm_r1_mega.data.threads import Threads
 from lmm_r1_mega.errors import ProcessLost
@@ -27,7 +27,7 @@ ROW_LIMIT_S = 300.0
 class _Begun(Generic[Item]):
     """A row that a thread builds or has built."""
 
-    entry: Entry
+    entry: PreparedRecord
     num_bytes: int
     item: Future[Item]
 
@@ -39,7 +39,7 @@ class Ahead(Generic[Item]):
     """
 
     def __init__(
-        self, entries: Iterator[Entry], build: Callable[[Entry], Item], num_bytes: Callable[[Entry], int], *, num_threads: int
+        self, entries: Iterator[PreparedRecord], build: Callable[[PreparedRecord], Item], num_bytes: Callable[[PreparedRecord], int], *, num_threads: int
     ) -> None:
         """`num_bytes` is what the pictures of an entry will take."""
         self._entries, self._build, self._num_bytes = entries, build, num_bytes

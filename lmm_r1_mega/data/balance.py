@@ -1,4 +1,4 @@
-"""Which sequence goes into which row of which data-parallel rank."""
+"""Which sequence goes into which microbatch of which data-parallel rank."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Sequence as Items
 import numpy as np
 
 
-def assign_rows(lengths: Items[int], costs: Items[float], *, budget: int, num_ranks: int) -> list[list[list[int]]]:
-    """Share sequences out over ranks and rows: the same number of rows on every rank, as few as the budget allows, work balanced.
+def assign_microbatches(lengths: Items[int], costs: Items[float], *, budget: int, num_ranks: int) -> list[list[list[int]]]:
+    """Share sequences out over ranks and microbatches: the same number of microbatches on every rank, as few as the budget allows, work balanced.
 
-    `lengths` are places of a row (`sharing.num_places`), `costs` any measure of work, `budget` the places of one row. The result
-    is rank -> rows -> indices into `lengths`. A row may be empty where there are too few sequences. The same input gives the
+    `lengths` are places of a microbatch (`sharing.num_places`), `costs` any measure of work, `budget` the places of one microbatch. The result
+    is rank -> microbatches -> indices into `lengths`. A microbatch may be empty where there are too few sequences. The same input gives the
     same result on every machine.
 
     Example: lengths = costs = [6, 4, 3, 3], budget 8, 2 ranks -> [[[0], [3]], [[1], [2]]], 9 and 7 places
@@ -24,52 +24,52 @@ def assign_rows(lengths: Items[int], costs: Items[float], *, budget: int, num_ra
     longest = max(lengths, default=0)
     if longest > budget:
         raise ValueError(
-            f"a sequence takes {longest} places and layout.row_tokens is {budget}: raise layout.row_tokens, "
+            f"a sequence takes {longest} places and layout.max_tokens_per_microbatch is {budget}: raise layout.max_tokens_per_microbatch, "
             f"or lower data.max_prompt_tokens or rollout.max_response_tokens"
         )
     packed = _first_fit(lengths, budget)
-    num_rows = num_ranks * max(1, math.ceil(len(packed) / num_ranks))
-    rows = _spread(lengths, costs, budget=budget, num_rows=num_rows) or packed + [[] for _ in range(num_rows - len(packed))]
-    return _deal(rows, costs, num_ranks)
+    num_microbatches = num_ranks * max(1, math.ceil(len(packed) / num_ranks))
+    microbatches = _spread(lengths, costs, budget=budget, num_microbatches=num_microbatches) or packed + [[] for _ in range(num_microbatches - len(packed))]
+    return _deal(microbatches, costs, num_ranks)
 
 
 def _first_fit(lengths: Items[int], budget: int) -> list[list[int]]:
-    """Close to the fewest rows: longest first, each into the first row with room."""
-    rows: list[list[int]] = []
+    """Close to the fewest microbatches: longest first, each into the first microbatch with room."""
+    microbatches: list[list[int]] = []
     room = np.full(len(lengths), budget)
     for index in np.argsort(-np.asarray(lengths), kind="stable").tolist():
-        row = int(np.argmax(room >= lengths[index]))
-        if row == len(rows):
-            rows.append([])
-        rows[row].append(index)
-        room[row] -= lengths[index]
-    return rows
+        microbatch = int(np.argmax(room >= lengths[index]))
+        if microbatch == len(microbatches):
+            microbatches.append([])
+        microbatches[microbatch].append(index)
+        room[microbatch] -= lengths[index]
+    return microbatches
 
 
-def _spread(lengths: Items[int], costs: Items[float], *, budget: int, num_rows: int) -> list[list[int]] | None:
-    """Even work over a given number of rows: costliest first, each into the cheapest row with room; None where one finds none."""
-    rows: list[list[int]] = [[] for _ in range(num_rows)]
-    room = np.full(num_rows, budget)
-    load = np.zeros(num_rows)
+def _spread(lengths: Items[int], costs: Items[float], *, budget: int, num_microbatches: int) -> list[list[int]] | None:
+    """Even work over a given number of microbatches: costliest first, each into the cheapest microbatch with room; None where one finds none."""
+    microbatches: list[list[int]] = [[] for _ in range(num_microbatches)]
+    room = np.full(num_microbatches, budget)
+    load = np.zeros(num_microbatches)
     for index in np.argsort(-np.asarray(costs), kind="stable").tolist():
         candidates = np.where(room >= lengths[index], load, np.inf)
-        row = int(np.argmin(candidates))
-        if math.isinf(candidates[row]):
+        microbatch = int(np.argmin(candidates))
+        if math.isinf(candidates[microbatch]):
             return None
-        rows[row].append(index)
-        room[row] -= lengths[index]
-        load[row] += costs[index]
-    return rows
+        microbatches[microbatch].append(index)
+        room[microbatch] -= lengths[index]
+        load[microbatch] += costs[index]
+    return microbatches
 
 
-def _deal(rows: list[list[int]], costs: Items[float], num_ranks: int) -> list[list[list[int]]]:
-    """Equal numbers of rows for the ranks: costliest row first, each to the least loaded rank with a free place."""
-    per_rank = len(rows) // num_ranks
-    loads = [sum(costs[index] for index in row) for row in rows]
+def _deal(microbatches: list[list[int]], costs: Items[float], num_ranks: int) -> list[list[list[int]]]:
+    """Equal numbers of microbatches for the ranks: costliest microbatch first, each to the least loaded rank with a free place."""
+    per_rank = len(microbatches) // num_ranks
+    loads = [sum(costs[index] for index in microbatch) for microbatch in microbatches]
     ranks: list[list[list[int]]] = [[] for _ in range(num_ranks)]
     rank_loads = [0.0] * num_ranks
-    for position in sorted(range(len(rows)), key=lambda at: -loads[at]):
+    for position in sorted(range(len(microbatches)), key=lambda at: -loads[at]):
         rank = min((rank for rank in range(num_ranks) if len(ranks[rank]) < per_rank), key=lambda rank: rank_loads[rank])
-        ranks[rank].append(sorted(rows[position]))
+        ranks[rank].append(sorted(microbatches[position]))
         rank_loads[rank] += loads[position]
     return ranks

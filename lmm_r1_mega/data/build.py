@@ -10,10 +10,10 @@ from threading import Lock
 
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.images import ImageLimits, ImageRefused, ImageSource, decode_image, read_image
-from lmm_r1_mega.data.packing import join_visions
-from lmm_r1_mega.data.prepare import Entry, image_limits
+from lmm_r1_mega.data.packing import join_images
+from lmm_r1_mega.data.prepare import PreparedRecord, image_limits
 from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.schema import Prompt, Vision
+from lmm_r1_mega.schema import Prompt, PromptImages
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Pictures:
     def __init__(self, processor: Processor, *, capacity_bytes: int = 256 * 2**20) -> None:
         self._processor = processor
         self._free_bytes = capacity_bytes
-        self._kept: OrderedDict[bytes, Future[Vision]] = OrderedDict()
+        self._kept: OrderedDict[bytes, Future[PromptImages]] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, source: ImageSource, limits: ImageLimits) -> Vision:
+    def get(self, source: ImageSource, limits: ImageLimits) -> PromptImages:
         """Read an image, and decode it where its content is new.
 
         Raises: ImageRefused where it cannot be decoded.
@@ -56,15 +56,15 @@ class Pictures:
         """Keep the promise of a content; one that cannot be decoded is forgotten, for its limits may be others next time."""
         promise = self._kept[key]
         try:
-            vision = self._processor.vision(decode_image(content, source, limits))
+            images = self._processor.prompt_images(decode_image(content, source, limits))
         except BaseException as error:
             with self._lock:
                 del self._kept[key]
             promise.set_exception(error)
             return
-        promise.set_result(vision)
+        promise.set_result(images)
         with self._lock:
-            self._free_bytes -= vision.patches.nbytes
+            self._free_bytes -= images.patches.nbytes
             self._forget()
 
     def _forget(self) -> None:
@@ -83,18 +83,18 @@ class Builder:
         self._settings = settings
         self._pictures = Pictures(processor)
 
-    def num_bytes(self, entry: Entry) -> int:
+    def num_bytes(self, entry: PreparedRecord) -> int:
         """Memory that the pictures of an entry will take."""
         return sum(entry.image_tokens) * self._processor.token_bytes
 
-    def prompt(self, entry: Entry) -> Prompt:
+    def prompt(self, entry: PreparedRecord) -> Prompt:
         """The prompt of an entry.
 
         Raises: ImageRefused where an image cannot be decoded or has changed since it was measured.
         """
         limits = image_limits(entry.row.file, self._settings)
         found = [self._pictures.get(source, limits) for source in entry.sources]
-        counts = tuple(count for vision in found for count in self._processor.spec.num_tokens(vision.grid_thw))
+        counts = tuple(count for images in found for count in self._processor.spec.num_tokens(images.grid_thw))
         if counts != entry.image_tokens:
             raise ImageRefused(f"the images take {counts} tokens and took {entry.image_tokens} at start: a file was changed")
         token_ids = entry.token_ids.tolist()
@@ -104,11 +104,11 @@ class Builder:
             text=entry.text,
             token_ids=tuple(token_ids),
             expanded_ids=self._processor.expand(token_ids, counts),
-            vision=join_visions(found),
+            images=join_images(found),
             answer=entry.row.answer,
         )
 
-    def demonstration(self, entry: Entry) -> Demonstration:
+    def demonstration(self, entry: PreparedRecord) -> Demonstration:
         """The prompt and the answer of an entry.
 
         Raises: ImageRefused as `prompt` does.

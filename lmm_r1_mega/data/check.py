@@ -16,8 +16,8 @@ from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer
 from lmm_r1_mega.data.formats import format_of
 from lmm_r1_mega.data.gold import AnswerProblems, GoldAnswers
 from lmm_r1_mega.data.images import ImageLimits, ImageRefused, load_image, locate_image
-from lmm_r1_mega.data.prepare import Entry, Preparer, image_limits
-from lmm_r1_mega.data.prompts import Row, read_rows
+from lmm_r1_mega.data.prepare import PreparedRecord, Preparer, image_limits
+from lmm_r1_mega.data.prompts import Record, read_rows
 from lmm_r1_mega.data.rows import FIXES, BadRow
 
 _BATCH = 256  # rows whose answers are judged together; with more, Python looks for cycles among them again and again
@@ -149,13 +149,13 @@ class _Tally:
         self._missing: list[int] = []
         self._problems: dict[int, str] = {}
 
-    def add(self, items: list[Entry | Row | BadRow]) -> None:
+    def add(self, items: list[PreparedRecord | Record | BadRow]) -> None:
         """Count the next rows."""
         self._bad_rows += [item for item in items if isinstance(item, BadRow)]
-        for entry in [item for item in items if isinstance(item, Entry)]:
+        for entry in [item for item in items if isinstance(item, PreparedRecord)]:
             self._prompt_tokens[entry.prompt_length] += 1
             self._image_tokens.update(entry.image_tokens)
-        rows = [item.row if isinstance(item, Entry) else item for item in items if not isinstance(item, BadRow)]
+        rows = [item.row if isinstance(item, PreparedRecord) else item for item in items if not isinstance(item, BadRow)]
         self._sources.update([row.source for row in rows])
         self._num_demonstrations += sum([row.demonstration is not None for row in rows])
         self._num_images += sum([len(row.images) for row in rows])
@@ -181,7 +181,7 @@ class _Tally:
             image_tokens=histogram(self._image_tokens),
         )
 
-    def _add_answers(self, rows: list[Row]) -> None:
+    def _add_answers(self, rows: list[Record]) -> None:
         given = [(row.line, row.answer) for row in rows if row.answer is not None]
         problems = self._gold.problems([answer for _, answer in given])
         self._num_given += len(given)
@@ -189,23 +189,23 @@ class _Tally:
         self._problems |= {line: problem for (line, _), problem in zip(given, problems, strict=True) if problem is not None}
 
 
-def _question_digest(row: Row) -> bytes:
+def _question_digest(row: Record) -> bytes:
     """Equal for rows with the same turns and image references."""
     turns = [turn.role + "\1" + "\1".join(["\2" if part is None else part for part in turn.parts]) for turn in row.turns]
     return xxhash.xxh3_128_digest("\0".join([*turns, *row.images]).encode())
 
 
 def _with_model(
-    rows: Iterable[Row | BadRow], limits: ImageLimits, settings: DataSettings, tokenizer: ChatTokenizer
-) -> Iterator[Entry | BadRow]:
+    rows: Iterable[Record | BadRow], limits: ImageLimits, settings: DataSettings, tokenizer: ChatTokenizer
+) -> Iterator[PreparedRecord | BadRow]:
     return Preparer(tokenizer, limits, settings, max_tokens=None, decode=True).prepare(rows)
 
 
-def _without_model(rows: Iterable[Row | BadRow], limits: ImageLimits) -> Iterator[Row | BadRow]:
+def _without_model(rows: Iterable[Record | BadRow], limits: ImageLimits) -> Iterator[Record | BadRow]:
     refusals: dict[str, str | None] = {}
     for row in rows:
-        reason = _first_refusal(row.images, limits, refusals) if isinstance(row, Row) and row.images else None
-        yield row.refused("image", reason) if isinstance(row, Row) and reason is not None else row
+        reason = _first_refusal(row.images, limits, refusals) if isinstance(row, Record) and row.images else None
+        yield row.refused("image", reason) if isinstance(row, Record) and reason is not None else row
 
 
 def _first_refusal(references: tuple[str, ...], limits: ImageLimits, known: dict[str, str | None]) -> str | None:

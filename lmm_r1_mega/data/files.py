@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.ahead import Ahead
 from lmm_r1_mega.data.build import Builder, Demonstration
-from lmm_r1_mega.data.prepare import Entry, Preparer, image_limits
+from lmm_r1_mega.data.prepare import PreparedRecord, Preparer, image_limits
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.prompts import Purpose, read_rows
 from lmm_r1_mega.data.rows import BROKEN_LIST, FIXES, BadRow
@@ -32,7 +32,7 @@ _SHOWN = 5  # bad rows spelled out in an error or a log line
 class Loaded:
     """Usable rows of a file and the others."""
 
-    entries: list[Entry]
+    entries: list[PreparedRecord]
     bad_rows: list[BadRow]
 
 
@@ -45,12 +45,12 @@ def load_entries(path: Path, settings: DataSettings, processor: Processor, *, pu
     preparer = Preparer(processor, limits, settings, max_tokens=max_tokens, decode=settings.bad_rows == "refuse")
     prepared = list(preparer.prepare(read_rows(path, settings, purpose=purpose)))
     return Loaded(
-        entries=[item for item in prepared if isinstance(item, Entry)],
+        entries=[item for item in prepared if isinstance(item, PreparedRecord)],
         bad_rows=[item for item in prepared if isinstance(item, BadRow)],
     )
 
 
-def refuse_bad_rows(bad_rows: list[BadRow], settings: DataSettings) -> None:
+def check_bad_rows(bad_rows: list[BadRow], settings: DataSettings) -> None:
     """Stop where `data.bad_rows` says so, and always for those that are `_FATAL`; else log.
 
     Raises: BadData that spells out the first rows and what mends them.
@@ -75,11 +75,11 @@ def describe_bad_rows(bad_rows: list[BadRow]) -> str:
 class _RowFile(Generic[Item]):
     """The rows of one file in its order; they are built a few ahead of whom goes through them, so images are not all in memory."""
 
-    def __init__(self, path: Path, loaded: Loaded, settings: DataSettings, builder: Builder, build: Callable[[Entry], Item]) -> None:
+    def __init__(self, path: Path, loaded: Loaded, settings: DataSettings, builder: Builder, build: Callable[[PreparedRecord], Item]) -> None:
         """`build` is a method of `builder`."""
         self.bad_rows = loaded.bad_rows
         """Rows that were left out, those found while iterating at the end."""
-        refuse_bad_rows(self.bad_rows, settings)
+        check_bad_rows(self.bad_rows, settings)
         if not loaded.entries:
             raise BadData(f"no usable row in {path}: `lmm-r1-mega data check {path}` says why")
         self._entries = loaded.entries

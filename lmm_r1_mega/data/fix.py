@@ -16,7 +16,7 @@ from lmm_r1_mega.errors import BadData
 _ABSOLUTE = re.compile(r"/|[a-z]+:", re.IGNORECASE)
 
 
-def refuse_target(path: Path, target: Path) -> None:
+def check_target(path: Path, target: Path) -> None:
     """Raises ValueError where the good rows of a file cannot be written to this place."""
     if target.exists():
         raise ValueError(f"--fix {target} exists and is not written over: name a new file")
@@ -32,9 +32,9 @@ def write_good_rows(report: Report, target: Path, *, message_key: str = "message
 
     They are unchanged, but for relative paths of pictures, which begin at the file's folder, where the new file lies in another one.
 
-    Raises: ValueError for a target that `refuse_target` refuses, BadData where no row is good.
+    Raises: ValueError for a target that `check_target` refuses, BadData where no row is good.
     """
-    refuse_target(report.file, target)
+    check_target(report.file, target)
     if not report.num_good:
         raise BadData(f"no row of {report.file} is good, so --fix writes nothing: mend it as described above")
     bad = {row.line for row in report.bad_rows}

@@ -1,6 +1,6 @@
-"""Sequences to rows and back: the only place where labels are shifted against inputs.
+"""Sequences to microbatches and back: the only place where labels are shifted against inputs.
 
-A sequence of n tokens takes n - 1 places of a row. Place t of it has token t as input and token t + 1 as label, so the response,
+A sequence of n tokens takes n - 1 places of a microbatch. Place t of it has token t as input and token t + 1 as label, so the response,
 tokens p..n-1 after a prompt of p, belongs to the places p-1..n-2: its first token is predicted from the prompt's last. A sequence
 that borrows its prompt from a neighbour (`data.sharing`) has the places p-1..n-2 alone.
 """
@@ -14,36 +14,36 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from lmm_r1_mega.data.rope import mrope_positions
-from lmm_r1_mega.data.sharing import lenders, own_places
+from lmm_r1_mega.data.sharing import lenders, num_new_tokens
 from lmm_r1_mega.data.vision_spec import VisionSpec
-from lmm_r1_mega.schema import Row, Sequence, Vision
+from lmm_r1_mega.schema import PackedBatch, PromptImages, Sequence
 
 
-def pack(sequences: list[Sequence], *, spec: VisionSpec, multiple_of: int = 1) -> Row:
-    """Put sequences end to end into one row whose length is a multiple of `multiple_of`.
+def pack(sequences: list[Sequence], *, spec: VisionSpec, multiple_of: int = 1) -> PackedBatch:
+    """Put sequences end to end into one microbatch whose length is a multiple of `multiple_of`.
 
-    Places that fill the row up are a masked sequence of their own; a row of no sequences is such a sequence alone.
+    Places that fill the microbatch up are a masked sequence of their own; a microbatch of no sequences is such a sequence alone.
 
     Raises: ValueError where the image tokens of a sequence do not match its grids.
     """
-    lengths = own_places(sequences)
+    lengths = num_new_tokens(sequences)
     filling = max(-sum(lengths) % multiple_of, 0 if sequences else multiple_of)
     masks = [torch.arange(-length, 0) >= -sequence.response_length for length, sequence in zip(lengths, sequences, strict=True)]
     blank = torch.full((filling,), spec.fill_token_id)
     pieces = [*lengths, filling] if filling else lengths
     ids = torch.cat([*(_last(sequence.token_ids[:-1], length) for sequence, length in zip(sequences, lengths, strict=True)), blank])
     positions = [_last(_positions(sequence, spec), length) for sequence, length in zip(sequences, lengths, strict=True)]
-    visions = [sequence.vision for sequence in sequences if sequence.vision is not None]
-    distinct = list({id(vision): vision for vision in visions}.values())
-    return Row(
+    image_sets = [sequence.images for sequence in sequences if sequence.images is not None]
+    distinct = list({id(images): images for images in image_sets}.values())
+    return PackedBatch(
         input_ids=ids,
         labels=torch.cat([*(_last(sequence.token_ids, length) for sequence, length in zip(sequences, lengths, strict=True)), blank]),
         position_ids=torch.cat([*positions, torch.arange(filling).expand(3, -1)], dim=1),
         loss_mask=torch.cat([*masks, torch.zeros(filling, dtype=torch.bool)]),
         sequence_starts=torch.tensor([0, *accumulate(pieces)], dtype=torch.int32),
         borrowed=_borrowed(sequences, lengths, num_pieces=len(pieces)),
-        vision=join_visions(distinct),
-        image_features=_image_features(sequences, lengths, distinct, spec) if visions else None,
+        images=join_images(distinct),
+        image_features=_image_features(sequences, lengths, distinct, spec) if image_sets else None,
     )
 
 
@@ -51,48 +51,48 @@ def place(
     sequences: list[Sequence],
     values: list[Shaped[Tensor, "response"]],
     *,
-    row_length: int,
+    batch_length: int,
 ) -> Shaped[Tensor, "tokens"]:
-    """Put one tensor a response at the places that predict it, in a row of `row_length` = `len(row.labels)`; 0 elsewhere.
+    """Put one tensor a response at the places that predict it, in a microbatch of `batch_length` = `len(microbatch.labels)`; 0 elsewhere.
 
-    Example: prompts of 2 and 1 tokens with the responses [a, b] and [c], row_length 5 -> [0, a, b, c, 0]
+    Example: prompts of 2 and 1 tokens with the responses [a, b] and [c], batch_length 5 -> [0, a, b, c, 0]
 
     Raises: ValueError where a tensor is not as long as its response.
     """
     dtype = values[0].dtype if values else torch.float32
     device = values[0].device if values else None
-    row = torch.zeros(row_length, dtype=dtype, device=device)
-    for sequence, value, part in zip(sequences, values, _response_slices(sequences, row_length), strict=True):
+    microbatch = torch.zeros(batch_length, dtype=dtype, device=device)
+    for sequence, value, part in zip(sequences, values, _response_slices(sequences, batch_length), strict=True):
         if len(value) != sequence.response_length:
             raise ValueError(f"{len(value)} values for a response of {sequence.response_length} tokens: give one a token")
-        row[part] = value
-    return row
+        microbatch[part] = value
+    return microbatch
 
 
 def take(sequences: list[Sequence], per_token: Shaped[Tensor, "tokens"]) -> list[Shaped[Tensor, "response"]]:
-    """Read each response's entries out of a row's tensor; the inverse of `place`."""
+    """Read each response's entries out of a microbatch's tensor; the inverse of `place`."""
     return [per_token[part] for part in _response_slices(sequences, len(per_token))]
 
 
-def join_visions(visions: list[Vision]) -> Vision | None:
+def join_images(image_sets: list[PromptImages]) -> PromptImages | None:
     """Images of several sequences, or of one prompt, as one; in their order. None where there are none."""
-    if len(visions) < 2:
-        return visions[0] if visions else None
-    return Vision(
-        patches=torch.cat([vision.patches for vision in visions]),
-        grid_thw=torch.cat([vision.grid_thw for vision in visions]),
+    if len(image_sets) < 2:
+        return image_sets[0] if image_sets else None
+    return PromptImages(
+        patches=torch.cat([images.patches for images in image_sets]),
+        grid_thw=torch.cat([images.grid_thw for images in image_sets]),
     )
 
 
-def _response_slices(sequences: list[Sequence], row_length: int) -> list[slice]:
-    """Places of each response in the row."""
-    ends = list(accumulate(own_places(sequences)))
-    if ends and ends[-1] > row_length:
-        raise ValueError(f"{ends[-1]} places do not fit into a row of {row_length}: these are not the sequences of that row")
+def _response_slices(sequences: list[Sequence], batch_length: int) -> list[slice]:
+    """Places of each response in the microbatch."""
+    ends = list(accumulate(num_new_tokens(sequences)))
+    if ends and ends[-1] > batch_length:
+        raise ValueError(f"{ends[-1]} places do not fit into a microbatch of {batch_length}: these are not the sequences of that microbatch")
     return [slice(end - sequence.response_length, end) for end, sequence in zip(ends, sequences, strict=True)]
 
 
-def _last(per_token: Shaped[Tensor, "*rows tokens"], count: int) -> Shaped[Tensor, "*rows count"]:
+def _last(per_token: Shaped[Tensor, "*microbatches tokens"], count: int) -> Shaped[Tensor, "*microbatches count"]:
     return per_token[..., per_token.shape[-1] - count :]
 
 
@@ -104,21 +104,21 @@ def _borrowed(sequences: list[Sequence], lengths: list[int], *, num_pieces: int)
     return borrowed
 
 
-def _image_features(sequences: list[Sequence], lengths: list[int], distinct: list[Vision], spec: VisionSpec) -> Int[Tensor, "image_tokens"]:
-    """Features of `distinct` visions, counted end to end, in the order in which the places of the sequences take them.
+def _image_features(sequences: list[Sequence], lengths: list[int], distinct: list[PromptImages], spec: VisionSpec) -> Int[Tensor, "image_tokens"]:
+    """Features of `distinct` image_sets, counted end to end, in the order in which the places of the sequences take them.
 
-    Example: two sequences of unlike prompts share a vision of 2 merged patches, a third has its own of 1 -> [0, 1, 0, 1, 2]
+    Example: two sequences of unlike prompts share a images of 2 merged patches, a third has its own of 1 -> [0, 1, 0, 1, 2]
     """
-    counts = {id(vision): sum(spec.num_tokens(vision.grid_thw)) for vision in distinct}
+    counts = {id(images): sum(spec.num_tokens(images.grid_thw)) for images in distinct}
     starts = dict(zip(counts, accumulate(counts.values(), initial=0), strict=False))
     taken = []
     for sequence, length in zip(sequences, lengths, strict=True):
-        if sequence.vision is not None:
-            key, placed = id(sequence.vision), int((_last(sequence.token_ids[:-1], length) == spec.image_token_id).sum())
+        if sequence.images is not None:
+            key, placed = id(sequence.images), int((_last(sequence.token_ids[:-1], length) == spec.image_token_id).sum())
             taken.append(_last(torch.arange(counts[key]) + starts[key], placed))
     return torch.cat(taken)
 
 
 def _positions(sequence: Sequence, spec: VisionSpec) -> Tensor:
-    grids = None if sequence.vision is None else sequence.vision.grid_thw
+    grids = None if sequence.images is None else sequence.images.grid_thw
     return mrope_positions(sequence.token_ids[:-1], grids, spec)

@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from lmm_r1_mega.schema import Vision
+from lmm_r1_mega.schema import PromptImages
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class PixelScale:
         return colours[:, :, None].expand(-1, -1, self.frames, -1).flatten(1)
 
 
-def pictures(vision: Vision, *, merge_size: int) -> list[Image.Image]:
+def pictures(images: PromptImages, *, merge_size: int) -> list[Image.Image]:
     """The resized images again, for whoever makes patches of them anew; inverse of the cut into patches."""
-    counts = vision.grid_thw.prod(dim=1).tolist()
-    parts = zip(vision.patches.split(counts), vision.grid_thw.tolist(), strict=True)
+    counts = images.grid_thw.prod(dim=1).tolist()
+    parts = zip(images.patches.split(counts), images.grid_thw.tolist(), strict=True)
     return [_picture(part, grid[1], grid[2], merge_size) for part, grid in parts]
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Int
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer
 from lmm_r1_mega.data.images import ImageLimits, ImageRefused, ImageSource, image_folder, locate_image, measure_image
-from lmm_r1_mega.data.prompts import Row
+from lmm_r1_mega.data.prompts import Record
 from lmm_r1_mega.data.rows import BadRow, RowRefused
 from lmm_r1_mega.errors import BadData
 
@@ -21,10 +21,10 @@ _BATCH = 1024  # rows tokenized by one call
 
 
 @dataclass(frozen=True)
-class Entry:
+class PreparedRecord:
     """A row found fit for training: tokens counted, images located and measured but not kept."""
 
-    row: Row
+    row: Record
     text: str
     token_ids: Int[np.ndarray, "tokens"]
     """Unexpanded prompt."""
@@ -46,7 +46,7 @@ class Entry:
 class _Rendered:
     """A row as the chat template writes it."""
 
-    row: Row
+    row: Record
     prompt: str
     response: str
     """What the template writes after the prompt for the demonstration."""
@@ -75,13 +75,13 @@ class Preparer:
         self._decode = decode
         self._measured: dict[str, _Accepted | ImageRefused] = {}
 
-    def prepare(self, rows: Iterable[Row | BadRow]) -> Iterator[Entry | BadRow]:
+    def prepare(self, rows: Iterable[Record | BadRow]) -> Iterator[PreparedRecord | BadRow]:
         """Every row as an entry or a bad row, in order; bad ones stay what they are."""
         remaining = iter(rows)
         while batch := list(islice(remaining, _BATCH)):
             yield from self._prepare_batch(batch)
 
-    def _prepare_batch(self, rows: list[Row | BadRow]) -> Iterator[Entry | BadRow]:
+    def _prepare_batch(self, rows: list[Record | BadRow]) -> Iterator[PreparedRecord | BadRow]:
         rendered = [row if isinstance(row, BadRow) else self._render(row) for row in rows]
         good = [item for item in rendered if not isinstance(item, BadRow)]
         prompts = iter(self._tokenizer.encode([item.prompt for item in good]))
@@ -89,7 +89,7 @@ class Preparer:
         for item in rendered:
             yield item if isinstance(item, BadRow) else self._entry(item.row, item.prompt, next(prompts), next(responses))
 
-    def _render(self, row: Row) -> _Rendered | BadRow:
+    def _render(self, row: Record) -> _Rendered | BadRow:
         texts = [turn.text for turn in row.turns] + [row.demonstration or ""]
         forged = next((match for text in texts if (match := self._tokenizer.special_tokens.search(text))), None)
         if forged is not None:
@@ -101,10 +101,10 @@ class Preparer:
         except ValueError as error:
             return row.refused("template", str(error))
 
-    def _entry(self, row: Row, text: str, token_ids: list[int], response_ids: list[int]) -> Entry | BadRow:
+    def _entry(self, row: Record, text: str, token_ids: list[int], response_ids: list[int]) -> PreparedRecord | BadRow:
         try:
             images = [self._measure(reference) for reference in row.images]
-            entry = Entry(
+            entry = PreparedRecord(
                 row=row,
                 text=text,
                 token_ids=np.array(token_ids, dtype=np.int32),
@@ -120,7 +120,7 @@ class Preparer:
             return row.refused(refusal.kind, str(refusal))
         return entry
 
-    def _check(self, entry: Entry) -> None:
+    def _check(self, entry: PreparedRecord) -> None:
         """Refuse what the template got wrong and what is too long."""
         length, total = entry.prompt_length, entry.prompt_length + len(entry.response_ids)
         found = int((entry.token_ids == self._tokenizer.spec.image_token_id).sum())

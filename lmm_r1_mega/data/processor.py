@@ -16,7 +16,7 @@ from PIL.Image import Image
 from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer
 from lmm_r1_mega.data.patches import PixelScale
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.schema import Vision
+from lmm_r1_mega.schema import PromptImages
 from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 
 
@@ -44,7 +44,7 @@ class Processor(ChatTokenizer):
 
     @cached_property
     def pixel_scale(self) -> PixelScale:
-        """How the vision tower's numbers come from the patches of `vision`."""
+        """How the vision tower's numbers come from the patches of `images`."""
         return _pixel_scale(self._image_processor)
 
     @property
@@ -52,11 +52,11 @@ class Processor(ChatTokenizer):
         """Memory of one image token's patches."""
         return 3 * self.sizes.side**2
 
-    def vision(self, image: Image) -> Vision:
+    def prompt_images(self, image: Image) -> PromptImages:
         """Patches of one RGB image, resized within the bounds."""
         features = self._image_processor(images=[image], do_rescale=False, do_normalize=False, return_tensors="pt")
         frames = features["pixel_values"].unflatten(1, (3, self.pixel_scale.frames, -1))  # all the same
-        return Vision(patches=frames[:, :, 0].flatten(1).contiguous(), grid_thw=features["image_grid_thw"])
+        return PromptImages(patches=frames[:, :, 0].flatten(1).contiguous(), grid_thw=features["image_grid_thw"])
 
 
 def load_pixel_scale(model_path: Path | str) -> PixelScale:

@@ -19,7 +19,7 @@ Purpose = Literal["prompts", "demonstrations", "any"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Record:
     """A valid row, not yet tokenized; its images are only named."""
 
     file: Path
@@ -38,7 +38,7 @@ class Row:
         return BadRow(self.file, self.line, kind, reason)
 
 
-def read_rows(path: Path, settings: DataSettings, *, purpose: Purpose) -> Iterator[Row | BadRow]:
+def read_rows(path: Path, settings: DataSettings, *, purpose: Purpose) -> Iterator[Record | BadRow]:
     """Read and check every row of a file, in its order; images are not looked at.
 
     Prompts end with the user's turn, demonstrations with the assistant's. Of rows with the same id the first is good.
@@ -74,7 +74,7 @@ def check_names(paths: Iterable[Path]) -> None:
         seen[name] = path
 
 
-def _parse_row(raw: RawRow, settings: DataSettings, purpose: Purpose, *, file: Path, file_name: str) -> Row:
+def _parse_row(raw: RawRow, settings: DataSettings, purpose: Purpose, *, file: Path, file_name: str) -> Record:
     value = raw.value
     if not isinstance(value, dict):
         raise RowRefused("row", f"a row must be an object, got {type(value).__name__}")
@@ -85,7 +85,7 @@ def _parse_row(raw: RawRow, settings: DataSettings, purpose: Purpose, *, file: P
     if settings.system_prompt is not None and turns[0].role != "system":
         turns = (Turn("system", (settings.system_prompt,)), *turns)
     own_id = _label(value, "id")
-    return Row(
+    return Record(
         file=file,
         line=raw.line,
         id=f"{file_name}:{raw.line - 1 if own_id is None else own_id}",

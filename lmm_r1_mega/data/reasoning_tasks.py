@@ -53,7 +53,7 @@ def reasoning_problems(tasks: Sequence[str], *, count: int, seed: int) -> Iterat
 
     Raises: ValueError where reasoning-gym is not installed, or a task is left out or unknown.
     """
-    refuse_unjudged(tasks)
+    check_tasks(tasks)
     try:
         import reasoning_gym
     except ImportError as error:
@@ -63,7 +63,7 @@ def reasoning_problems(tasks: Sequence[str], *, count: int, seed: int) -> Iterat
     return (as_problem(next(source), task) for task, source in islice(cycle(zip(tasks, sources, strict=True)), count))
 
 
-def refuse_unjudged(tasks: Sequence[str]) -> None:
+def check_tasks(tasks: Sequence[str]) -> None:
     """Raises ValueError for a task that is left out, with the reason, and for one that is unknown."""
     reasons = {task: reason for reason, names in LEFT_OUT.items() for task in names.split()}
     for task in tasks:

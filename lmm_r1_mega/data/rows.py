@@ -20,7 +20,7 @@ FIXES = {
     "answer": "write the gold answer as a string, a number or a list",
     "special_token": "take the token's spelling out of the text, or write images as parts",
     "template": "look at the model's chat template: it must write one image token an image and end a turn with the end-of-turn token",
-    "too_long": "shorten the row, lower data.max_pixels, or raise data.max_prompt_tokens (sft: layout.row_tokens)",
+    "too_long": "shorten the row, lower data.max_pixels, or raise data.max_prompt_tokens (sft: layout.max_tokens_per_microbatch)",
     "duplicate_id": "give every row of a file its own id, or none",
 }
 """Kinds of bad rows and what mends them."""

@@ -1,6 +1,6 @@
-"""Neighbours in a row that share the places of their prompt.
+"""Neighbours in a microbatch that share the places of their prompt.
 
-The samples of a prompt differ in their responses only, so a row computes the prompt once: the first sample has all of its places, each
+The samples of a prompt differ in their responses only, so a microbatch computes the prompt once: the first sample has all of its places, each
 one after it has places for its response alone, and attends to the first one's prompt as if it were its own. Values and gradients are
 those of whole sequences; the linear layers, which are most of the work, see the prompt once.
 """
@@ -19,7 +19,7 @@ BUNDLES_PER_RANK = 4
 
 
 def num_places(sequence: Sequence) -> int:
-    """Places of a row that a sequence takes by itself.
+    """Places of a microbatch that a sequence takes by itself.
 
     Raises: ValueError where there is nothing to predict, or nothing to predict it from.
     """
@@ -33,13 +33,13 @@ def num_places(sequence: Sequence) -> int:
 
 def have_one_prompt(one: Sequence, other: Sequence) -> bool:
     """Whether two sequences begin with the same prompt: the same tokens and the very same images."""
-    if one.prompt_length != other.prompt_length or one.vision is not other.vision:
+    if one.prompt_length != other.prompt_length or one.images is not other.images:
         return False
     return torch.equal(one.token_ids[: one.prompt_length], other.token_ids[: other.prompt_length])
 
 
 def lenders(sequences: Items[Sequence]) -> list[int]:
-    """For each sequence of a row the index of the one whose prompt it uses: the first of its prompt's neighbours, perhaps itself.
+    """For each sequence of a microbatch the index of the one whose prompt it uses: the first of its prompt's neighbours, perhaps itself.
 
     Example: prompts a, a, b, a -> [0, 0, 2, 3]
     """
@@ -49,8 +49,8 @@ def lenders(sequences: Items[Sequence]) -> list[int]:
     return found
 
 
-def own_places(sequences: Items[Sequence]) -> list[int]:
-    """Places of each sequence of a row; one that borrows its prompt has its response's alone.
+def num_new_tokens(sequences: Items[Sequence]) -> list[int]:
+    """Places of each sequence of a microbatch; one that borrows its prompt has its response's alone.
 
     Example: prompts of 3 tokens a, a with responses of 2 and 4 -> [4, 4]
     """
@@ -59,7 +59,7 @@ def own_places(sequences: Items[Sequence]) -> list[int]:
 
 
 def bundle(sequences: Items[Sequence], *, budget: int, num_ranks: int) -> list[list[int]]:
-    """Indices of neighbours that go into the same row: samples of one prompt, as many as fit into `budget` places.
+    """Indices of neighbours that go into the same microbatch: samples of one prompt, as many as fit into `budget` places.
 
     A prompt's samples are cut into more bundles where there are too few for `num_ranks` ranks to share evenly.
 

@@ -13,10 +13,10 @@ from typing import Generic, TypeVar
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.ahead import Ahead
 from lmm_r1_mega.data.build import Builder, Demonstration
-from lmm_r1_mega.data.files import Loaded, load_entries, note_unreadable, refuse_bad_rows
+from lmm_r1_mega.data.files import Loaded, check_bad_rows, load_entries, note_unreadable
 from lmm_r1_mega.data.images import ImageRefused
 from lmm_r1_mega.data.order import Order
-from lmm_r1_mega.data.prepare import Entry
+from lmm_r1_mega.data.prepare import PreparedRecord
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.prompts import check_names
 from lmm_r1_mega.data.rows import BadRow
@@ -51,12 +51,12 @@ class _RowStream(Generic[Item]):
     """
 
     def __init__(
-        self, loaded: list[Loaded], settings: DataSettings, builder: Builder, build: Callable[[Entry], Item], *, seed: int
+        self, loaded: list[Loaded], settings: DataSettings, builder: Builder, build: Callable[[PreparedRecord], Item], *, seed: int
     ) -> None:
         """`build` is a method of `builder`."""
         self.bad_rows = [bad for file in loaded for bad in file.bad_rows]
         """Rows that were left out, those found while training at the end."""
-        refuse_bad_rows(self.bad_rows, settings)
+        check_bad_rows(self.bad_rows, settings)
         self._settings = settings
         self._builder, self._build = builder, build
         self._pools = _pools([file.entries for file in loaded], settings)
@@ -178,7 +178,7 @@ def _check_files(settings: DataSettings) -> None:
     check_names(settings.train)
 
 
-def _pools(entries: list[list[Entry]], settings: DataSettings) -> list[list[Entry]]:
+def _pools(entries: list[list[PreparedRecord]], settings: DataSettings) -> list[list[PreparedRecord]]:
     """A pool a file where files are mixed by probabilities, one of all rows elsewhere."""
     pools = entries if settings.probabilities else [[entry for file in entries for entry in file]]
     if not all(pools):
@@ -187,7 +187,7 @@ def _pools(entries: list[list[Entry]], settings: DataSettings) -> list[list[Entr
     return pools
 
 
-def _visits(pools: list[list[Entry]], order: Order, *, first: int) -> Iterator[Entry]:
+def _visits(pools: list[list[PreparedRecord]], order: Order, *, first: int) -> Iterator[PreparedRecord]:
     """The entries in the order in which they are visited, without end."""
     for pool, index in map(order.visit, itertools.count(first)):
         yield pools[pool][index]
@@ -199,7 +199,7 @@ def _describe_mixing(settings: DataSettings) -> str:
     return f"data.probabilities {probabilities} and data.shuffle {settings.shuffle}"
 
 
-def _rows_digest(pools: list[list[Entry]]) -> str:
+def _rows_digest(pools: list[list[PreparedRecord]]) -> str:
     """Hash of what the rows ask, of their images and of their order in the files."""
     digest = hashlib.blake2b(digest_size=16)
     for number, pool in enumerate(pools):

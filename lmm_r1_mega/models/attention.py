@@ -1,7 +1,7 @@
-"""Attention inside packed rows: no token sees another sequence.
+"""Attention inside packed microbatches: no token sees another sequence.
 
 Sequences of similar length share one call, padded to the longest of them. Padding stands after the real tokens, so the
-causal mask alone keeps it out and no mask tensor is built. A prompt that several sequences of the row share is put before each.
+causal mask alone keeps it out and no mask tensor is built. A prompt that several sequences of the microbatch share is put before each.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MIN_SLACK = 32
 
 @dataclass(frozen=True)
 class Padding:
-    """How the tokens of a row move to padded batches of whole sequences and back.
+    """How the tokens of a microbatch move to padded batches of whole sequences and back.
 
     Slots are the places of the batches. A borrowed prompt fills slots of every sequence that uses it; what attention says about it is
     taken from the sequence that lends it.
@@ -32,18 +32,18 @@ class Padding:
     batches: tuple[tuple[int, int], ...]
     """Sequences and padded length of each batch; the batches lie end to end."""
     places: Int[Tensor, "slots"]
-    """Place in the row that each slot takes its token from; padding takes its sequence's first."""
+    """Place in the microbatch that each slot takes its token from; padding takes its sequence's first."""
     is_own: Bool[Tensor, "slots"]
     """True where a slot is the one that its place is read from again; false for padding and borrowed prompts."""
     slots: Int[Tensor, "tokens"]
-    """Slot of each token of the row."""
+    """Slot of each token of the microbatch."""
     is_shared: bool
     """Whether any prompt is borrowed."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Where a sequence's tokens are in the row: a borrowed prompt, perhaps of no tokens, then its own places."""
+    """Where a sequence's tokens are in the microbatch: a borrowed prompt, perhaps of no tokens, then its own places."""
 
     prompt_start: int
     prompt_length: int
@@ -57,8 +57,8 @@ class Span:
 
 
 @dataclass
-class PackedRow(PackedSeqParams):
-    """A row's sequences as megatron.core hands them down to attention.
+class PackedSequences(PackedSeqParams):
+    """A microbatch's sequences as megatron.core hands them down to attention.
 
     `qkv_format` is not "thd": rotary embeddings are then applied token by token from M-RoPE positions, where
     megatron.core's packed path would count positions of its own. `cu_seqlens` are of whole sequences, borrowed prompts included.
@@ -78,13 +78,13 @@ class PackedRow(PackedSeqParams):
         return plan_padding(self.spans, [[index] for index in range(len(self.spans))], self.device)
 
 
-def describe_row(starts: Int[Tensor, "sequences+1"], borrowed: Int[Tensor, "sequences 2"], device: torch.device) -> PackedRow:
-    """What attention has to know of a row with the given `sequence_starts` and `borrowed` prompts."""
+def describe_packing(starts: Int[Tensor, "sequences+1"], borrowed: Int[Tensor, "sequences 2"], device: torch.device) -> PackedSequences:
+    """What attention has to know of a microbatch with the given `sequence_starts` and `borrowed` prompts."""
     own = itertools.pairwise(starts.tolist())
     spans = [Span(first, count, start, stop) for (first, count), (start, stop) in zip(borrowed.tolist(), own, strict=True)]
     lengths = [span.length for span in spans]
     cu_seqlens = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32, device=device)
-    return PackedRow(
+    return PackedSequences(
         qkv_format="sbhd",
         cu_seqlens_q=cu_seqlens,
         cu_seqlens_kv=cu_seqlens,
@@ -131,7 +131,7 @@ def plan_padding(spans: list[Span], groups: list[list[int]], device: torch.devic
 
 
 class PackedAttention(torch.nn.Module):
-    """megatron.core's core attention for packed rows, computed by PyTorch's fused kernels."""
+    """megatron.core's core attention for packed microbatches, computed by PyTorch's fused kernels."""
 
     def __init__(self, config: TransformerConfig, **_: Any) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class PackedAttention(torch.nn.Module):
         value: Float[Tensor, "tokens 1 groups dim"],
         attention_mask: None,
         *,
-        packed_seq_params: PackedRow,
+        packed_seq_params: PackedSequences,
         **_: Any,
     ) -> Float[Tensor, "tokens 1 heads*dim"]:
         padding = packed_seq_params.padding
@@ -186,7 +186,7 @@ class _Pad(torch.autograd.Function):
 
 
 class _Unpad(torch.autograd.Function):
-    """Padded batches to row: the inverse of `_Pad`."""
+    """Padded batches to microbatch: the inverse of `_Pad`."""
 
     @staticmethod
     def forward(ctx: Any, slots: Tensor, padding: Padding) -> Tensor:

@@ -11,7 +11,7 @@ from megatron.core.transformer.enums import AttnMaskType
 from megatron.core.transformer.spec_utils import ModuleSpec
 from torch import Tensor
 
-from lmm_r1_mega.models.attention import PackedRow
+from lmm_r1_mega.models.attention import PackedSequences
 
 FINAL_NORM = TENorm
 
@@ -19,7 +19,7 @@ FINAL_NORM = TENorm
 class EngineAttention(TEDotProductAttention):
     """Transformer Engine's packed attention behind token-by-token rotary embeddings.
 
-    megatron.core hands over [tokens, 1, heads, dim], because `PackedRow` keeps it from its own packed rotary path; Transformer
+    megatron.core hands over [tokens, 1, heads, dim], because `PackedSequences` keeps it from its own packed rotary path; Transformer
     Engine takes [tokens, heads, dim] and the bounds of whole sequences: where prompts are borrowed, each is put before its users.
     """
 
@@ -30,7 +30,7 @@ class EngineAttention(TEDotProductAttention):
         value: Tensor,
         attention_mask: None,
         *,
-        packed_seq_params: PackedRow,
+        packed_seq_params: PackedSequences,
         **_: Any,
     ) -> Tensor:
         packed = PackedSeqParams(

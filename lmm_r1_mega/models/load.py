@@ -16,7 +16,7 @@ from torch.nn import Parameter
 
 from lmm_r1_mega.convert.hf_folder import HFReader
 from lmm_r1_mega.convert.megatron_folder import MegatronReader
-from lmm_r1_mega.convert.plan import Plan, Transfer, make_plan
+from lmm_r1_mega.convert.plan import Transfer, WeightMapping, make_plan
 from lmm_r1_mega.convert.qwen2_5_vl import EMBEDDING, OUTPUT
 from lmm_r1_mega.models.qwen2_5_vl import Qwen2_5_VL
 
@@ -47,8 +47,8 @@ def _canonical(name: str, model: Qwen2_5_VL) -> str:
     return f"decoder.layers.{number}.{_FUSED_NORMS.get(match[2], match[2])}"
 
 
-def plan_of(hf: HFReader, model: Qwen2_5_VL) -> Plan:
-    """Plan between a Hugging Face folder and this model."""
+def plan_of(hf: HFReader, model: Qwen2_5_VL) -> WeightMapping:
+    """WeightMapping between a Hugging Face folder and this model."""
     return make_plan(hf.contents.shapes(), model.shape, padded_vocab=model.vocab_size)
 
 

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL: the vision tower of transformers in front of a megatron.core GPTModel, on packed rows."""
+"""Qwen2.5-VL: the vision tower of transformers in front of a megatron.core GPTModel, on packed microbatches."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor
 
 from lmm_r1_mega.convert.shape import ModelShape
 from lmm_r1_mega.data.patches import PixelScale
-from lmm_r1_mega.models.attention import describe_row
+from lmm_r1_mega.models.attention import describe_packing
 from lmm_r1_mega.models.device import training_device
 from lmm_r1_mega.models.specs import decoder_spec
-from lmm_r1_mega.schema import Row, Vision
+from lmm_r1_mega.schema import PackedBatch, PromptImages
 
 
 class Qwen2_5_VL(GPTModel):
@@ -32,11 +32,11 @@ class Qwen2_5_VL(GPTModel):
             share_embeddings_and_output_weights=tied,
             position_embedding_type="mrope",
             rotary_base=shape.rope_theta,
-            scatter_embedding_sequence_parallel=False,  # image features take their places in the whole row first
+            scatter_embedding_sequence_parallel=False,  # image features take their places in the whole microbatch first
         )
         self.shape = shape
         if self.post_process:
-            self.output_layer.sequence_parallel = False  # it gets whole rows, cut down to what is read of them
+            self.output_layer.sequence_parallel = False  # it gets whole microbatches, cut down to what is read of them
             self.decoder.register_forward_hook(lambda _decoder, _inputs, hidden: self._at_trained_places(hidden))
 
     def attach_tower(self, tower: torch.nn.Module, pixel_scale: PixelScale) -> None:
@@ -49,30 +49,30 @@ class Qwen2_5_VL(GPTModel):
             parameter.average_gradients_across_tp_domain = True
         self.visual, self._pixel_scale = tower, pixel_scale
 
-    def forward(self, row: Row) -> Tensor:
+    def forward(self, microbatch: PackedBatch) -> Tensor:
         """Hidden states [tokens / tp, 1, hidden] for the next stage; from the last one logits [places, padded_vocab / tp] at the
-        trained places of the row, or values [places] where the output layer is a value head."""
+        trained places of the microbatch, or values [places] where the output layer is a value head."""
         device = training_device()
-        self._trained_places = row.loss_mask.nonzero()[:, 0].to(device)
-        embedded = self._embed(row, device) if self.pre_process else None
+        self._trained_places = microbatch.loss_mask.nonzero()[:, 0].to(device)
+        embedded = self._embed(microbatch, device) if self.pre_process else None
         output = super().forward(
             input_ids=None,
-            position_ids=row.position_ids[:, None].to(device),
+            position_ids=microbatch.position_ids[:, None].to(device),
             attention_mask=None,
             decoder_input=embedded,
-            packed_seq_params=describe_row(row.sequence_starts, row.borrowed, device),
+            packed_seq_params=describe_packing(microbatch.sequence_starts, microbatch.borrowed, device),
         )
         return output[0].squeeze(-1) if self.post_process else output
 
-    def _embed(self, row: Row, device: torch.device) -> Float[Tensor, "tokens 1 hidden"]:
-        """Word embeddings of the whole row with image features at the image tokens; scattered under sequence parallelism."""
-        ids = row.input_ids.to(device)
+    def _embed(self, microbatch: PackedBatch, device: torch.device) -> Float[Tensor, "tokens 1 hidden"]:
+        """Word embeddings of the whole microbatch with image features at the image tokens; scattered under sequence parallelism."""
+        ids = microbatch.input_ids.to(device)
         embedded = self.embedding(input_ids=ids[None], position_ids=None)[:, 0]
-        if row.vision is None or row.image_features is None:
+        if microbatch.images is None or microbatch.image_features is None:
             embedded = self._touch_tower(embedded)
         else:
             places = (ids == self.shape.image_token_id).nonzero()[:, 0]
-            embedded = self._place_images(embedded, places, vision=row.vision, chosen=row.image_features.to(device))
+            embedded = self._place_images(embedded, places, vision=microbatch.images, chosen=microbatch.image_features.to(device))
         embedded = embedded[:, None]
         if self.config.sequence_parallel:
             embedded = scatter_to_sequence_parallel_region(embedded)
@@ -90,17 +90,17 @@ class Qwen2_5_VL(GPTModel):
         return hidden.index_select(0, self._trained_places)
 
     def _place_images(
-        self, embedded: Float[Tensor, "tokens hidden"], places: Int[Tensor, "images"], *, vision: Vision, chosen: Int[Tensor, "images"]
+        self, embedded: Float[Tensor, "tokens hidden"], places: Int[Tensor, "images"], *, vision: PromptImages, chosen: Int[Tensor, "images"]
     ) -> Float[Tensor, "tokens hidden"]:
-        """The chosen features of the row's images at its image tokens; the tower sees each distinct image once."""
+        """The chosen features of the microbatch's images at its image tokens; the tower sees each distinct image once."""
         if len(places) != len(chosen):
-            raise ValueError(f"a row has {len(places)} image tokens for {len(chosen)} image features: its ids and grids disagree")
+            raise ValueError(f"a microbatch has {len(places)} image tokens for {len(chosen)} image features: its ids and grids disagree")
         pixels = self._pixel_scale.pixel_values(vision.patches.to(embedded.device)).to(self.config.params_dtype)
         features = self.visual(pixels, grid_thw=vision.grid_thw.to(embedded.device)).pooler_output
         return embedded.index_copy(0, places, features.index_select(0, chosen).to(embedded.dtype))
 
     def _touch_tower(self, embedded: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens hidden"]:
-        """Give a trainable tower zero gradients in a row without images, so that every rank has the same set of gradients."""
+        """Give a trainable tower zero gradients in a microbatch without images, so that every rank has the same set of gradients."""
         trainable = [parameter for parameter in self.visual.parameters() if parameter.requires_grad]
         if not (trainable and torch.is_grad_enabled()):
             return embedded

@@ -27,7 +27,7 @@ from lmm_r1_mega.convert.shape import RewardShape, read_shape
 from lmm_r1_mega.data.patches import pictures
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.models.device import keep_float32_exact, resolve_precision
-from lmm_r1_mega.schema import Sample, Vision
+from lmm_r1_mega.schema import PromptImages, Sample
 from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 
 HEAD = "score.weight"
@@ -156,13 +156,13 @@ class _Vision:
         last = hidden.last_hidden_state[torch.arange(len(rows), device=device), mask.sum(dim=1) - 1]
         return torch.nn.functional.linear(last.float(), self.module.value_head)[:, 0]
 
-    def _visions(self, sample: Sample) -> list[Vision]:
+    def _visions(self, sample: Sample) -> list[PromptImages]:
         """The sample's images as this model's own processor resizes them."""
-        vision = sample.prompt.vision
+        vision = sample.prompt.images
         images = pictures(vision, merge_size=self._processor.spec.merge_size) if vision is not None else []
-        return [self._processor.vision(image) for image in images]
+        return [self._processor.prompt_images(image) for image in images]
 
-    def _pictures(self, seen: list[Vision], device: torch.device) -> dict[str, Tensor]:
+    def _pictures(self, seen: list[PromptImages], device: torch.device) -> dict[str, Tensor]:
         if not seen:
             return {}
         patches, grids = torch.cat([one.patches for one in seen]), torch.cat([one.grid_thw for one in seen])

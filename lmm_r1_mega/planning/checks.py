@@ -18,14 +18,14 @@ ANY_GIB = 1.0  # no problem depends on how much memory there is
 
 
 @dataclass(frozen=True)
-class Problem:
+class PlanProblem:
     """An `error` stops the run, a `warning` costs speed or learning."""
 
     level: Literal["error", "warning"]
     message: str
 
 
-def find_problems(config: Config, shape: ModelShape, hardware: Hardware) -> list[Problem]:
+def find_problems(config: Config, shape: ModelShape, hardware: Hardware) -> list[PlanProblem]:
     """All problems of a configuration on a model and a machine, errors first."""
     errors = [
         *_model_errors(config, shape),
@@ -34,10 +34,10 @@ def find_problems(config: Config, shape: ModelShape, hardware: Hardware) -> list
         *_gpu_errors(config, hardware),
     ]
     warnings = [*_batch_warnings(config), *_off_policy_warnings(config), *_speed_warnings(config, shape, hardware)]
-    return [Problem("error", message) for message in errors] + [Problem("warning", message) for message in warnings]
+    return [PlanProblem("error", message) for message in errors] + [PlanProblem("warning", message) for message in warnings]
 
 
-def refuse_impossible(config: Config, shape: ModelShape, *, generates: bool) -> None:
+def check_run(config: Config, shape: ModelShape, *, generates: bool) -> None:
     """Stop before any process starts where the settings cannot work with the model; without generation those of rollouts do not count.
 
     Raises:
@@ -105,11 +105,11 @@ def _model_errors(config: Config, shape: ModelShape) -> Iterator[str]:
 
 def _length_errors(config: Config, shape: ModelShape) -> Iterator[str]:
     longest = config.data.max_prompt_tokens + config.rollout.max_response_tokens
-    if longest - 1 > config.layout.row_tokens:
+    if longest - 1 > config.layout.max_tokens_per_microbatch:
         yield (
             f"the longest sample has {longest} tokens (data.max_prompt_tokens {config.data.max_prompt_tokens} + "
-            f"rollout.max_response_tokens {config.rollout.max_response_tokens}) and a row holds layout.row_tokens "
-            f"{config.layout.row_tokens}: raise layout.row_tokens to {longest - 1} or more, or lower the other two"
+            f"rollout.max_response_tokens {config.rollout.max_response_tokens}) and a row holds layout.max_tokens_per_microbatch "
+            f"{config.layout.max_tokens_per_microbatch}: raise layout.max_tokens_per_microbatch to {longest - 1} or more, or lower the other two"
         )
     if longest > shape.max_positions:
         yield (
@@ -138,7 +138,7 @@ def _rollout_errors(config: Config, shape: ModelShape) -> Iterator[str]:
         )
 
 
-def refuse_overlap(config: Config, *, has_gpus: bool) -> None:
+def check_overlap(config: Config, *, has_gpus: bool) -> None:
     """Where the GPUs of a run are found out at its start.
 
     Raises:

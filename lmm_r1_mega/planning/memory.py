@@ -128,16 +128,16 @@ def decoder_activations(config: Config, shape: ModelShape, *, stage: int, width:
     in_flight = layout.pipeline - stage
     whole_layer = layer_activations(shape, layout, width=width)
     if config.model.recompute == "none":
-        return in_flight * layers * whole_layer * layout.row_tokens
+        return in_flight * layers * whole_layer * layout.max_tokens_per_microbatch
     layer_input = shape.hidden_size * width // _sequence_shards(layout)
-    return (in_flight * layers * layer_input + whole_layer) * layout.row_tokens
+    return (in_flight * layers * layer_input + whole_layer) * layout.max_tokens_per_microbatch
 
 
 def logits_bytes(config: Config, shape: ModelShape, *, width: int) -> int:
     """Bytes of a row's logits on a rank of the last stage and of their gradient, at most: as if the row had no prompts, whose places get
     none. Log-probabilities are taken in small chunks."""
     padded = shape.padded_vocab(multiple=config.model.vocab_padding_multiple, tensor=config.layout.tensor)
-    return 2 * config.layout.row_tokens * (padded // config.layout.tensor) * width
+    return 2 * config.layout.max_tokens_per_microbatch * (padded // config.layout.tensor) * width
 
 
 def tower_activations(vision: VisionShape, *, num_patches: int, width: int) -> int:
@@ -156,7 +156,7 @@ def _tower_activations(config: Config, shape: ModelShape, *, stage: int, width: 
     """Bytes of the tower's activations: on the first stage, for every micro-batch under way; none where it is frozen."""
     if stage > 0 or any(pattern.removeprefix("model.") == TOWER + "*" for pattern in config.model.freeze):
         return 0
-    num_patches = int(config.layout.row_tokens * image_share) * shape.vision.merge_size**2
+    num_patches = int(config.layout.max_tokens_per_microbatch * image_share) * shape.vision.merge_size**2
     return config.layout.pipeline * tower_activations(shape.vision, num_patches=num_patches, width=width)
 
 

@@ -64,7 +64,7 @@ def batch_activations(config: Config, shape: RewardShape, *, width: int, image_s
     Nothing is kept for a backward pass: one layer at a time, of the tower or of the decoder, beside what stays of the pictures.
     """
     longest = config.data.max_prompt_tokens + config.rollout.max_response_tokens
-    num_tokens = max(config.layout.row_tokens, longest)
+    num_tokens = max(config.layout.max_tokens_per_microbatch, longest)
     decoder = num_tokens * decoder_bytes(shape, longest=longest, width=width)
     if shape.vision is None:
         return decoder

@@ -16,7 +16,7 @@ DRIVER_BYTES = GIB
 
 
 @dataclass(frozen=True)
-class Verdict:
+class MemoryCheck:
     """Bytes needed at the worst place, and the reasons why they are too many."""
 
     training: int
@@ -44,14 +44,14 @@ class Memories:
     reward_models: tuple[RewardModelMemory, ...]
 
 
-def judge(config: Config, memories: Memories, hardware: Hardware) -> Verdict:
+def check_memory(config: Config, memories: Memories, hardware: Hardware) -> MemoryCheck:
     """Compare what is needed with what there is; memory that `hardware` does not give is not judged."""
     stages, engine = memories.stages, memories.engine
     is_hybrid = config.cluster.placement == "hybrid"
     idle, scoring = _beside_stages(config, memories, hardware)
     training = max(stage.peak + idle[stage.stage] for stage in stages)
     resident = max(stage.resident + idle[stage.stage] for stage in stages) if is_hybrid else 0
-    needs = Verdict(training, engine.budget + resident, scoring, host_bytes(config, memories, hardware), ())
+    needs = MemoryCheck(training, engine.budget + resident, scoring, host_bytes(config, memories, hardware), ())
     return replace(needs, reasons=tuple(_reasons(config, needs, engine, hardware)))
 
 
@@ -85,7 +85,7 @@ def host_bytes(config: Config, memories: Memories, hardware: Hardware) -> int:
     return snapshots + asleep + sum(model.weights for model in models)
 
 
-def _reasons(config: Config, need: Verdict, engine: EngineMemory, hardware: Hardware) -> list[str]:
+def _reasons(config: Config, need: MemoryCheck, engine: EngineMemory, hardware: Hardware) -> list[str]:
     reasons = []
     longest = config.data.max_prompt_tokens + config.rollout.max_response_tokens
     if hardware.gpu_gib is not None:
@@ -111,7 +111,7 @@ def _reasons(config: Config, need: Verdict, engine: EngineMemory, hardware: Hard
     return reasons
 
 
-def _gpu_memory_remedy(need: Verdict, engine: EngineMemory, room: float) -> str:
+def _gpu_memory_remedy(need: MemoryCheck, engine: EngineMemory, room: float) -> str:
     resident = need.generating - engine.budget
     share = int((room - resident) / room * 100) / 100
     if share <= 0:

@@ -22,7 +22,7 @@ Figures = Mapping[str, Mapping[str, float]]
 
 
 @dataclass
-class Book:
+class RunLogger:
     """Open record of a run in progress. Steps count finished ones: the first row has step 1."""
 
     folder: RunFolder
@@ -61,7 +61,7 @@ class Book:
 
     def images(self, prompts: Iterable[Prompt], *, merge_size: int) -> dict[str, list[str]]:
         """Keeps the images of prompts in the run's folder, and says in which files, by prompt id."""
-        distinct = {prompt.id: prompt.vision for prompt in prompts}
+        distinct = {prompt.id: prompt.images for prompt in prompts}
         views = {name: [] if vision is None else model_views(vision, merge_size=merge_size) for name, vision in distinct.items()}
         return {name: [self.folder.keep_image(view) for view in of_prompt] for name, of_prompt in views.items()}
 
@@ -91,7 +91,7 @@ def _accuracy(name: str, figures: Mapping[str, float]) -> str:
 
 
 @contextmanager
-def open_book(config: Config, config_yaml: str, *, verb: Verb, resume_after: int | None) -> Iterator[Book]:
+def open_run_logger(config: Config, config_yaml: str, *, verb: Verb, resume_after: int | None) -> Iterator[RunLogger]:
     """Open the record of a new run, or of one that shall `go_on` after a step. Who calls this has the `claim` of its folder.
 
     Raises:
@@ -110,7 +110,7 @@ def open_book(config: Config, config_yaml: str, *, verb: Verb, resume_after: int
             console.phase(phase)
             progress.enter(phase, in_step=phase not in {"", *BETWEEN_STEPS})
 
-        book = Book(folder, console, PhaseTimer(enter), Trackers((), folder, {}), stack)
+        book = RunLogger(folder, console, PhaseTimer(enter), Trackers((), folder, {}), stack)
         if make_new:
             book.open_trackers(config, first_step=0)
         yield book

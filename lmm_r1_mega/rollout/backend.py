@@ -66,9 +66,9 @@ def _host_arguments(settings: RolloutSettings, max_model_len: int) -> dict[str, 
 def request(prompt: Prompt, *, merge_size: int) -> dict[str, Any]:
     """A prompt as vLLM takes it: unexpanded ids and images."""
     ids = {"prompt_token_ids": list(prompt.token_ids)}
-    if prompt.vision is None:
+    if prompt.images is None:
         return ids
-    return ids | {"multi_modal_data": {"image": pictures(prompt.vision, merge_size=merge_size)}}
+    return ids | {"multi_modal_data": {"image": pictures(prompt.images, merge_size=merge_size)}}
 
 
 def sampling_params(sampling: Sampling, *, samples: int, seed: int, processor: Processor) -> SamplingParams:

@@ -154,7 +154,7 @@ def _check_prompt(prompt: Prompt, limits: PromptLimits) -> None:
             f"prompt {prompt.id} has {len(prompt.expanded_ids)} tokens, data.max_prompt_tokens is {limits.max_tokens}: "
             f"raise it or leave the prompt out"
         )
-    num_images = 0 if prompt.vision is None else len(prompt.vision.grid_thw)
+    num_images = 0 if prompt.images is None else len(prompt.images.grid_thw)
     if num_images > limits.max_images:
         raise ValueError(f"prompt {prompt.id} has {num_images} images, the engine was started for {limits.max_images}: raise max_images")
 

@@ -64,11 +64,11 @@ def shutdown() -> None:
 
 
 def data_rank() -> int:
-    """Which share of the rows this rank works on."""
+    """Which share of the microbatches this rank works on."""
     return parallel_state.get_data_parallel_rank()
 
 
-def is_reporter() -> bool:
+def returns_results() -> bool:
     """Whether the driver reads this rank's results: first tensor rank of the last stage, one for each data rank."""
     return parallel_state.is_pipeline_last_stage() and parallel_state.get_tensor_model_parallel_rank() == 0
 
@@ -92,33 +92,33 @@ def largest_over_data_ranks(value: int) -> int:
     return int(shared)
 
 
-def sums_from_last_stage(rows: list[dict[str, Tensor]]) -> dict[str, float]:
-    """Sums over rows and data ranks of what the last stage counted, the same on every rank; collective.
+def sums_from_last_stage(microbatches: list[dict[str, Tensor]]) -> dict[str, float]:
+    """Sums over microbatches and data ranks of what the last stage counted, the same on every rank; collective.
 
-    `rows` holds one dict a row, all with the same names, on the last stage and nothing elsewhere.
+    `microbatches` holds one dict a microbatch, all with the same names, on the last stage and nothing elsewhere.
     """
 
     def total() -> dict[str, float]:
-        names = sorted(rows[0])
-        sums = _stacked(rows, names).sum(dim=0)
+        names = sorted(microbatches[0])
+        sums = _stacked(microbatches, names).sum(dim=0)
         dist.all_reduce(sums, group=parallel_state.get_data_parallel_group())
         return dict(zip(names, sums.tolist(), strict=True))
 
     return _from_last_stage(total)
 
 
-def extremes_from_last_stage(rows: list[dict[str, Tensor]]) -> dict[str, float]:
-    """`<name>/min` and `<name>/max` over rows and data ranks of the pairs of the last stage, the same on every rank; collective.
+def extremes_from_last_stage(microbatches: list[dict[str, Tensor]]) -> dict[str, float]:
+    """`<name>/min` and `<name>/max` over microbatches and data ranks of the pairs of the last stage, the same on every rank; collective.
 
-    `rows` is as for `sums_from_last_stage`, with the smallest and the largest number in the place of a sum. Infinite ones are of
+    `microbatches` is as for `sums_from_last_stage`, with the smallest and the largest number in the place of a sum. Infinite ones are of
     no token at all, and left out.
     """
 
     def outermost() -> dict[str, float]:
-        names = sorted(rows[0])
+        names = sorted(microbatches[0])
         if not names:
             return {}
-        pairs = _stacked(rows, names)
+        pairs = _stacked(microbatches, names)
         outer = torch.stack([-pairs[:, :, 0], pairs[:, :, 1]]).amax(dim=1)
         dist.all_reduce(outer, op=dist.ReduceOp.MAX, group=parallel_state.get_data_parallel_group())
         found = {f"{name}/min": -low for name, low in zip(names, outer[0].tolist(), strict=True)}
@@ -128,8 +128,8 @@ def extremes_from_last_stage(rows: list[dict[str, Tensor]]) -> dict[str, float]:
     return _from_last_stage(outermost)
 
 
-def _stacked(rows: list[dict[str, Tensor]], names: list[str]) -> Tensor:
-    return torch.stack([torch.stack([row[name].double() for name in names]) for row in rows])
+def _stacked(microbatches: list[dict[str, Tensor]], names: list[str]) -> Tensor:
+    return torch.stack([torch.stack([microbatch[name].double() for name in names]) for microbatch in microbatches])
 
 
 def _from_last_stage(reduce: Callable[[], dict[str, float]]) -> dict[str, float]:

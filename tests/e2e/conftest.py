@@ -31,7 +31,7 @@ def settings(task) -> dict:
     """Settings of a run of four short steps; a test adds its own."""
     return {
         "model": {"path": str(task / "model")},
-        "layout": {"row_tokens": 256},
+        "layout": {"max_tokens_per_microbatch": 256},
         "data": {
             "train": [str(task / "data" / "fre.jsonl"), str(task / "data" / "mgt.jsonl")],
             "max_prompt_tokens": 64,

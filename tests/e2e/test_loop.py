@@ -10,7 +10,7 @@ import torch
 
 from lmm_r1_mega.algorithms.controllers import make_controllers
 from lmm_r1_mega.algorithms.table import ALGORITHMS
-from lmm_r1_mega.cluster.engines import Engines
+from lmm_r1_mega.cluster.engines import RolloutEngines
 from lmm_r1_mega.cluster.placement import num_bundles, place
 from lmm_r1_mega.cluster.reward_models import RewardModels
 from lmm_r1_mega.cluster.session import ray_session
@@ -22,7 +22,7 @@ from lmm_r1_mega.data.stream import PromptStream
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.evaluate import evaluate
 from lmm_r1_mega.models.reward_model import RewardModel
-from lmm_r1_mega.record.book import open_book
+from lmm_r1_mega.record.book import open_run_logger
 from lmm_r1_mega.record.completions import write_completions
 from lmm_r1_mega.record.folder import Checkpoint, RunFolder
 from lmm_r1_mega.rewards.pool import RewardPool
@@ -67,7 +67,7 @@ class Processes:
         self.rewards = rewards_of(config.reward, stack.enter_context(RewardPool(config.reward)))
         self.processor = Processor.load(config.model.path, min_pixels=3136, max_pixels=3136)
         self.placement = place(config, num_trainers=2)
-        self.engines = Engines(config, self.placement, config.model.path, max_images=1)
+        self.engines = RolloutEngines(config, self.placement, config.model.path, max_images=1)
         self.trainers = Trainers(config, self.placement)
         self.engines.wait_until_ready()
 
@@ -75,7 +75,7 @@ class Processes:
         """Three steps from the random model on, or those after a checkpoint; the metrics of all."""
         config: Config = parse_tree(merge(merge(self.base, changes), {"run": {"folder": str(folder)}}), source="test")
         load_models(config, self.trainers)
-        with open_book(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None) as book:
+        with open_run_logger(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None) as book:
             prompts = PromptStream(config.data, self.processor, seed=0)
             run = Run(
                 config,
@@ -284,13 +284,13 @@ def untimed(file: Path) -> list[dict]:
 def test_reward_models_score_on_workers_what_they_score_here(processes, reward_model):
     config = parse_tree(merge(processes.base, {"reward": {"models": {"a": str(reward_model), "b": str(reward_model)}}}), source="test")
     prompts = PromptStream(config.data, processes.processor, seed=0).take(6)
-    assert {prompt.vision is not None for prompt in prompts} == {True, False}
+    assert {prompt.images is not None for prompt in prompts} == {True, False}
     samples = [
         Sample(prompt, Completion((), torch.tensor([1]), torch.zeros(1), word, "stop", 0)) for prompt in prompts for word in ("yes", "no 3")
     ]
     found = RewardModels(config, processes.placement).scores(samples)
     try_reward_models(RewardModels(config, processes.placement).scores, samples)
-    here = RewardModel(reward_model, precision="fp32", batch_tokens=config.layout.row_tokens).scores(samples)
+    here = RewardModel(reward_model, precision="fp32", batch_tokens=config.layout.max_tokens_per_microbatch).scores(samples)
     assert found == {"a": here, "b": here} and len(set(here)) == 12
 
 
@@ -314,7 +314,7 @@ def test_held_out_answers_do_not_depend_on_how_many_prompts_go_at_once(processes
         assert pieces[name].accuracy == whole[name].accuracy
         assert (whole[name].accuracy.num_prompts, whole[name].accuracy.num_samples) == (5, 10)
         assert answers(pieces[name].greedy) == answers(whole[name].greedy)
-        assert all(one.sample.prompt.vision is None for one in pieces[name].greedy)
+        assert all(one.sample.prompt.images is None for one in pieces[name].greedy)
 
 
 def first_rows(path: Path, count: int) -> Path:

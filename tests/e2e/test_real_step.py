@@ -107,7 +107,7 @@ def write_settings(folder: Path, size: Size) -> Path:
     kv_tokens = size.prompts * (prompt_tokens + size.samples * size.response_tokens)  # of 1 KiB a layer: all samples at once
     settings = {
         "model": {"path": str(write_model(folder, size)), "recompute": "full", "freeze": list(size.freeze)},
-        "layout": {"tensor": 2, "row_tokens": prompt_tokens + size.samples_per_row * size.response_tokens},
+        "layout": {"tensor": 2, "max_tokens_per_microbatch": prompt_tokens + size.samples_per_row * size.response_tokens},
         "data": {"train": [str(write_rows(folder, size.prompts))], "max_pixels": SIDE**2, "max_prompt_tokens": prompt_tokens},
         "rollout": {
             "max_response_tokens": size.response_tokens,

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from lmm_r1_mega.convert.hf_shapes import short_name
 from lmm_r1_mega.data.patches import pictures
-from lmm_r1_mega.data.sharing import own_places
+from lmm_r1_mega.data.sharing import num_new_tokens
 from lmm_r1_mega.data.vision_spec import VisionSpec
-from lmm_r1_mega.schema import Sequence, Vision
+from lmm_r1_mega.schema import PromptImages, Sequence
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 
 
@@ -36,7 +36,7 @@ def sequence(spec: VisionSpec, seed: int, *, text: int, grids: list[tuple[int, i
     for (t, h, w), piece in zip(grids, pieces[1:], strict=True):
         ids += [spec.vision_start_token_id, *[spec.image_token_id] * (t * h * w // 4), spec.vision_end_token_id, *piece]
     patches = sum(t * h * w for t, h, w in grids)
-    vision = Vision(torch.randint(256, (patches, 3 * 14 * 14), generator=noise, dtype=torch.uint8), torch.tensor(grids)) if grids else None
+    vision = PromptImages(torch.randint(256, (patches, 3 * 14 * 14), generator=noise, dtype=torch.uint8), torch.tensor(grids)) if grids else None
     return Sequence(torch.tensor(ids), len(ids) // 2, vision)
 
 
@@ -61,7 +61,7 @@ def samples(prompt: Sequence, *, lengths: tuple[int, ...]) -> list[Sequence]:
     """Random responses to one prompt: a row computes it once."""
     noise = torch.Generator().manual_seed(sum(lengths))
     responses = [torch.randint(0, 300, (length,), generator=noise) for length in lengths]
-    return [Sequence(torch.cat([prompt.token_ids, response]), len(prompt.token_ids), prompt.vision) for response in responses]
+    return [Sequence(torch.cat([prompt.token_ids, response]), len(prompt.token_ids), prompt.images) for response in responses]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def oracle(path: Path, batches: list[list[Sequence]]) -> Oracle:
     logprobs, hidden, logit_gradients = [], [], []
     for batch in batches:
         outputs = [_run(model, image_processor, item) for item in batch]
-        places = own_places(batch)
+        places = num_new_tokens(batch)
         labels = torch.cat([item.token_ids[-count:] for item, count in zip(batch, places, strict=True)])
         logits = torch.cat([output.logits[0, -count:] for output, count in zip(outputs, places, strict=True)])
         logits.retain_grad()
@@ -101,6 +101,6 @@ def oracle(path: Path, batches: list[list[Sequence]]) -> Oracle:
 
 def _run(model, image_processor, item: Sequence):
     ids = item.token_ids[None, :-1]
-    images = {} if item.vision is None else image_processor(pictures(item.vision, merge_size=2), do_resize=False, return_tensors="pt")
+    images = {} if item.images is None else image_processor(pictures(item.images, merge_size=2), do_resize=False, return_tensors="pt")
     kinds = (ids == model.config.image_token_id).int()
     return model(input_ids=ids, attention_mask=torch.ones_like(ids), mm_token_type_ids=kinds, output_hidden_states=True, **images)

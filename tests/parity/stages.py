@@ -16,7 +16,7 @@ from lmm_r1_mega.convert.plan import default_plan
 from lmm_r1_mega.convert.shape import ModelShape
 from lmm_r1_mega.models.build import build_model
 from lmm_r1_mega.models.load import canonical_parameters
-from lmm_r1_mega.schema import Row
+from lmm_r1_mega.schema import PackedBatch
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class StageResult:
 
 
 def run_stage(
-    path: Path, model: ModelSettings, layout: LayoutSettings, rows: list[Row], output_gradients: list[Tensor], role: str = "policy"
+    path: Path, model: ModelSettings, layout: LayoutSettings, rows: list[PackedBatch], output_gradients: list[Tensor], role: str = "policy"
 ) -> StageResult:
     """Forward and backward of all rows as micro-batches; row i's loss is the inner product of its output and `output_gradients[i]`.
 
@@ -49,7 +49,7 @@ def run_stage(
     return StageResult(parallel_state.get_tensor_model_parallel_rank(), [output.float().cpu() for output in outputs], gradients)
 
 
-def _forward_backward(wrapped: DistributedDataParallel, rows: list[Row], output_gradients: list[Tensor]) -> list[Tensor]:
+def _forward_backward(wrapped: DistributedDataParallel, rows: list[PackedBatch], output_gradients: list[Tensor]) -> list[Tensor]:
     outputs: list[Tensor] = []
     gradients = iter(output_gradients)
 
@@ -77,7 +77,7 @@ def _forward_backward(wrapped: DistributedDataParallel, rows: list[Row], output_
     return outputs
 
 
-def packed_logprobs(results: list[StageResult], rows: list[Row], vocab: int) -> list[torch.Tensor]:
+def packed_logprobs(results: list[StageResult], rows: list[PackedBatch], vocab: int) -> list[torch.Tensor]:
     logits = [torch.cat(shards, dim=1)[:, :vocab] for shards in zip(*last_stage(results), strict=True)]
     return [part.log_softmax(-1).gather(1, row.labels[:, None])[:, 0] for part, row in zip(logits, rows, strict=True)]
 
@@ -104,6 +104,6 @@ def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
-def row_gradients(parts: list[torch.Tensor], rows: list[Row]) -> list[torch.Tensor]:
+def row_gradients(parts: list[torch.Tensor], rows: list[PackedBatch]) -> list[torch.Tensor]:
     """Output gradients of the rows: zero at the places that fill a row up."""
     return [torch.nn.functional.pad(part, (0, 0, 0, len(row.labels) - len(part))) for part, row in zip(parts, rows, strict=True)]

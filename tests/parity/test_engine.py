@@ -24,7 +24,7 @@ from spawn import spawn
 from lmm_r1_mega.errors import NotFinite
 from lmm_r1_mega.schema import PolicyTarget, TokenStats, UpdateReport
 from lmm_r1_mega.training import parallel
-from lmm_r1_mega.training.engine import Engine
+from lmm_r1_mega.training.engine import TrainEngine
 from lmm_r1_mega.training.optimizer_state import whole_states
 
 SPREAD = {"one rank": Case(), "tensor and pipeline": Case(tensor=2, pipeline=2), "data": Case(data=2)}
@@ -70,12 +70,12 @@ def test_before_an_update_the_ratio_is_one_and_the_kl_zero(model: Path, case: Ca
         assert report.metrics["clip_ratio/region_mean"] == 0.0
 
 
-def all_logprobs(engine: Engine, model: Path, case: Case) -> list[list[TokenStats]] | None:
+def all_logprobs(engine: TrainEngine, model: Path, case: Case) -> list[list[TokenStats]] | None:
     sequences = make_sequences(model)
     return engine.logprobs([[sequences[i] for i in row] for row in case.own_rows()], temperature=1.0)
 
 
-def train(engine: Engine, model: Path, case: Case, count: int) -> list[UpdateReport]:
+def train(engine: TrainEngine, model: Path, case: Case, count: int) -> list[UpdateReport]:
     targets = policy_targets(make_sequences(model))
     return [engine.update_policy([[targets[i] for i in row] for row in case.own_rows()], POLICY_LOSS)[0] for _ in range(count)]
 
@@ -126,7 +126,7 @@ def actor_and_critic(model: Path, case: Case) -> tuple[Any, ...]:
     policy, config = start_engine(model, case), case.config(model)
     rate = {"learning_rate": 2 * config.optimizer.learning_rate}
     config = config.model_copy(update={"critic": config.critic.model_copy(update=rate)})
-    critic = Engine(model, role="critic", config=config, total_steps=8)
+    critic = TrainEngine(model, role="critic", config=config, total_steps=8)
     sequences = make_sequences(model)
     targets = value_targets(sequences)
     rows = [[sequences[i] for i in row] for row in case.own_rows()]
@@ -181,7 +181,7 @@ def moments_of_three_steps(model: Path, case: Case, grad_clip: float) -> tuple[f
     config = case.config(model)
     optimizer = config.optimizer.model_copy(update={"grad_clip": grad_clip, "learning_rate": 1e-9, "warmup_steps": 0})
     parallel.form_groups(case.config(model).layout)
-    engine = Engine(model, role="policy", config=config.model_copy(update={"optimizer": optimizer}), total_steps=8)
+    engine = TrainEngine(model, role="policy", config=config.model_copy(update={"optimizer": optimizer}), total_steps=8)
     first, second = [], []
     for _ in range(3):
         [report] = train(engine, model, case, 1)

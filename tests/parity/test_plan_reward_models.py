@@ -118,7 +118,7 @@ def test_activations_of_a_vision_model(tmp_path, size, vision_hidden):
     samples = [shown(processor, (picture, picture), "What is it? " * 20, "a circle " * (100 + number)) for number in range(4)]
     model = RewardModel(folder, precision="bf16", batch_tokens=100_000)
     rows = [model._scorer.encode(one) for one in samples]
-    num_patches, longest, shape = sum(len(one.prompt.vision.patches) for one in samples), max(map(len, rows)), reward_shape(folder)
+    num_patches, longest, shape = sum(len(one.prompt.images.patches) for one in samples), max(map(len, rows)), reward_shape(folder)
     decoder = longest * len(rows) * decoder_bytes(shape, longest=longest, width=2)
     tower = num_patches * tower_bytes(shape.vision, width=2)
     assert (tower > decoder) == (vision_hidden == 320)

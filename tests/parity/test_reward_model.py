@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from lmm_r1_mega.data.packing import join_visions
+from lmm_r1_mega.data.packing import join_images
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.models.reward_model import RewardModel, kind_of, token_batches
-from lmm_r1_mega.schema import Completion, Prompt, Sample, Vision
+from lmm_r1_mega.schema import Completion, Prompt, PromptImages, Sample
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model, sum_corpus, train_tokenizer
 from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 
@@ -18,7 +18,7 @@ TURN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
 
 
-def sample(question: str, response: str, *, num_images: int = 0, vision: Vision | None = None, is_cut=False) -> Sample:
+def sample(question: str, response: str, *, num_images: int = 0, vision: PromptImages | None = None, is_cut=False) -> Sample:
     prompt = Prompt(question, "file", TURN.format(PICTURE * num_images + question), (), (), vision, None)
     return Sample(prompt, Completion((), torch.tensor([1]), torch.zeros(1), response, "length" if is_cut else "stop", 0))
 
@@ -109,8 +109,8 @@ def test_a_sample_that_is_too_long_has_no_score(classifier):
 
 
 def shown(processor: Processor, images: tuple[Image.Image, ...], question: str, response: str, **more) -> Sample:
-    vision = join_visions([processor.vision(image) for image in images])
-    return sample(question, response, num_images=len(images), vision=vision, **more)
+    vision = join_images([processor.prompt_images(image) for image in images])
+    return sample(question, response, num_images=len(images), images=vision, **more)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from PIL import Image
 from rollout_process import MAX_PROMPT_TOKENS, EngineProcess, Transformers
 from safetensors.torch import load_file, save_file
 
-from lmm_r1_mega.data.packing import join_visions
+from lmm_r1_mega.data.packing import join_images
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.rollout.sampling import Sampling
 from lmm_r1_mega.rollout.transfer.client import (
@@ -80,7 +80,7 @@ def _prompt(processor: Processor, name: str, text: str, sizes: list[tuple[int, i
         text=rendered,
         token_ids=tuple(ids),
         expanded_ids=processor.expand(ids, [processor.sizes.num_tokens(*size) for size in sizes]),
-        vision=join_visions([processor.vision(image) for image in images]) if images else None,
+        images=join_images([processor.prompt_images(image) for image in images]) if images else None,
         answer=None,
     )
 
@@ -254,7 +254,7 @@ def test_a_prompt_that_is_too_long_is_named(fresh, prompts):
 def test_a_prompt_with_too_many_images_is_named(fresh, prompts):
     with pytest.raises(ValueError, match="file:many has 3 images"):
         fresh.generate(
-            [replace(prompts[1], id="file:many", vision=join_visions([prompts[1].vision] * 3))], samples=1, sampling=SAMPLING, seed=0
+            [replace(prompts[1], id="file:many", images=join_images([prompts[1].images] * 3))], samples=1, sampling=SAMPLING, seed=0
         )
 
 

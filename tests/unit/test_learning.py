@@ -8,7 +8,7 @@ import torch
 
 from lmm_r1_mega.algorithms.controllers import Controllers, FixedCoefficient, ReturnScale, make_controllers
 from lmm_r1_mega.algorithms.trajectories import Advantages
-from lmm_r1_mega.cluster.messages import SequenceRows, target_columns
+from lmm_r1_mega.cluster.messages import MicrobatchSequences, target_columns
 from lmm_r1_mega.cluster.trainers import MiniBatch
 from lmm_r1_mega.errors import NotFinite
 from lmm_r1_mega.learning import (
@@ -20,10 +20,10 @@ from lmm_r1_mega.learning import (
     check_finite,
     estimate,
     explaining_divergence,
-    learns_them_in_update,
     loss_weights,
     mini_batches,
     mismatch_metrics,
+    old_logprobs_from_update,
     policy_loss,
     policy_targets,
     update,
@@ -87,7 +87,7 @@ def test_the_messages_of_a_step_grow_with_its_samples_and_no_faster():
         samples, settings = replace(samples, values=samples.old_logprobs), config(name="ppo")
         advantages = estimate(samples, settings.algorithm, fixed())
         targets = [of(samples, advantages, loss_weights(samples, settings)) for of in (policy_targets, value_targets)]
-        return len(pickle.dumps([SequenceRows.of([samples.sequences]), *map(target_columns, targets)]))
+        return len(pickle.dumps([MicrobatchSequences.of([samples.sequences]), *map(target_columns, targets)]))
 
     assert size(280) - size(140) <= 1.01 * 2 * (size(140) - size(70))
 
@@ -119,7 +119,7 @@ def test_mini_batches_keep_the_order_and_differ_by_one_at_most():
     ],
 )
 def test_old_log_probabilities_come_from_the_update_only_where_nothing_needs_them_before(algorithm, in_update):
-    assert learns_them_in_update(config(**algorithm).algorithm) is in_update
+    assert old_logprobs_from_update(config(**algorithm).algorithm) is in_update
 
 
 def test_kl_is_in_the_loss_or_in_the_reward():

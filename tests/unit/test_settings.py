@@ -57,7 +57,7 @@ def test_every_kind_of_value_can_be_written_as_an_option():
     assert config.reward.weights == {"accuracy": 2.0}
     assert config.algorithm.reward_clip == (-1.0, 0.5)
     assert config.algorithm.kl.target is None
-    assert (config.layout.row_tokens, config.layout.sequence_parallel, config.rollout.top_k) == (64, False, -1)
+    assert (config.layout.max_tokens_per_microbatch, config.layout.sequence_parallel, config.rollout.top_k) == (64, False, -1)
     assert config.optimizer.learning_rate == 1e-5
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from lmm_r1_mega.record.report.rows import Row
+from lmm_r1_mega.record.report.rows import SampleRow
 
 Point = tuple[int, float | None]
 """Step and value; None for a value that is not finite."""
@@ -15,7 +15,7 @@ TAIL = 5
 DIGITS = 5
 
 
-def points_by_name(rows: Iterable[Row]) -> dict[str, list[Point]]:
+def points_by_name(rows: Iterable[SampleRow]) -> dict[str, list[Point]]:
     """Steps and values of each metric."""
     found: dict[str, list[Point]] = {}
     for row in rows:

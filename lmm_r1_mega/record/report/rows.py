@@ -10,7 +10,7 @@ from typing import Any
 
 from lmm_r1_mega.record.lines import checked_lines, damaged_line
 
-Row = Mapping[str, Any]
+SampleRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Place:
     """Bytes before it."""
 
 
-def checked_rows(file: Path) -> Iterator[Row]:
+def checked_rows(file: Path) -> Iterator[SampleRow]:
     """The rows in their order.
 
     Raises:
@@ -46,7 +46,7 @@ def places(file: Path) -> list[Place]:
     return found
 
 
-def rows_at(file: Path, starts: list[int]) -> Iterator[Row]:
+def rows_at(file: Path, starts: list[int]) -> Iterator[SampleRow]:
     """The rows at these places, read when they are asked for."""
     if starts:
         with file.open("rb") as opened:
@@ -55,14 +55,14 @@ def rows_at(file: Path, starts: list[int]) -> Iterator[Row]:
                 yield json.loads(opened.readline())
 
 
-def _placed(file: Path) -> Iterator[tuple[int, Row]]:
+def _placed(file: Path) -> Iterator[tuple[int, SampleRow]]:
     start = 0
     for line, row in checked_lines(file):
         yield start, row
         start += len(line)
 
 
-def _sample_problem(row: Row) -> str | None:
+def _sample_problem(row: SampleRow) -> str | None:
     """What is wrong with a row of samples, where the page relies on it."""
     parts, images = row.get("parts") or {}, row.get("images") or []
     if not isinstance(parts, dict) or not all(isinstance(part, int | float) for part in parts.values()):

@@ -14,7 +14,7 @@ from typing import Any
 
 from lmm_r1_mega.record.folder import RunFolder
 from lmm_r1_mega.record.report.embed import num_bytes
-from lmm_r1_mega.record.report.rows import Row, places, rows_at
+from lmm_r1_mega.record.report.rows import SampleRow, places, rows_at
 from lmm_r1_mega.rewards.rule_names import is_right
 
 SAMPLE_BYTES = 3_000_000
@@ -38,7 +38,7 @@ class Samples:
     _free: int = SAMPLE_BYTES
     _free_for_images: int = IMAGE_BYTES
 
-    def add(self, run: int, rows: Iterable[Row]) -> None:
+    def add(self, run: int, rows: Iterable[SampleRow]) -> None:
         """Take in rows of a run while there is room; the rest is not read."""
         for row in rows:
             self._add(run, row)
@@ -50,7 +50,7 @@ class Samples:
         """Whether there is no room for another row."""
         return self._free <= 0
 
-    def _add(self, run: int, row: Row) -> None:
+    def _add(self, run: int, row: SampleRow) -> None:
         prompt = {name: cut(row.get(name)) for name in ("prompt", "answer", "source")} | {"images": list(row.get("images") or ())}
         key = json.dumps([prompt, None if "images" in row else row.get("prompt_id")])  # without its images only the id tells prompts apart
         if key not in self.prompts:

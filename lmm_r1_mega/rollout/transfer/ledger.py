@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from lmm_r1_mega.rollout.transfer.bucket import Entry
+from lmm_r1_mega.rollout.transfer.bucket import TensorEntry
 from lmm_r1_mega.rollout.transfer.client import MissingTensorError, TensorShapeError, UnknownTensorError
 
 
-class Ledger:
+class ReceivedTensors:
     """Compares what comes with the tensors of the Hugging Face folder that the engine was started from."""
 
     def __init__(self, expected: dict[str, tuple[int, ...]]) -> None:
         self._expected = expected
         self._open = set(expected)
 
-    def enter(self, entry: Entry) -> None:
+    def enter(self, entry: TensorEntry) -> None:
         """Account for one tensor, or say what is wrong with it."""
         shape = self._expected.get(entry.name)
         if shape is None:

@@ -14,8 +14,8 @@ from lmm_r1_mega.data import ahead as aheads
 from lmm_r1_mega.data.ahead import Ahead
 from lmm_r1_mega.data.files import PromptFile
 from lmm_r1_mega.data.images import ImageRefused
-from lmm_r1_mega.data.prepare import Entry
-from lmm_r1_mega.data.prompts import Row
+from lmm_r1_mega.data.prepare import PreparedRecord
+from lmm_r1_mega.data.prompts import Record
 from lmm_r1_mega.data.rows import BadRow
 from lmm_r1_mega.data.stream import PromptStream
 from lmm_r1_mega.errors import ProcessLost
@@ -60,14 +60,14 @@ class Watched:
 
 
 class TestAhead:
-    def entries(self, count: int, begun: list[int]) -> Iterator[Entry]:
+    def entries(self, count: int, begun: list[int]) -> Iterator[PreparedRecord]:
         """Entries that note when they are begun."""
         for number in range(count):
             begun.append(number)
-            yield Entry(Row(Path("x"), number, str(number), "x", (), (), None, None), "", NO_TOKENS, NO_TOKENS, (), (), ())
+            yield PreparedRecord(Record(Path("x"), number, str(number), "x", (), (), None, None), "", NO_TOKENS, NO_TOKENS, (), (), ())
 
     def test_items_come_in_the_order_of_the_entries(self):
-        def build(entry: Entry) -> int:
+        def build(entry: PreparedRecord) -> int:
             time.sleep(0.002 * (entry.row.line % 3 == 0))
             return entry.row.line
 
@@ -104,7 +104,7 @@ class TestAhead:
         assert [ahead.take(30) for _ in range(3)] == begun == [0, 1, 2]
 
     def test_a_row_that_cannot_be_built_is_a_bad_one_in_its_turn(self):
-        def build(entry: Entry) -> int:
+        def build(entry: PreparedRecord) -> int:
             if entry.row.line == 1:
                 raise ImageRefused("it is cut")
             return entry.row.line
@@ -151,7 +151,7 @@ class TestStream:
         for prompts in (taken + stream.take(7), taken + resumed.take(7)):
             assert [prompt.id for prompt in prompts] == [prompt.id for prompt in expected]
             pairs = zip(prompts, expected, strict=True)
-            assert all(prompt.vision.patches.tolist() == other.vision.patches.tolist() for prompt, other in pairs)
+            assert all(prompt.images.patches.tolist() == other.images.patches.tolist() for prompt, other in pairs)
         assert stream.position() == resumed.position() == one_by_one.position()
         assert [bad.line for bad in stream.bad_rows] == [4]
 
@@ -187,5 +187,5 @@ class TestFile:
             prompts, expected = list(file), [stream.take(1)[0] for _ in range(8)]
             assert [prompt.id for prompt in prompts] == [f"rows:{number}" for number in range(9) if number != 3]
             pairs = zip(prompts, expected, strict=True)
-            assert all(np.array_equal(prompt.vision.patches, other.vision.patches) for prompt, other in pairs)
+            assert all(np.array_equal(prompt.images.patches, other.images.patches) for prompt, other in pairs)
         assert [bad.line for bad in file.bad_rows] == [4]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lmm_r1_mega import cli
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.check import Histogram, check_file, describe, histogram
-from lmm_r1_mega.data.fix import refuse_target, write_good_rows
+from lmm_r1_mega.data.fix import check_target, write_good_rows
 from lmm_r1_mega.data.gold import GoldAnswers, is_plain
 from lmm_r1_mega.data.rows import FIXES
 from lmm_r1_mega.errors import BadData
@@ -173,7 +173,7 @@ class TestFix:
     )
     def test_a_target_of_another_kind_is_refused(self, write_rows, tmp_path, target, reason):
         with pytest.raises(ValueError, match=reason):
-            refuse_target(write_rows({}), tmp_path / target)
+            check_target(write_rows({}), tmp_path / target)
 
     def test_without_a_good_row_nothing_is_written(self, write_rows, tmp_path):
         with pytest.raises(BadData, match=r"no row of .* is good"):

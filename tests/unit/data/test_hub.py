@@ -7,7 +7,7 @@ import pytest
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.formats import format_of, set_name
 from lmm_r1_mega.data.hub import HubName, is_hub_name, parse_hub_name
-from lmm_r1_mega.data.prompts import Row, check_names, read_rows
+from lmm_r1_mega.data.prompts import Record, check_names, read_rows
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def cached_set(tmp_path, monkeypatch) -> None:
 
 def test_a_cached_set_is_read_without_a_network(cached_set):
     rows = list(read_rows(Path("hub:someone/pictures"), DataSettings(), purpose="prompts"))
-    assert [(row.id, row.answer) for row in rows if isinstance(row, Row)] == [
+    assert [(row.id, row.answer) for row in rows if isinstance(row, Record)] == [
         (f"someone/pictures:{number}", str(number)) for number in range(3)
     ]
     assert rows[0].images == ("data:image/any;base64,cGljdHVyZQ==",)

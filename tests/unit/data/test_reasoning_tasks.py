@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from lmm_r1_mega.data.reasoning_tasks import JUDGED, LEFT_OUT, as_problem, reasoning_problems, refuse_unjudged
+from lmm_r1_mega.data.reasoning_tasks import JUDGED, LEFT_OUT, as_problem, check_tasks, reasoning_problems
 from lmm_r1_mega.rewards.equality import gold_problem, is_correct
 from lmm_r1_mega.rewards.extract import gold_text
 
@@ -42,9 +42,9 @@ def test_a_task_is_used_or_left_out_with_a_reason():
     assert len(set(left_out)) == len(left_out) and set(left_out) & set(JUDGED) == set()
     assert (len(JUDGED), len(left_out)) == (33, 73), "all 106 tasks of reasoning-gym 0.1.25"
     with pytest.raises(ValueError, match="no task countdown: several answers are right"):
-        refuse_unjudged(["gcd", "countdown"])
+        check_tasks(["gcd", "countdown"])
     with pytest.raises(ValueError, match="no task gdc: use some of acre,aiw,"):
-        refuse_unjudged(["gdc"])
+        check_tasks(["gdc"])
 
 
 def test_a_row_of_a_generated_entry():

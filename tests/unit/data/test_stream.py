@@ -47,13 +47,13 @@ class TestPrompts:
         assert prompt.token_ids == tuple(processor.encode([prompt.text])[0])
         assert prompt.token_ids.count(image_token) == 2
         assert prompt.expanded_ids == processor.expand(prompt.token_ids, [6, 4])
-        assert prompt.vision.grid_thw.tolist() == [[1, 6, 4], [1, 4, 4]]
-        expected = [processor.vision(Image.open(path)).patches for path in paths]
-        assert torch.equal(prompt.vision.patches, torch.cat(expected))
+        assert prompt.images.grid_thw.tolist() == [[1, 6, 4], [1, 4, 4]]
+        expected = [processor.prompt_images(Image.open(path)).patches for path in paths]
+        assert torch.equal(prompt.images.patches, torch.cat(expected))
 
     def test_text_has_no_vision_and_is_not_expanded(self, processor, numbers):
         [prompt] = PromptStream(DataSettings(train=(numbers,), shuffle=False), processor, seed=0).take(1)
-        assert (prompt.vision, prompt.answer) == (None, 0)
+        assert (prompt.images, prompt.answer) == (None, 0)
         assert prompt.expanded_ids == prompt.token_ids
 
     def test_prompts_of_one_picture_share_its_patches_whatever_its_name(self, processor, picture, write_rows):
@@ -63,8 +63,8 @@ class TestPrompts:
         stream = PromptStream(
             DataSettings(train=(write_rows(*(asked("?", image=name) for name in names)),), shuffle=False), processor, seed=0
         )
-        first, *same, other = [prompt.vision for prompt in stream.take(4)]
-        assert all(vision is first for vision in same)
+        first, *same, other = [prompt.images for prompt in stream.take(4)]
+        assert all(images is first for images in same)
         assert not torch.equal(first.patches, other.patches)
 
     def test_the_system_prompt_of_the_settings(self, processor, numbers):

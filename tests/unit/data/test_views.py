@@ -5,14 +5,14 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from lmm_r1_mega.data.packing import join_visions
+from lmm_r1_mega.data.packing import join_images
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.views import MAX_SIDE, model_views
 
 
 def views(processor, *images):
-    vision = join_visions([processor.vision(image) for image in images])
-    return [Image.open(BytesIO(view), formats=["PNG"]) for view in model_views(vision, merge_size=processor.spec.merge_size)]
+    images = join_images([processor.prompt_images(image) for image in images])
+    return [Image.open(BytesIO(view), formats=["PNG"]) for view in model_views(images, merge_size=processor.spec.merge_size)]
 
 
 def test_images_of_a_size_that_is_read_as_it_is_are_kept_pixel_by_pixel(processor):

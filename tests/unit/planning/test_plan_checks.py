@@ -6,12 +6,12 @@ import pytest
 from paper_model import small_shape
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.planning.checks import find_problems, nearest, refuse_overlap, rollout_tensor_sizes, tensor_sizes
+from lmm_r1_mega.planning.checks import check_overlap, find_problems, nearest, rollout_tensor_sizes, tensor_sizes
 from lmm_r1_mega.planning.hardware import Hardware
 
 GPU = Hardware(80.0)
 GOOD = {
-    "layout": {"tensor": 4, "pipeline": 2, "data": 2, "row_tokens": 8192},
+    "layout": {"tensor": 4, "pipeline": 2, "data": 2, "max_tokens_per_microbatch": 8192},
     "rollout": {"engines": 4, "tensor": 4},
     "cluster": {"nodes": 2, "gpus_per_node": 8},
 }
@@ -46,7 +46,7 @@ def test_nearest(value, expected):
         ({"layout": {"tensor": 8}}, "layout.tensor 8 does not divide the model's 28 heads, 4 key-value heads .*: use 4"),
         ({"layout": {"pipeline": 3}}, "layout.pipeline 3 does not divide the model's 28 layers: use 2 or 4"),
         ({"model": {"freeze": ["vision.*"]}}, r"model.freeze 'vision\.\*' matches no parameter: the nearest name is visual\."),
-        ({"layout": {"row_tokens": 4096}}, "the longest sample has 5120 tokens .* raise layout.row_tokens to 5119 or more"),
+        ({"layout": {"max_tokens_per_microbatch": 4096}}, "the longest sample has 5120 tokens .* raise layout.max_tokens_per_microbatch to 5119 or more"),
         ({"data": {"max_prompt_tokens": 128000}}, "the model 128000 positions: lower .* by 1024"),
         ({"rollout": {"tensor": 8, "engines": 1}}, "rollout.tensor 8 does not fit the model's 28 heads and 4 key-value heads: use 4"),
         (
@@ -106,6 +106,6 @@ def test_engines_with_gpus_of_their_own_and_cpus_may_be_ahead(published):
     apart = {"rollout": {"ahead": 1}, "cluster": {"placement": "disaggregated", "nodes": 4}}
     assert problems(published("7B"), "error", **apart) == []
     shared = Config.model_validate({"rollout": {"ahead": 1}})
-    refuse_overlap(shared, has_gpus=False)
+    check_overlap(shared, has_gpus=False)
     with pytest.raises(ValueError, match=r"rollout.ahead 1 .*: set cluster.placement to disaggregated"):
-        refuse_overlap(shared, has_gpus=True)
+        check_overlap(shared, has_gpus=True)

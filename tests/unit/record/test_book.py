@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.record.book import open_book
+from lmm_r1_mega.record.book import open_run_logger
 from lmm_r1_mega.record.folder import RunFolder
-from lmm_r1_mega.schema import Prompt, Vision
+from lmm_r1_mega.schema import Prompt, PromptImages
 
 
 def settings(folder, *trackers):
@@ -18,7 +18,7 @@ def settings(folder, *trackers):
 
 
 def opened(folder, config_yaml="", *, verb="train", resume_after=None):
-    return open_book(settings(folder), config_yaml, verb=verb, resume_after=resume_after)
+    return open_run_logger(settings(folder), config_yaml, verb=verb, resume_after=resume_after)
 
 
 def play(book, steps):
@@ -68,8 +68,8 @@ def test_broken_off_and_resumed_is_as_never_broken_off(tmp_path):
 
 def test_an_image_is_kept_once_by_its_content(tmp_path):
     red = torch.tensor([255] * 196 + [0] * 392, dtype=torch.uint8)  # of each pixel of a patch, then green and blue
-    vision = Vision(red.expand(4, -1), torch.tensor([[1, 2, 2]]))
-    prompts = [Prompt(name, "a", "q", (1,), (1,), vision, None) for name in ("a", "a", "b")]
+    images = PromptImages(red.expand(4, -1), torch.tensor([[1, 2, 2]]))
+    prompts = [Prompt(name, "a", "q", (1,), (1,), images, None) for name in ("a", "a", "b")]
     prompts.append(Prompt("c", "a", "q", (1,), (1,), None, None))
     with opened(tmp_path / "run") as book:
         files = book.images(prompts, merge_size=2)
@@ -96,10 +96,10 @@ def test_a_resume_that_fails_before_it_goes_on_changes_nothing(tmp_path):
             (partial / "state.json").write_text("{}")
         book.finish(steps=4)
     before, config = tree(tmp_path), settings(tmp_path / "run", "tensorboard")
-    with pytest.raises(RuntimeError), open_book(config, "a: 2\n", verb="train", resume_after=2) as book, book.phase("start"):
+    with pytest.raises(RuntimeError), open_run_logger(config, "a: 2\n", verb="train", resume_after=2) as book, book.phase("start"):
         raise RuntimeError("a process did not start")
     assert tree(tmp_path) == before
-    with open_book(config, "a: 2\n", verb="train", resume_after=2) as book:
+    with open_run_logger(config, "a: 2\n", verb="train", resume_after=2) as book:
         book.go_on(config, "a: 2\n", after=2)
     assert not book.folder.is_finished and len(book.folder.metrics()) == 2
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {"tensorboard", "metrics.jsonl"}
@@ -119,5 +119,5 @@ def test_what_is_set_aside_is_said(tmp_path, capsys):
 def test_a_tracker_that_cannot_be_had_is_told_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ValueError, match="wandb, which is not installed"):
-        open_book(settings(tmp_path / "run", "wandb"), "", verb="train", resume_after=None).__enter__()
+        open_run_logger(settings(tmp_path / "run", "wandb"), "", verb="train", resume_after=None).__enter__()
     assert not (tmp_path / "run").exists()

@@ -2,18 +2,18 @@
 
 import pytest
 
-from lmm_r1_mega.rollout.transfer.bucket import Entry
+from lmm_r1_mega.rollout.transfer.bucket import TensorEntry
 from lmm_r1_mega.rollout.transfer.client import MissingTensorError, TensorShapeError, UnknownTensorError, init_info_of_engine
-from lmm_r1_mega.rollout.transfer.ledger import Ledger
+from lmm_r1_mega.rollout.transfer.ledger import ReceivedTensors
 
 
-def entry(name: str, *shape: int) -> Entry:
-    return Entry(name, "float32", shape, 0, None)
+def entry(name: str, *shape: int) -> TensorEntry:
+    return TensorEntry(name, "float32", shape, 0, None)
 
 
 @pytest.fixture
-def ledger() -> Ledger:
-    return Ledger({"a": (2, 3), "b": ()})
+def ledger() -> ReceivedTensors:
+    return ReceivedTensors({"a": (2, 3), "b": ()})
 
 
 def test_all_tensors_once_in_any_order_are_complete(ledger):

@@ -5,7 +5,7 @@ import torch
 from lmm_r1_mega.data.packing import pack
 from lmm_r1_mega.data.vision_spec import VisionSpec
 from lmm_r1_mega.schema import PolicyTarget, Sequence
-from lmm_r1_mega.training.row_targets import by_sequence, policy_tokens
+from lmm_r1_mega.training.batch_targets import by_sequence, policy_tokens
 
 SPEC = VisionSpec(image_token_id=90, video_token_id=93, vision_start_token_id=91, vision_end_token_id=92, merge_size=2)
 
