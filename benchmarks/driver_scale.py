@@ -40,7 +40,7 @@ from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream
 from lmm_r1_mega.learning import annotate, estimate, policy_loss, update
-from lmm_r1_mega.record.book import RunLogger, open_run_logger
+from lmm_r1_mega.record.run_logger import RunLogger, open_run_logger
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.total import Rewards
 from lmm_r1_mega.rollout.engine import Sampling
@@ -141,7 +141,7 @@ class StandInTrainers(Trainers):
     def __init__(self, config: Config) -> None:
         self._config, self._shape, self._sent = config, read_shape(config.model.path), WeakKeyDictionary()
         self._workers = [Rank.remote() for _ in range(config.layout.data)]
-        self._coordinates = [RankInfo(rank, is_reporter=True, peak_flops=None) for rank in range(config.layout.data)]
+        self._rank_infos = [RankInfo(rank, returns_results=True, peak_flops=None) for rank in range(config.layout.data)]
 
 
 @dataclass
@@ -189,7 +189,7 @@ class Driver:
                 updates = update(
                     run.trainers, annotated, advantages, config, loss=policy_loss(config, run.controllers, forbidden_ids=(), step=0)
                 )
-            with phase("record"), run.book.phase("record"):
+            with phase("record"), run.logger.phase("record"):
                 run.record(step, samples, annotated, advantages, updates)
             num_samples += samples.account.dispatched
         return num_samples

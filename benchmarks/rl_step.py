@@ -22,7 +22,7 @@ from prompts import write_image_prompts
 
 from lmm_r1_mega.algorithms.controllers import make_controllers
 from lmm_r1_mega.cluster.engines import RolloutEngines
-from lmm_r1_mega.cluster.placement import num_bundles, place
+from lmm_r1_mega.cluster.placement import num_bundles, place_processes
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.config import Config
@@ -116,7 +116,7 @@ def main(model: tyro.conf.Positional[Path], options: tyro.conf.OmitArgPrefixes[O
         config = _config(model, rows, options)
         processor = Processor.load(model, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
         with ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)):
-            placement = place(config, num_trainers=config.layout.num_ranks)
+            placement = place_processes(config, num_trainers=config.layout.num_ranks)
             engines = RolloutEngines(config, placement, model, max_images=1)
             engines.make_room()
             trainers = Trainers(config, placement)

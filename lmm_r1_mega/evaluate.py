@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from lmm_r1_mega.cluster.engines import RolloutEngines
-from lmm_r1_mega.cluster.placement import num_bundles, place
+from lmm_r1_mega.cluster.placement import num_bundles, place_processes
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.config import Config, RewardSettings, RolloutSettings
 from lmm_r1_mega.convert.checkpoints import check_weight_files
@@ -24,7 +24,7 @@ from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Prompt, Sample, Scored
 
 PROMPTS_AT_A_TIME = 256
-"""Prompts whose pictures are in memory together."""
+"""Prompts whose images are in memory together."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def evaluate(
 ) -> Evaluation:
     """Generate and score `samples` answers a prompt, and one greedy answer. Only this machine's rewards are asked.
 
-    It goes by a few prompts at a time, and what it keeps has no pictures. That changes no answer: each depends on the seed, its
+    It goes by a few prompts at a time, and what it keeps has no images. That changes no answer: each depends on the seed, its
     prompt's id and its number alone.
     """
     rewards = rewards.local()
@@ -100,13 +100,13 @@ def evaluate(
         num_unscorable += len(asked) - len(some)
         answers = engines.generate(some, samples=samples, sampling=Sampling.of(settings), seed=seed)
         likeliest = engines.generate(some, samples=1, sampling=greedy_sampling(settings), seed=seed)
-        sampled += map(_without_pictures, score(rewards, answers))
-        greedy += map(_without_pictures, score(rewards, likeliest))
+        sampled += map(_without_images, score(rewards, answers))
+        greedy += map(_without_images, score(rewards, likeliest))
     found = summarize(sampled, greedy, samples=samples, measure=rewards.pool.measure)
     return Evaluation(replace(found, num_unscorable=num_unscorable), greedy)
 
 
-def _without_pictures(one: Scored) -> Scored:
+def _without_images(one: Scored) -> Scored:
     return replace(one, sample=replace(one.sample, prompt=replace(one.sample.prompt, images=None)))
 
 
@@ -146,7 +146,7 @@ def evaluate_files(model_path: Path, files: Mapping[str, Path], config: Config) 
         pool = stack.enter_context(RewardPool(config.reward))
         check_scorable(pool, held_out)
         stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=0)))
-        engines = RolloutEngines(config, place(config, num_trainers=0), model_path, max_images=max_images)
+        engines = RolloutEngines(config, place_processes(config, num_trainers=0), model_path, max_images=max_images)
         engines.wait_until_ready()
         rewards = Rewards(pool, pool.weights)
         return {name: evaluate(engines, rewards, prompts, config.rollout, samples=samples, seed=seed) for name, prompts in held_out.items()}

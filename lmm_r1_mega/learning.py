@@ -186,7 +186,7 @@ def policy_loss(config: Config, controllers: Controllers, *, forbidden_ids: tupl
         name=algorithm.policy_loss,
         forbidden_ids=forbidden_ids,
         importance=_importance(algorithm),
-        kl_coefficient=controllers.kl.coefficient if algorithm.kl.place == "loss" else 0.0,
+        kl_coefficient=controllers.kl.coefficient if algorithm.kl.apply_to == "loss" else 0.0,
         kl_estimator=algorithm.kl.estimator,
         kl_weighted=algorithm.kl.importance_weighted,
         entropy_coefficient=controllers.entropy.coefficient,

@@ -52,7 +52,7 @@ class StepSamples:
 
     scored: list[Scored]
     """Whole groups, samples of a prompt as neighbours."""
-    account: SampleAccounting
+    accounting: SampleAccounting
     metrics: dict[str, float]
 
 
@@ -96,12 +96,12 @@ class Rollouts:
         selection = select(groups, algorithm)
         check_selection(selection, algorithm, step=step)
         scored = flatten(selection.trained)
-        metrics = staleness(scored, step, at_most=self._config.rollout.ahead) | {"epoch": self._prompts.position().epoch}
+        metrics = staleness(scored, step, at_most=self._config.rollout.max_staleness) | {"epoch": self._prompts.position().epoch}
         metrics |= selection_metrics(selection, refills=refills) if algorithm.dynamic_sampling.enabled else {}
-        self._go_ahead(step + 1)
+        self._start_next_step(step + 1)
         return StepSamples(scored, SampleAccounting(in_flight, self._num_dispatched, selection.dropped, self._num_in_flight), metrics)
 
-    def settle(self) -> None:
+    def wait_for_generation(self) -> None:
         """Wait until the engines have finished what is ahead, as they must before their weights change."""
         if self._generation is not None:
             with self._phase("generate"):
@@ -113,7 +113,7 @@ class Rollouts:
 
     def save(self, folder: Path) -> None:
         """Put the samples that are in flight into a checkpoint: they come from weights that it does not hold."""
-        self.settle()
+        self.wait_for_generation()
         if self._ready:
             write_completions(folder / IN_FLIGHT_FILE, [sample.completion for sample in self._ready])
 
@@ -126,7 +126,7 @@ class Rollouts:
             BadData: the samples are not of the prompts at that position, or of other settings.
         """
         is_same = self._prompts.restore(position, allow_change=allow_change)
-        if not self._config.rollout.ahead or not is_same or not (folder / IN_FLIGHT_FILE).exists():
+        if not self._config.rollout.max_staleness or not is_same or not (folder / IN_FLIGHT_FILE).exists():
             return
         completions, size = read_completions(folder / IN_FLIGHT_FILE), self._config.algorithm.samples_per_prompt
         prompts = [prompt for prompt in self._prompts.take(len(completions) // size) for _ in range(size)]
@@ -151,13 +151,13 @@ class Rollouts:
 
     def _take_ready(self) -> list[Sample]:
         """What was generated ahead for this step."""
-        self.settle()
+        self.wait_for_generation()
         ready, self._ready, self._next_position = self._ready, [], None
         return ready
 
-    def _go_ahead(self, step: int) -> None:
+    def _start_next_step(self, step: int) -> None:
         """Begin to generate for a step, where generation is ahead and the run has that step."""
-        if self._config.rollout.ahead and step < self._config.run.steps:
+        if self._config.rollout.max_staleness and step < self._config.run.steps:
             self._next_position = self._prompts.position()
             prompts = self._ask(self._num_first)
             self._num_in_flight = len(prompts) * self._config.algorithm.samples_per_prompt

@@ -13,11 +13,10 @@ from lmm_r1_mega.algorithms.controllers import Controllers, make_controllers
 from lmm_r1_mega.algorithms.table import ALGORITHMS
 from lmm_r1_mega.algorithms.trajectories import Advantages
 from lmm_r1_mega.cluster.engines import RolloutEngines
-from lmm_r1_mega.cluster.placement import Placement, describe, machines, num_bundles, place
+from lmm_r1_mega.cluster.placement import Placement, describe, machines, num_bundles, place_processes
 from lmm_r1_mega.cluster.reward_models import RewardModels
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
-from lmm_r1_mega.cluster.workers import Role
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.checkpoints import check_weight_files
 from lmm_r1_mega.convert.megatron_folder import missing_files
@@ -31,12 +30,13 @@ from lmm_r1_mega.learning import REFERENCE, Annotated, Updates, mismatch_metrics
 from lmm_r1_mega.models.reward_model import kind_of
 from lmm_r1_mega.planning.checks import check_overlap, check_run
 from lmm_r1_mega.progress import is_asked_to_stop, stop_if_asked
-from lmm_r1_mega.record.book import RunLogger, open_run_logger
 from lmm_r1_mega.record.checkpoints import STATE_FILE
 from lmm_r1_mega.record.folder import Checkpoint
+from lmm_r1_mega.record.run_logger import RunLogger, open_run_logger
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.total import Rewards, rewards_of
 from lmm_r1_mega.rollouts import Rollouts, StepSamples
+from lmm_r1_mega.schema import Role
 from lmm_r1_mega.settings import to_yaml
 from lmm_r1_mega.step_metrics import rollout_rows, sample_metrics, update_metrics
 from lmm_r1_mega.unscored import trial_samples, try_reward_models, try_text_rewards
@@ -47,7 +47,7 @@ class Run:
     """A run in progress."""
 
     config: Config
-    book: RunLogger
+    logger: RunLogger
     rollouts: Rollouts
     held_out: Mapping[str, PromptFile]
     rewards: Rewards
@@ -63,16 +63,16 @@ class Run:
     def record(self, step: int, samples: StepSamples, annotated: Annotated, advantages: Advantages, updates: Updates) -> None:
         """Write the row and the samples of a finished step."""
         row = (
-            sample_metrics(samples.scored, samples.account, trained=int(annotated.valid.sum()))
+            sample_metrics(samples.scored, samples.accounting, trained=int(annotated.valid.sum()))
             | mismatch_metrics(annotated, updates)
             | update_metrics([one.report for one in updates.policy], updates.critic)
         )
         row |= advantages.metrics  # kl among them is of before the updates: exactly 0 in the first step
         row |= samples.metrics | self.controllers.metrics()
         recorded = samples.scored[: self.config.run.record_samples]
-        images = self.book.images((one.sample.prompt for one in recorded), merge_size=self.merge_size)
-        self.book.samples(rollout_rows(step + 1, recorded, images=images))
-        self.book.step(step + 1, row, num_tokens=int(annotated.lengths.sum()))
+        images = self.logger.images((one.sample.prompt for one in recorded), merge_size=self.merge_size)
+        self.logger.samples(rollout_rows(step + 1, recorded, images=images))
+        self.logger.step(step + 1, row, num_tokens=int(annotated.lengths.sum()))
 
     def save_if_due(self, done: int) -> None:
         """A checkpoint after every `run.save_every` steps, after the last, and where the run is asked to stop, which it then does."""
@@ -83,19 +83,19 @@ class Run:
                 "controllers": self.controllers.state(),
                 "rewards": self.rewards.state(),
             }
-            with self.book.phase("save"), self.book.folder.checkpoint(done, keep=self.config.run.keep_checkpoints) as folder:
+            with self.logger.phase("save"), self.logger.folder.checkpoint(done, keep=self.config.run.keep_checkpoints) as folder:
                 self.rollouts.save(folder)
-                save(self.book, self.trainers, state, roles=roles(self.config), folder=folder)
+                save(self.logger, self.trainers, state, roles=roles(self.config), folder=folder)
             stop_if_asked(done)
 
     def evaluate_if_due(self, done: int) -> None:
         """Held-out accuracy before the first step, after every `run.eval_every` steps and after the last."""
         if self.config.run.eval_every and (done == 0 or is_due(done, self.config.run.eval_every, last=self.config.run.steps)):
-            self.book.evaluation(done, {name: asdict(found) for name, found in self._evaluate().items()})
+            self.logger.evaluation(done, {name: asdict(found) for name, found in self._evaluate().items()})
 
     def _evaluate(self) -> dict[str, SetAccuracy]:
         settings = self.config.run
-        with self.book.phase("evaluate"), self.engines.awake():
+        with self.logger.phase("evaluate"), self.engines.awake():
             return {
                 name: evaluate(
                     self.engines, self.rewards, prompts, self.config.rollout, samples=settings.eval_samples, seed=settings.seed
@@ -126,11 +126,13 @@ def open_run(config: Config, *, resume: Checkpoint | None = None, allow_change: 
         check_scorable(pool, held_out)
         trials = trial_samples(prompts, pool)
         try_text_rewards(config.reward, pool, trials)
-        book = stack.enter_context(open_run_logger(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None))
-        with book.phase("start"):
+        run_logger = stack.enter_context(
+            open_run_logger(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None)
+        )
+        with run_logger.phase("start"):
             stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)))
-            placement = place(config, num_trainers=config.layout.num_ranks)
-            say_where(book, placement)
+            placement = place_processes(config, num_trainers=config.layout.num_ranks)
+            say_where(run_logger, placement)
             check_overlap(config, has_gpus=placement.has_gpus)
             max_images = max([prompts.max_images, *(rows.max_images for rows in held_out.values())])
             engines = RolloutEngines(config, placement, config.model.path, max_images=max_images)
@@ -141,23 +143,23 @@ def open_run(config: Config, *, resume: Checkpoint | None = None, allow_change: 
             if models:
                 try_reward_models(models, trials)
             rewards = rewards_of(config.reward, pool, models=models, seed=config.run.seed)
-            rollouts = Rollouts(config, prompts, engines, rewards, phase=book.phase)
+            rollouts = Rollouts(config, prompts, engines, rewards, phase=run_logger.phase)
             controllers, merge_size = make_controllers(config), processor.spec.merge_size
-            run = Run(config, book, rollouts, held_out, rewards, trainers, engines, controllers, processor.forbidden_ids, merge_size)
+            run = Run(config, run_logger, rollouts, held_out, rewards, trainers, engines, controllers, processor.forbidden_ids, merge_size)
             if resume and resume.step:
                 restore(run, resume, allow_change=allow_change)
             engines.wait_until_ready()
             with engines.awake():
                 trainers.publish(engines.actors, version=run.first_step)
             if resume:
-                book.go_on(config, to_yaml(config), after=resume.step)
+                run_logger.go_on(config, to_yaml(config), after=resume.step)
         yield run
 
 
-def say_where(book: RunLogger, placement: Placement) -> None:
+def say_where(run_logger: RunLogger, placement: Placement) -> None:
     """Print what runs on which machine, where there are several."""
     for line in describe(placement, machines()):
-        book.console.message(line)
+        run_logger.console.message(line)
 
 
 def load_models(config: Config, trainers: Trainers) -> None:
@@ -181,7 +183,7 @@ def is_due(done: int, every: int, *, last: int) -> bool:
     return done == last or bool(every and done % every == 0)
 
 
-def save(book: RunLogger, trainers: Trainers, state: dict[str, Any], *, roles: tuple[Role, ...], folder: Path) -> None:
+def save(run_logger: RunLogger, trainers: Trainers, state: dict[str, Any], *, roles: tuple[Role, ...], folder: Path) -> None:
     """Write what the trainer and the driver have into the folder of a checkpoint.
 
     Raises:
@@ -191,16 +193,16 @@ def save(book: RunLogger, trainers: Trainers, state: dict[str, Any], *, roles: t
     missing = [f"{role}/{name}" for role in roles for name in missing_files(folder / role)]
     if missing:
         raise ValueError(
-            f"run.folder {book.folder.path} is not the same folder on all machines, {missing[0]} of a checkpoint is not here: "
+            f"run.folder {run_logger.folder.path} is not the same folder on all machines, {missing[0]} of a checkpoint is not here: "
             f"choose one on a shared file system"
         )
     (folder / STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
 
 
-def export(book: RunLogger, trainers: Trainers) -> None:
+def export(run_logger: RunLogger, trainers: Trainers) -> None:
     """Write the final model as a Hugging Face folder; one of an earlier end of the run is replaced."""
-    with book.phase("export"), naming_storage_errors(book.folder.hf):
-        trainers.export_hf(book.folder.hf)
+    with run_logger.phase("export"), naming_storage_errors(run_logger.folder.hf):
+        trainers.export_hf(run_logger.folder.hf)
 
 
 def restore(run: Run, checkpoint: Checkpoint, *, allow_change: bool = False) -> None:

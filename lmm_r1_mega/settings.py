@@ -14,15 +14,15 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from lmm_r1_mega.config import Config
+from lmm_r1_mega.config import RENAMED, Config
 
 
-def read_config(arguments: list[str]) -> Config:
+def read_config(arguments: list[str], *, of_run: bool = False) -> Config:
     """Settings from `[FILE.yaml ...] [--section.field value ...]`; later ones win.
 
     Example: `base.yaml --layout.tensor 2 --data.train a.jsonl b.jsonl --reward.weights accuracy 1 format 0.5`
 
-    A model may be given as the folder of a run that exported it.
+    A model may be given as the folder of a run that exported it. The files of a run (`of_run`) may have the names of an earlier version.
 
     Raises:
         ValueError: a file is missing or not a mapping, a setting is unknown or out of range, or a run has no exported model.
@@ -30,7 +30,7 @@ def read_config(arguments: list[str]) -> Config:
     files = list(_leading_files(arguments))
     tree: dict[str, Any] = {}
     for name in files:
-        tree = merge(tree, read_tree(Path(name)))
+        tree = merge(tree, with_new_names(read_tree(Path(name))) if of_run else read_tree(Path(name)))
     options = list(_options(arguments[len(files) :]))
     for name, value in options:
         tree = _replaced(tree, name.split("."), value)
@@ -69,6 +69,20 @@ def _with_model_folders(config: Config) -> Config:
         "reward": config.reward.model_copy(update={"models": models}),
     }
     return config.model_copy(update=sections)
+
+
+def renamed_in(tree: Mapping[str, Any]) -> dict[str, str]:
+    """Settings of an earlier version that a nested mapping has, with their names of today."""
+    return {old: new for old, new in RENAMED.items() if _value_at(tree, old.split(".")) is not None}
+
+
+def with_new_names(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The nested mapping with the settings of an earlier version under their names of today."""
+    result = dict(tree)
+    for old, new in renamed_in(tree).items():
+        value = _value_at(result, old.split("."))
+        result = _replaced(_without(result, old.split(".")), new.split("."), value)
+    return result
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,6 +205,20 @@ def _replaced(tree: Mapping[str, Any], names: list[str], value: Any) -> dict[str
     return {**tree, first: _replaced(below if isinstance(below, Mapping) else {}, rest, value) if rest else value}
 
 
+def _value_at(tree: Any, names: list[str]) -> Any:
+    """The value under a dotted name, or None."""
+    for name in names:
+        tree = tree.get(name) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def _without(tree: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    """The nested mapping without the setting of that dotted name, which it has."""
+    first, *rest = names
+    others = {name: value for name, value in tree.items() if name != first}
+    return {**others, first: _without(tree[first], rest)} if rest else others
+
+
 def _alternatives(annotation: Any) -> list[Any]:
     """Example: `Annotated[int, ...] | None` -> [int, NoneType]."""
     members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
@@ -228,6 +256,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
 
 
 def _unknown(name: str) -> str:
+    if name in RENAMED:
+        return f"setting {name} is now {RENAMED[name]}: rename it"
     names = list(setting_names())
     same_field = [known for known in names if known.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
     near = same_field or difflib.get_close_matches(name, names, n=1, cutoff=0.6)

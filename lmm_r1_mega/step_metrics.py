@@ -31,7 +31,7 @@ class SampleAccounting:
     """Asked for in this step, for the next one."""
 
 
-def sample_metrics(scored: list[Scored], account: SampleAccounting, *, trained: int) -> dict[str, float]:
+def sample_metrics(scored: list[Scored], accounting: SampleAccounting, *, trained: int) -> dict[str, float]:
     """Rewards by component and source, lengths, truncation, invalid samples by reason, and the conservation of samples.
 
     Raises:
@@ -48,31 +48,31 @@ def sample_metrics(scored: list[Scored], account: SampleAccounting, *, trained: 
         **_lengths_by_verdict(valid),
         **{f"rewards/{name}/mean": mean for name, mean in _means((name, part) for one in valid for name, part in one.score.parts.items())},
         **{f"reward/source/{name}": mean for name, mean in _means((one.sample.prompt.source, one.score.reward or 0.0) for one in valid)},
-        **conservation(scored, account, trained=trained),
+        **conservation(scored, accounting, trained=trained),
     }
 
 
-def conservation(scored: list[Scored], account: SampleAccounting, *, trained: int) -> dict[str, float]:
+def conservation(scored: list[Scored], accounting: SampleAccounting, *, trained: int) -> dict[str, float]:
     """Where the samples of a step went. One without a verdict counts as invalid, whether its group is trained or not.
 
     Raises:
         SamplesLost: some are nowhere, or there are more than were asked for.
     """
-    judged = [*scored, *chain.from_iterable(account.dropped.values())]
+    judged = [*scored, *chain.from_iterable(accounting.dropped.values())]
     reasons = unscored(one.score for one in judged)
-    dropped = {reason: sum(one.score.invalid is None for one in samples) for reason, samples in account.dropped.items()}
-    asked, num_invalid, num_dropped = account.in_flight_before + account.dispatched, reasons.total(), sum(dropped.values())
-    if asked != trained + num_invalid + num_dropped + account.in_flight:
+    dropped = {reason: sum(one.score.invalid is None for one in samples) for reason, samples in accounting.dropped.items()}
+    asked, num_invalid, num_dropped = accounting.in_flight_before + accounting.dispatched, reasons.total(), sum(dropped.values())
+    if asked != trained + num_invalid + num_dropped + accounting.in_flight:
         raise SamplesLost(
             f"{asked} samples were asked for, {trained} are trained, {num_invalid} have no verdict, {num_dropped} are dropped "
-            f"and {account.in_flight} in flight"
+            f"and {accounting.in_flight} in flight"
         )
     return {
-        "samples/dispatched": float(account.dispatched),
+        "samples/dispatched": float(accounting.dispatched),
         "samples/trained": float(trained),
         "samples/invalid": float(num_invalid),
         **{f"samples/{reason}": float(count) for reason, count in dropped.items()},
-        "samples/in_flight": float(account.in_flight),
+        "samples/in_flight": float(accounting.in_flight),
         **{f"invalid/{reason}": float(count) for reason, count in sorted(reasons.items())},
     }
 

@@ -24,7 +24,7 @@ from lmm_r1_mega.data.balance import assign_microbatches
 from lmm_r1_mega.data.build import Demonstration
 from lmm_r1_mega.data.files import DemonstrationFile
 from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.data.sharing import num_places
+from lmm_r1_mega.data.sharing import num_positions
 from lmm_r1_mega.models.build import build_model
 from lmm_r1_mega.planning.checks import find_problems
 from lmm_r1_mega.planning.hardware import Hardware
@@ -53,7 +53,9 @@ def main(
         pp: Pipeline-parallel size.
         max_tokens_per_microbatch: Token budget of a packed row.
     """
-    config = Config(model=ModelSettings(path=model), layout=LayoutSettings(tensor=tp, pipeline=pp, max_tokens_per_microbatch=max_tokens_per_microbatch))
+    config = Config(
+        model=ModelSettings(path=model), layout=LayoutSettings(tensor=tp, pipeline=pp, max_tokens_per_microbatch=max_tokens_per_microbatch)
+    )
     try:
         check_layout(config)
         sequences = read_demonstrations(model, data)
@@ -88,12 +90,12 @@ def as_sequence(row: Demonstration) -> Sequence:
 
 
 def score(rank: int, config: Config, sequences: list[Sequence], rendezvous: str, out: Path) -> None:
-    """One rank's part; the reporter writes `out`."""
+    """One rank's part; the output rank writes `out`."""
     torch.set_num_threads(max((os.cpu_count() or 1) // config.layout.num_ranks, 1))
     make_torchvision_importable()
     parallel.initialize(config.layout, rank=rank, rendezvous=rendezvous)
     model = build_model(config.model.path, model=config.model, layout=config.layout, role="policy")
-    lengths = [num_places(sequence) for sequence in sequences]
+    lengths = [num_positions(sequence) for sequence in sequences]
     budget = max(config.layout.max_tokens_per_microbatch, *lengths)
     [rows] = assign_microbatches(lengths, lengths, budget=budget, num_ranks=1)
     stats = ForwardPass(model, config.model.path, config).logprobs([[sequences[i] for i in row] for row in rows], temperature=1.0)

@@ -48,7 +48,7 @@ The steps of a run follow from the rows of its data there. Where the files are n
 
 ## The same data, the same rewards
 
-Rows stay as they are: `message` as a list of turns or as JSON in a string, `answer`, and `datasource` where there is one. Pictures
+Rows stay as they are: `message` as a list of turns or as JSON in a string, `answer`, and `datasource` where there is one. Images
 are read below the data file's folder and below `data.image_roots`, nowhere else. The reward server beside the training is not
 needed: the rules of `math_verifier` and `sokoban_verifier` are built in (`reward.weights`), and stand in for the server if the
 script starts one of the two and asks nobody else. Servers of your own are `reward.remote.urls`, a file with

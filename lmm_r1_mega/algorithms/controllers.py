@@ -17,7 +17,7 @@ SCALE_STEPS = 100
 SMALLEST_STD = 1e-4
 """Returns that are all but equal are not blown up."""
 
-State = dict[str, float]
+ControllerState = dict[str, float]
 """What a checkpoint keeps of one controller."""
 
 
@@ -30,7 +30,7 @@ class FixedCoefficient:
     def update(self, measured: float, num_samples: int) -> None:
         """Take notice of a step's mean; a fixed coefficient does not react."""
 
-    def state(self) -> State:
+    def state(self) -> ControllerState:
         """What a checkpoint keeps."""
         return {"coefficient": self.coefficient}
 
@@ -62,7 +62,7 @@ class AdaptiveCoefficient:
         growth = error if self.more_when == "above" else -error
         self.coefficient *= 1 + growth * min(num_samples / self.horizon, 1.0)
 
-    def state(self) -> State:
+    def state(self) -> ControllerState:
         """What a checkpoint keeps."""
         return {"coefficient": self.coefficient}
 
@@ -109,7 +109,7 @@ class ReturnScale:
         self.mean += share * (mean - self.mean)
         self.square += share * (std**2 + mean**2 - self.square)
 
-    def state(self) -> State:
+    def state(self) -> ControllerState:
         """What a checkpoint keeps."""
         return {"steps": self.steps, "mean": self.mean, "square": self.square}
 
@@ -130,11 +130,11 @@ class Controllers:
         """What a step was weighed with, named as in metrics.jsonl."""
         return {"kl_coefficient": self.kl.coefficient, "entropy_coefficient": self.entropy.coefficient}
 
-    def state(self) -> dict[str, State]:
+    def state(self) -> dict[str, ControllerState]:
         """What a checkpoint keeps."""
         return {"kl": self.kl.state(), "entropy": self.entropy.state(), "returns": self.returns.state()}
 
-    def restore(self, state: Mapping[str, State]) -> None:
+    def restore(self, state: Mapping[str, ControllerState]) -> None:
         """Go on from `state()`."""
         self.kl.restore(state["kl"])
         self.entropy.restore(state["entropy"])

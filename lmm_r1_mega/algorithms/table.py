@@ -101,7 +101,7 @@ def prepare(trajectories: Trajectories, settings: AlgorithmSettings, kl_coeffici
     kl = _token_kl(trajectories, settings)
     shaped = algorithm.baseline(rewards, valid, trajectories.group_size)
     token_rewards = last_token_rewards(shaped, lengths)
-    if settings.kl.place == "reward":
+    if settings.kl.apply_to == "reward":
         token_rewards = token_rewards - kl_coefficient * kl * counted
     advantages, returns = algorithm.credit(token_rewards, trajectories, settings)
     group_lengths = lengths.view(-1, trajectories.group_size).sum(dim=1).tolist()

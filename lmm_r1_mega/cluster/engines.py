@@ -13,8 +13,8 @@ import ray
 from ray.actor import ActorHandle
 
 from lmm_r1_mega.cluster.environment import engine_environment
+from lmm_r1_mega.cluster.images import put_images
 from lmm_r1_mega.cluster.messages import Completions
-from lmm_r1_mega.cluster.pictures import share
 from lmm_r1_mega.cluster.placement import Placement, Slot
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
@@ -69,7 +69,7 @@ class RolloutEngines:
         """Begin to generate and return at once. An engine does one thing at a time: what is asked of it later waits."""
         ids = own_ids([prompt.id for prompt in prompts])
         sent = [replace(prompt, id=own) for prompt, own in zip(prompts, ids, strict=True)]
-        share(prompt.images for prompt in prompts)
+        put_images(prompt.images for prompt in prompts)
         count = len(self.actors)
         calls = {
             f"rollout engine {i}": engine.answer.remote(sent[i::count], samples=samples, sampling=sampling, seed=seed)

@@ -19,7 +19,7 @@ Target = TypeVar("Target", PolicyTarget, ValueTarget, SFTTarget)
 
 @dataclass(frozen=True, eq=False)
 class MicrobatchSequences:
-    """The microbatches of a data rank."""
+    """The micro-batches of a data rank."""
 
     microbatch_sizes: list[int]
     token_ids: Column
@@ -54,7 +54,7 @@ def target_columns(targets: Items[Target]) -> TargetColumns:
 
 
 def with_sequences(kind: type[Target], microbatches: list[list[Sequence]], columns: TargetColumns) -> list[list[Target]]:
-    """The inverse of `target_columns`: a target for every sequence of the microbatches."""
+    """The inverse of `target_columns`: a target for every sequence of the micro-batches."""
     fields_of_all = [repeat(None) if column is None else column.cut() for column in columns.values()]
     targets = map(kind, chain.from_iterable(microbatches), *fields_of_all)
     return [list(islice(targets, len(microbatch))) for microbatch in microbatches]
@@ -68,7 +68,7 @@ def _column(name: str, values: list[Tensor | None]) -> Column | None:
 
 
 def result_column(results: list[list[Tensor]] | None) -> Column | None:
-    """What a rank says about the sequences of its microbatches, in their order; None where it is not the one to say it."""
+    """What a rank says about the sequences of its micro-batches, in their order; None where it is not the one to say it."""
     return None if results is None else Column.of(chain.from_iterable(results))
 
 

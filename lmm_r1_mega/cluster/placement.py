@@ -62,7 +62,7 @@ def _where() -> tuple[str, tuple[str, ...]]:
     return ray.util.get_node_ip_address(), tuple(str(gpu) for gpu in ray.get_gpu_ids())
 
 
-def place(config: Config, *, num_trainers: int, engines: bool = True) -> Placement:
+def place_processes(config: Config, *, num_trainers: int, engines: bool = True) -> Placement:
     """Reserve the bundles of a run and give every process its slot, neighbours in rank on one machine.
 
     Raises:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.actor import ActorHandle
@@ -24,12 +24,10 @@ from lmm_r1_mega.config import Config
 from lmm_r1_mega.models.device import device_name, peak_flops, resolve_precision
 from lmm_r1_mega.rollout.environment import transfer_backend
 from lmm_r1_mega.rollout.transfer import WeightSender, init_info_of_engine, open_sender
-from lmm_r1_mega.schema import PolicyTarget, SFTTarget, UpdateReport, ValueTarget
+from lmm_r1_mega.schema import PolicyTarget, Role, SFTTarget, UpdateReport, ValueTarget
 
 if TYPE_CHECKING:
     from lmm_r1_mega.training.engine import TrainEngine
-
-Role = Literal["policy", "critic"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class RankInfo:
     """Where a trainer rank stands."""
 
     data_rank: int
-    is_reporter: bool
+    returns_results: bool
     peak_flops: float | None
     """Operations a second of its device at best, where known."""
 
@@ -59,7 +57,7 @@ class TrainWorker:
         stacks.register(f"trainer rank {rank}")
         self._config = config
         self._rank = rank
-        self._engines: dict[Role, TrainEngine] = {}
+        self._models: dict[Role, TrainEngine] = {}
         self._sender: WeightSender | None = None
 
     def rendezvous(self, *, on_one_machine: bool) -> str:
@@ -91,36 +89,38 @@ class TrainWorker:
         """Build a model from a Hugging Face folder; collective."""
         from lmm_r1_mega.training.engine import TrainEngine
 
-        self._engines[role] = TrainEngine(path, role=role, config=self._config, total_steps=total_steps)
+        self._models[role] = TrainEngine(path, role=role, config=self._config, total_steps=total_steps)
 
     def take_snapshot(self, name: str) -> None:
-        self._engines["policy"].take_snapshot(name)
+        self._models["policy"].take_snapshot(name)
 
     def logprobs(self, microbatches: MicrobatchSequences, view: PolicyView) -> Column | None:
-        policy = self._engines["policy"]
+        policy = self._models["policy"]
         with policy.weights(view.snapshot) if view.snapshot else nullcontext():
             found = policy.logprobs(microbatches.cut(), temperature=view.temperature, forbidden_ids=view.forbidden_ids)
         return None if found is None else result_column([[one.response_logprobs for one in microbatch] for microbatch in found])
 
     def values(self, microbatches: MicrobatchSequences) -> Column | None:
-        return result_column(self._engines["critic"].values(microbatches.cut()))
+        return result_column(self._models["critic"].values(microbatches.cut()))
 
-    def update_policy(self, microbatches: MicrobatchSequences, targets: TargetColumns, loss: PolicyLoss) -> tuple[UpdateReport, Column | None]:
-        report, before = self._engines["policy"].update_policy(with_sequences(PolicyTarget, microbatches.cut(), targets), loss)
+    def update_policy(
+        self, microbatches: MicrobatchSequences, targets: TargetColumns, loss: PolicyLoss
+    ) -> tuple[UpdateReport, Column | None]:
+        report, before = self._models["policy"].update_policy(with_sequences(PolicyTarget, microbatches.cut(), targets), loss)
         return report, result_column(before)
 
     def update_values(self, microbatches: MicrobatchSequences, targets: TargetColumns, *, value_clip: float) -> UpdateReport:
-        return self._engines["critic"].update_values(with_sequences(ValueTarget, microbatches.cut(), targets), value_clip=value_clip)
+        return self._models["critic"].update_values(with_sequences(ValueTarget, microbatches.cut(), targets), value_clip=value_clip)
 
     def update_sft(self, microbatches: MicrobatchSequences, targets: TargetColumns) -> UpdateReport:
-        return self._engines["policy"].update_sft(with_sequences(SFTTarget, microbatches.cut(), targets))
+        return self._models["policy"].update_sft(with_sequences(SFTTarget, microbatches.cut(), targets))
 
     def publish(self, engines: list[ActorHandle], *, version: int) -> None:
         """Send the policy's weights to the rollout engines; collective, rank 0 drives."""
         if self._sender is None:
             on_every_gpu = transfer_backend(self._config.cluster.placement) == "ipc"
             self._sender = open_sender(
-                lambda: self._engines["policy"].export(everywhere=on_every_gpu),
+                lambda: self._models["policy"].export(everywhere=on_every_gpu),
                 RolloutClient(engines, config=self._config),
                 settings=self._config.rollout,
                 placement=self._config.cluster.placement,
@@ -131,14 +131,14 @@ class TrainWorker:
 
     def save(self, folders: Mapping[Role, Path]) -> None:
         for role, folder in folders.items():
-            self._engines[role].save(folder)
+            self._models[role].save(folder)
 
     def restore(self, folders: Mapping[Role, Path]) -> None:
         for role, folder in folders.items():
-            self._engines[role].load(folder)
+            self._models[role].load(folder)
 
     def export_hf(self, folder: Path) -> None:
-        self._engines["policy"].export_hf(folder)
+        self._models["policy"].export_hf(folder)
 
 
 class RolloutClient:

@@ -43,5 +43,5 @@ def check(file: Path, config: Config, *, target: Path | None) -> int:
             write_good_rows(report, target, message_key=config.data.input_key)
         print(f"{target}: {report.num_good} good rows written")
         if (folder := folder_to_declare(report, target)) is not None:
-            print(f"{target}: its pictures lie outside its folder: give --data.image_roots {folder}")
+            print(f"{target}: its images lie outside its folder: give --data.image_roots {folder}")
     return DONE if report.is_clean or (target and report.num_good) else BAD_DATA

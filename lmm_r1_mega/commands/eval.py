@@ -21,7 +21,7 @@ def run(arguments: list[str]) -> int:
     (name, data), rest = take_positional(rest, 2, verb="eval")
     model = model_folder(Path(name))
     options = [*_run_settings(Path(name)), *rest, "--model.path", str(model)]
-    config = read_config(options)
+    config = read_config(options, of_run=True)
     read_shape(model)  # a folder without a model need not wait for what follows
     from lmm_r1_mega.evaluate import evaluate_file  # torch and Ray take seconds that a wrong option need not
 

@@ -39,7 +39,7 @@ class WeightMapping:
 
 
 def make_plan(found: Mapping[str, tuple[int, ...]], shape: ModelShape, *, padded_vocab: int) -> WeightMapping:
-    """WeightMapping for a checkpoint with the tensors `found` (name to shape, either layout of names).
+    """Mapping for a checkpoint with the tensors `found` (name to shape, either layout of names).
 
     Raises `BadData` with the lists where a tensor is missing, unknown or of another shape than `shape` says.
     """
@@ -59,7 +59,7 @@ def make_plan(found: Mapping[str, tuple[int, ...]], shape: ModelShape, *, padded
 
 
 def default_plan(shape: ModelShape, *, padded_vocab: int, long_names: bool = False) -> WeightMapping:
-    """WeightMapping for a complete checkpoint of `shape` that need not be present."""
+    """Mapping for a complete checkpoint of `shape` that need not be present."""
     expected = hf_shapes(shape)
     names = {long_name(name) if long_names else name: dims for name, dims in expected.items()}
     return make_plan(names, shape, padded_vocab=padded_vocab)

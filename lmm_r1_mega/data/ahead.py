@@ -18,7 +18,7 @@ from lmm_r1_mega.errors import ProcessLost
 Item = TypeVar("Item")
 
 AHEAD_BYTES = 192 * 2**20
-"""Pictures of rows that are built and not yet taken."""
+"""Images of rows that are built and not yet taken."""
 ROW_LIMIT_S = 300.0
 """Time that one row may take to be built once its turn has come."""
 
@@ -33,15 +33,20 @@ class _Begun(Generic[Item]):
 
 
 class Ahead(Generic[Item]):
-    """The entries' items in their order, built by threads ahead of who takes them, as far as some `AHEAD_BYTES` of pictures go.
+    """The entries' items in their order, built by threads ahead of who takes them, as far as some `AHEAD_BYTES` of images go.
 
     A row that cannot be built is known when its turn comes. What nobody takes any more is not built.
     """
 
     def __init__(
-        self, entries: Iterator[PreparedRecord], build: Callable[[PreparedRecord], Item], num_bytes: Callable[[PreparedRecord], int], *, num_threads: int
+        self,
+        entries: Iterator[PreparedRecord],
+        build: Callable[[PreparedRecord], Item],
+        num_bytes: Callable[[PreparedRecord], int],
+        *,
+        num_threads: int,
     ) -> None:
-        """`num_bytes` is what the pictures of an entry will take."""
+        """`num_bytes` is what the images of an entry will take."""
         self._entries, self._build, self._num_bytes = entries, build, num_bytes
         self._threads = Threads(num_threads)
         self._begun: deque[_Begun[Item]] = deque()

@@ -1,4 +1,4 @@
-"""Which sequence goes into which microbatch of which data-parallel rank."""
+"""Which sequence goes into which micro-batch of which data-parallel rank."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ import numpy as np
 
 
 def assign_microbatches(lengths: Items[int], costs: Items[float], *, budget: int, num_ranks: int) -> list[list[list[int]]]:
-    """Share sequences out over ranks and microbatches: the same number of microbatches on every rank, as few as the budget allows, work balanced.
+    """Distribute sequences over ranks and micro-batches: equally many per rank, as few as the budget allows, balanced by cost.
 
-    `lengths` are places of a microbatch (`sharing.num_places`), `costs` any measure of work, `budget` the places of one microbatch. The result
-    is rank -> microbatches -> indices into `lengths`. A microbatch may be empty where there are too few sequences. The same input gives the
-    same result on every machine.
+    `lengths` are the packed lengths of the sequences, `costs` any measure of work, `budget` the tokens of one micro-batch. Returns
+    rank -> micro-batches -> indices into `lengths`. With too few sequences some micro-batches are empty. The same input gives the same
+    result on every machine.
 
-    Example: lengths = costs = [6, 4, 3, 3], budget 8, 2 ranks -> [[[0], [3]], [[1], [2]]], 9 and 7 places
+    Example: lengths = costs = [6, 4, 3, 3], budget 8, 2 ranks -> [[[0], [3]], [[1], [2]]], costs 9 and 7
 
-    Raises: ValueError where a sequence is longer than the budget.
+    Raises: ValueError if a sequence is longer than the budget.
     """
     if len(lengths) != len(costs):
         raise ValueError(f"{len(lengths)} lengths and {len(costs)} costs: give one of each a sequence")
     longest = max(lengths, default=0)
     if longest > budget:
         raise ValueError(
-            f"a sequence takes {longest} places and layout.max_tokens_per_microbatch is {budget}: raise layout.max_tokens_per_microbatch, "
+            f"a sequence takes {longest} positions and layout.max_tokens_per_microbatch is {budget}: raise it, "
             f"or lower data.max_prompt_tokens or rollout.max_response_tokens"
         )
     packed = _first_fit(lengths, budget)
     num_microbatches = num_ranks * max(1, math.ceil(len(packed) / num_ranks))
-    microbatches = _spread(lengths, costs, budget=budget, num_microbatches=num_microbatches) or packed + [[] for _ in range(num_microbatches - len(packed))]
+    microbatches = _spread(lengths, costs, budget=budget, num_microbatches=num_microbatches) or packed + [
+        [] for _ in range(num_microbatches - len(packed))
+    ]
     return _deal(microbatches, costs, num_ranks)
 
 
 def _first_fit(lengths: Items[int], budget: int) -> list[list[int]]:
-    """Close to the fewest microbatches: longest first, each into the first microbatch with room."""
+    """Close to the fewest micro-batches: longest sequence first, each into the first one with room."""
     microbatches: list[list[int]] = []
     room = np.full(len(lengths), budget)
     for index in np.argsort(-np.asarray(lengths), kind="stable").tolist():
@@ -47,7 +49,7 @@ def _first_fit(lengths: Items[int], budget: int) -> list[list[int]]:
 
 
 def _spread(lengths: Items[int], costs: Items[float], *, budget: int, num_microbatches: int) -> list[list[int]] | None:
-    """Even work over a given number of microbatches: costliest first, each into the cheapest microbatch with room; None where one finds none."""
+    """Costliest sequence first, each into the cheapest of the micro-batches with room; None if one finds no room."""
     microbatches: list[list[int]] = [[] for _ in range(num_microbatches)]
     room = np.full(num_microbatches, budget)
     load = np.zeros(num_microbatches)
@@ -63,7 +65,7 @@ def _spread(lengths: Items[int], costs: Items[float], *, budget: int, num_microb
 
 
 def _deal(microbatches: list[list[int]], costs: Items[float], num_ranks: int) -> list[list[list[int]]]:
-    """Equal numbers of microbatches for the ranks: costliest microbatch first, each to the least loaded rank with a free place."""
+    """Equal numbers of micro-batches for the ranks: costliest micro-batch first, each to the least loaded rank with a free position."""
     per_rank = len(microbatches) // num_ranks
     loads = [sum(costs[index] for index in microbatch) for microbatch in microbatches]
     ranks: list[list[list[int]]] = [[] for _ in range(num_ranks)]

@@ -1,4 +1,4 @@
-"""Entries to prompts and demonstrations with pictures, each when its turn comes."""
+"""Entries to prompts and demonstrations with images, each when its turn comes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Demonstration:
     """Ends with the end-of-turn token."""
 
 
-class Pictures:
+class ImageCache:
     """Patches of images by the content of their files: each content is decoded once while it stays among those used last.
 
     Safe to use from several threads: one that asks for what another decodes waits for it.
@@ -81,10 +81,10 @@ class Builder:
     def __init__(self, processor: Processor, settings: DataSettings) -> None:
         self._processor = processor
         self._settings = settings
-        self._pictures = Pictures(processor)
+        self._images = ImageCache(processor)
 
     def num_bytes(self, entry: PreparedRecord) -> int:
-        """Memory that the pictures of an entry will take."""
+        """Memory that the images of an entry will take."""
         return sum(entry.image_tokens) * self._processor.token_bytes
 
     def prompt(self, entry: PreparedRecord) -> Prompt:
@@ -93,7 +93,7 @@ class Builder:
         Raises: ImageRefused where an image cannot be decoded or has changed since it was measured.
         """
         limits = image_limits(entry.row.file, self._settings)
-        found = [self._pictures.get(source, limits) for source in entry.sources]
+        found = [self._images.get(source, limits) for source in entry.sources]
         counts = tuple(count for images in found for count in self._processor.spec.num_tokens(images.grid_thw))
         if counts != entry.image_tokens:
             raise ImageRefused(f"the images take {counts} tokens and took {entry.image_tokens} at start: a file was changed")

@@ -12,9 +12,9 @@ from lmm_r1_mega.data.images import is_encodable
 from lmm_r1_mega.data.rows import RowRefused
 
 PLACE = "<image>"
-"""Where a picture of a column stands in a text."""
-IMAGE_COLUMNS = ("images", "image", "image_path", "image_paths", "image_url", "image_urls", "picture", "pictures")
-"""Columns that hold pictures in public data."""
+"""Where an image of a column stands in a text."""
+IMAGE_COLUMNS = ("images", "image", "image_path", "image_paths", "image_url", "image_urls", "image", "images")
+"""Columns that hold images in public data."""
 
 _ROLES = ("system", "user", "assistant")
 _Place = tuple[int, int]  # turn and part, from 1
@@ -73,30 +73,30 @@ def parse_chat(message: Any) -> Chat:
 
 
 def with_columns(chat: Chat, row: Mapping[str, Any]) -> Chat:
-    """The chat with the pictures of a row's other columns, each in its place `<image>`.
+    """The chat with the images of a row's other columns, each in its place `<image>`.
 
     Example: "<image>Find x." beside images ["a.png"] -> an image and "Find x."
 
-    Raises: RowRefused(`image`) where a picture has no place, a place has no picture, or the message has pictures of its own.
+    Raises: RowRefused(`image`) where an image has no place, a place has no image, or the message has images of its own.
     """
     columns = {name: found for name in IMAGE_COLUMNS if (found := _column(row.get(name), name))}
-    num_places = sum(turn.text.count(PLACE) for turn in chat.turns if turn.role != "assistant")
-    if chat.images and num_places:
-        raise RowRefused("image", f"the message has pictures as parts and {PLACE} in its text: take {PLACE} out of the text")
+    num_positions = sum(turn.text.count(PLACE) for turn in chat.turns if turn.role != "assistant")
+    if chat.images and num_positions:
+        raise RowRefused("image", f"the message has images as parts and {PLACE} in its text: take {PLACE} out of the text")
     if chat.images and all(found == list(chat.images) for found in columns.values()):
         return chat
     if chat.images or len(columns) > 1:
         places = [*(["the message"] if chat.images else []), *(f"column {name}" for name in columns)]
-        raise RowRefused("image", f"pictures stand in {' and in '.join(places)}: keep those of one place")
+        raise RowRefused("image", f"images stand in {' and in '.join(places)}: keep those of one place")
     name, images = next(iter(columns.items()), ("", []))
-    if len(images) != num_places:
+    if len(images) != num_positions:
         there = f"column {name} has {len(images)}" if name else f"the row has none in {' or '.join(IMAGE_COLUMNS[:2])}"
-        raise RowRefused("image", f"the message has {num_places} places {PLACE} for pictures, {there}: give each picture its place")
+        raise RowRefused("image", f"the message has {num_positions} places {PLACE} for images, {there}: give each image its place")
     return Chat(tuple(map(_with_places, chat.turns)), tuple(images)) if images else chat
 
 
 def map_references(row: Mapping[str, Any], message_key: str, change: Callable[[str], str]) -> dict[str, Any]:
-    """The row with each reference to a picture changed, in the message and in other columns; what is no reference stays."""
+    """The row with each reference to an image changed, in the message and in other columns; what is no reference stays."""
     changed = {name: _map_column(row[name], change) for name in IMAGE_COLUMNS if row.get(name)}
     message = row[message_key]
     turns = json.loads(message) if isinstance(message, str) else message
@@ -140,11 +140,11 @@ def _column(value: Any, name: str) -> list[str]:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError) as error:
-            raise RowRefused("image", f"column {name} is no list of pictures: {error}") from error
+            raise RowRefused("image", f"column {name} is no list of images: {error}") from error
     references = [_reference(one) for one in (value if isinstance(value, list) else [value])]
     found = [one for one in references if one not in (None, "")]
     if not all(isinstance(one, str) for one in found) or (found and len(found) < len(references)):
-        raise RowRefused("image", f"column {name} has {_described(value)}, which is no picture: give paths, file:// or data: URIs")
+        raise RowRefused("image", f"column {name} has {_described(value)}, which is no image: give paths, file:// or data: URIs")
     return found
 
 

@@ -14,7 +14,7 @@ import xxhash
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer
 from lmm_r1_mega.data.formats import format_of
-from lmm_r1_mega.data.gold import AnswerProblems, GoldAnswers
+from lmm_r1_mega.data.gold import GoldAnswers, GoldProblems
 from lmm_r1_mega.data.images import ImageLimits, ImageRefused, load_image, locate_image
 from lmm_r1_mega.data.prepare import PreparedRecord, Preparer, image_limits
 from lmm_r1_mega.data.prompts import Record, read_rows
@@ -79,7 +79,7 @@ class Report:
 
 
 def check_file(
-    path: Path, settings: DataSettings, tokenizer: ChatTokenizer | None, *, answer_problems: AnswerProblems | None = None
+    path: Path, settings: DataSettings, tokenizer: ChatTokenizer | None, *, answer_problems: GoldProblems | None = None
 ) -> Report:
     """Read every row once and decode every image; with a model's tokenizer tokens are counted too.
 

@@ -1,4 +1,4 @@
-"""Pictures from the network: the only place that connects anywhere for data, and only to hosts that `data.url_hosts` names.
+"""Images from the network: the only place that connects anywhere for data, and only to hosts that `data.url_hosts` names.
 
 A URL is compared with the list as it is spelled, its host's addresses are looked up once and checked, and the connection goes to an
 address that was checked: a second answer of the name server cannot lead elsewhere. Redirects are not followed. One deadline covers

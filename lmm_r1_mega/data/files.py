@@ -75,7 +75,9 @@ def describe_bad_rows(bad_rows: list[BadRow]) -> str:
 class _RowFile(Generic[Item]):
     """The rows of one file in its order; they are built a few ahead of whom goes through them, so images are not all in memory."""
 
-    def __init__(self, path: Path, loaded: Loaded, settings: DataSettings, builder: Builder, build: Callable[[PreparedRecord], Item]) -> None:
+    def __init__(
+        self, path: Path, loaded: Loaded, settings: DataSettings, builder: Builder, build: Callable[[PreparedRecord], Item]
+    ) -> None:
         """`build` is a method of `builder`."""
         self.bad_rows = loaded.bad_rows
         """Rows that were left out, those found while iterating at the end."""

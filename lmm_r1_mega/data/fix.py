@@ -30,7 +30,7 @@ def check_target(path: Path, target: Path) -> None:
 def write_good_rows(report: Report, target: Path, *, message_key: str = "message") -> None:
     """Write the rows that a check found good, in their order; the file is whole as soon as it has its name.
 
-    They are unchanged, but for relative paths of pictures, which begin at the file's folder, where the new file lies in another one.
+    They are unchanged, but for relative paths of images, which begin at the file's folder, where the new file lies in another one.
 
     Raises: ValueError for a target that `check_target` refuses, BadData where no row is good.
     """
@@ -49,7 +49,7 @@ def write_good_rows(report: Report, target: Path, *, message_key: str = "message
 
 
 def folder_to_declare(report: Report, target: Path) -> Path | None:
-    """The folder that `data.image_roots` has to name for the new file, as its pictures do not lie below its own."""
+    """The folder that `data.image_roots` has to name for the new file, as its images do not lie below its own."""
     there, here = image_folder(report.file).resolve(), target.absolute().parent.resolve()
     return there if report.num_images and not there.is_relative_to(here) else None
 

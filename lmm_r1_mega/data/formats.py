@@ -15,7 +15,7 @@ from lmm_r1_mega.data.rows import BadRow, Change, Keep, RawRow
 from lmm_r1_mega.data.text_files import copy_csv, copy_lines, read_csv, read_lines
 
 
-class Copy(Protocol):
+class CopyImage(Protocol):
     """Copies some rows of a file."""
 
     def __call__(self, path: Path, target: Path, keep: Keep, *, change: Change | None = None) -> None: ...
@@ -26,7 +26,7 @@ class Format:
     """How the rows of a kind of file are read, and how some of them are copied."""
 
     read: Callable[[Path], Iterator[RawRow | BadRow]]
-    copy: Copy
+    copy: CopyImage
     """From a file to a new one: the rows whose line is kept, in their order, and unchanged unless a change is given."""
     copy_suffix: str
     """What the new file is."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-Answer = str | int | float
-AnswerProblems = Callable[[list[Answer]], list[str | None]]
+GoldAnswer = str | int | float
+GoldProblems = Callable[[list[GoldAnswer]], list[str | None]]
 """For each gold answer what is wrong with it, or None."""
 
 _PLAIN = re.compile(r"\$?(?:-?[0-9]{1,15}(?:\.[0-9]{1,15})?|[A-H])\$?")
@@ -16,11 +16,11 @@ _MOST_KNOWN = 2**16
 class GoldAnswers:
     """Judges answers, sparing the numbers and option letters that need no judge and those that it has just seen."""
 
-    def __init__(self, judge: AnswerProblems | None) -> None:
+    def __init__(self, judge: GoldProblems | None) -> None:
         self._judge = judge
         self._known: dict[str, str | None] = {}
 
-    def problems(self, answers: list[Answer]) -> list[str | None]:
+    def problems(self, answers: list[GoldAnswer]) -> list[str | None]:
         """For each answer what is wrong with it; nothing where there is no judge."""
         if self._judge is None:
             return [None] * len(answers)
@@ -32,6 +32,6 @@ class GoldAnswers:
         return [self._known[text] if text else None for text in spelled]
 
 
-def is_plain(answer: Answer) -> bool:
+def is_plain(answer: GoldAnswer) -> bool:
     """Whether an answer is a number of ordinary length or an option letter, which every rule can compare."""
     return _PLAIN.fullmatch(answer if isinstance(answer, str) else repr(answer)) is not None

@@ -1,4 +1,4 @@
-"""The only place that opens an image: references in rows to RGB pictures, within declared folders, hosts and limits."""
+"""The only place that opens an image: references in rows to RGB images, within declared folders, hosts and limits."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def measure_image(source: ImageSource, limits: ImageLimits, *, decode: bool = Fa
 
 
 def load_image(source: ImageSource, limits: ImageLimits) -> Image.Image:
-    """The picture as RGB: EXIF orientation applied, transparency on white, 16-bit grey scaled to 8.
+    """The image as RGB: EXIF orientation applied, transparency on white, 16-bit grey scaled to 8.
 
     Raises: ImageRefused where the file cannot be read as one still image within the limits.
     """
@@ -157,9 +157,9 @@ def read_image(source: ImageSource, limits: ImageLimits) -> bytes:
 def decode_image(content: bytes, source: ImageSource, limits: ImageLimits) -> Image.Image:
     """What `load_image` gives for the `content` that `read_image` has read."""
     with _decoder_errors(source):
-        picture = _to_rgb(_open_header(BytesIO(content), source, limits))
-    picture.info = {}  # colour profiles and EXIF are nobody's business any more
-    return picture
+        image = _to_rgb(_open_header(BytesIO(content), source, limits))
+    image.info = {}  # colour profiles and EXIF are nobody's business any more
+    return image
 
 
 def is_encodable(text: str) -> bool:
@@ -254,7 +254,7 @@ def _open_regular(source: ImageFile) -> BinaryIO:
         raise ImageRefused(f"{_name(source)} cannot be opened: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise ImageRefused(f"{_name(source)} is not a regular file: give the path of a picture")
+        raise ImageRefused(f"{_name(source)} is not a regular file: give the path of an image")
     return os.fdopen(descriptor, "rb")
 
 

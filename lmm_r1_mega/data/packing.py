@@ -1,8 +1,8 @@
-"""Sequences to microbatches and back: the only place where labels are shifted against inputs.
+"""Sequences to micro-batches and back: the only module where labels are shifted against inputs.
 
-A sequence of n tokens takes n - 1 places of a microbatch. Place t of it has token t as input and token t + 1 as label, so the response,
-tokens p..n-1 after a prompt of p, belongs to the places p-1..n-2: its first token is predicted from the prompt's last. A sequence
-that borrows its prompt from a neighbour (`data.sharing`) has the places p-1..n-2 alone.
+A sequence of n tokens takes n - 1 positions of a micro-batch. Position t has token t as input and token t + 1 as label, so the response,
+tokens p..n-1 after a prompt of p, belongs to the positions p-1..n-2: its first token is predicted from the prompt's last. A sequence
+that borrows its prompt from a neighbour (`data.sharing`) has the positions p-1..n-2 alone.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from lmm_r1_mega.schema import PackedBatch, PromptImages, Sequence
 
 
 def pack(sequences: list[Sequence], *, spec: VisionSpec, multiple_of: int = 1) -> PackedBatch:
-    """Put sequences end to end into one microbatch whose length is a multiple of `multiple_of`.
+    """Put sequences end to end into one micro-batch whose length is a multiple of `multiple_of`.
 
-    Places that fill the microbatch up are a masked sequence of their own; a microbatch of no sequences is such a sequence alone.
+    Padding at the end is a masked sequence of its own; a micro-batch of no sequences is such a sequence alone.
 
-    Raises: ValueError where the image tokens of a sequence do not match its grids.
+    Raises: ValueError if the image tokens of a sequence do not match its grids.
     """
     lengths = num_new_tokens(sequences)
     filling = max(-sum(lengths) % multiple_of, 0 if sequences else multiple_of)
@@ -47,17 +47,17 @@ def pack(sequences: list[Sequence], *, spec: VisionSpec, multiple_of: int = 1) -
     )
 
 
-def place(
+def scatter_responses(
     sequences: list[Sequence],
     values: list[Shaped[Tensor, "response"]],
     *,
     batch_length: int,
 ) -> Shaped[Tensor, "tokens"]:
-    """Put one tensor a response at the places that predict it, in a microbatch of `batch_length` = `len(microbatch.labels)`; 0 elsewhere.
+    """Put one tensor per response at the positions that predict it, in a batch of `batch_length` = `len(batch.labels)`; 0 elsewhere.
 
     Example: prompts of 2 and 1 tokens with the responses [a, b] and [c], batch_length 5 -> [0, a, b, c, 0]
 
-    Raises: ValueError where a tensor is not as long as its response.
+    Raises: ValueError if a tensor is not as long as its response.
     """
     dtype = values[0].dtype if values else torch.float32
     device = values[0].device if values else None
@@ -69,8 +69,8 @@ def place(
     return microbatch
 
 
-def take(sequences: list[Sequence], per_token: Shaped[Tensor, "tokens"]) -> list[Shaped[Tensor, "response"]]:
-    """Read each response's entries out of a microbatch's tensor; the inverse of `place`."""
+def gather_responses(sequences: list[Sequence], per_token: Shaped[Tensor, "tokens"]) -> list[Shaped[Tensor, "response"]]:
+    """Read each response's entries out of a microbatch's tensor; the inverse of `scatter_responses`."""
     return [per_token[part] for part in _response_slices(sequences, len(per_token))]
 
 
@@ -85,10 +85,12 @@ def join_images(image_sets: list[PromptImages]) -> PromptImages | None:
 
 
 def _response_slices(sequences: list[Sequence], batch_length: int) -> list[slice]:
-    """Places of each response in the microbatch."""
+    """Places of each response in the micro-batch."""
     ends = list(accumulate(num_new_tokens(sequences)))
     if ends and ends[-1] > batch_length:
-        raise ValueError(f"{ends[-1]} places do not fit into a microbatch of {batch_length}: these are not the sequences of that microbatch")
+        raise ValueError(
+            f"{ends[-1]} positions do not fit into a microbatch of {batch_length}: these are not the sequences of that microbatch"
+        )
     return [slice(end - sequence.response_length, end) for end, sequence in zip(ends, sequences, strict=True)]
 
 
@@ -104,8 +106,10 @@ def _borrowed(sequences: list[Sequence], lengths: list[int], *, num_pieces: int)
     return borrowed
 
 
-def _image_features(sequences: list[Sequence], lengths: list[int], distinct: list[PromptImages], spec: VisionSpec) -> Int[Tensor, "image_tokens"]:
-    """Features of `distinct` image_sets, counted end to end, in the order in which the places of the sequences take them.
+def _image_features(
+    sequences: list[Sequence], lengths: list[int], distinct: list[PromptImages], spec: VisionSpec
+) -> Int[Tensor, "image_tokens"]:
+    """Features of `distinct` image_sets, counted end to end, in the order in which the positions of the sequences take them.
 
     Example: two sequences of unlike prompts share a images of 2 merged patches, a third has its own of 1 -> [0, 1, 0, 1, 2]
     """

@@ -1,6 +1,6 @@
-"""A picture's bytes, cut into patches: from them the vision tower's numbers and, the other way, the picture.
+"""An image's bytes, cut into patches: from them the vision tower's numbers and, the other way, the image.
 
-Between decoding and use a picture is the bytes of its patches. What the vision tower reads is eight times as large (four bytes a
+Between decoding and use an image is the bytes of its patches. What the vision tower reads is eight times as large (four bytes a
 number, every pixel twice along time) and is made where and when it is needed.
 """
 
@@ -26,7 +26,7 @@ class PixelScale:
     """Of red, green and blue, on the scale on which a byte of 255 is 255 x `factor`."""
     factor: float
     frames: int
-    """Times that a picture is repeated along time."""
+    """Times that an image is repeated along time."""
 
     def pixel_values(self, patches: UInt8[Tensor, "patches bytes"]) -> Float[Tensor, "patches features"]:
         """What the vision tower reads, on the device of the bytes; equal to the image processor's to the last bit.
@@ -39,14 +39,14 @@ class PixelScale:
         return colours[:, :, None].expand(-1, -1, self.frames, -1).flatten(1)
 
 
-def pictures(images: PromptImages, *, merge_size: int) -> list[Image.Image]:
+def as_pil_images(images: PromptImages, *, merge_size: int) -> list[Image.Image]:
     """The resized images again, for whoever makes patches of them anew; inverse of the cut into patches."""
     counts = images.grid_thw.prod(dim=1).tolist()
     parts = zip(images.patches.split(counts), images.grid_thw.tolist(), strict=True)
-    return [_picture(part, grid[1], grid[2], merge_size) for part, grid in parts]
+    return [_image(part, grid[1], grid[2], merge_size) for part, grid in parts]
 
 
-def _picture(patches: UInt8[Tensor, "patches bytes"], rows: int, columns: int, merge: int) -> Image.Image:
+def _image(patches: UInt8[Tensor, "patches bytes"], rows: int, columns: int, merge: int) -> Image.Image:
     """One image of `rows` x `columns` patches, which stand in squares of `merge` x `merge`."""
     side = isqrt(patches.shape[1] // 3)
     blocks = patches.reshape(rows // merge, columns // merge, merge, merge, 3, side, side)

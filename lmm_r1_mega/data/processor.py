@@ -1,7 +1,7 @@
 """Everything that a model's own files say about prompts: its tokenizer, and its image processor (transformers 5.19).
 
 The pixel values are computed by the class that vLLM uses too, with the same bounds (`image_settings`), so both engines see the
-same picture. The image processor is loaded on its own: a folder needs no video processor.
+same image. The image processor is loaded on its own: a folder needs no video processor.
 """
 
 from __future__ import annotations

@@ -20,14 +20,14 @@ SYSTEM_PROMPT = (
 )
 PLACEHOLDER = "<image>"
 GEOMETRY_FOLDERS = frozenset({"geometry3k", "geoqa+", "geos", "unigeo"})
-"""Folders of MathV360K's pictures that hold geometry, in lower case."""
+"""Folders of MathV360K's images that hold geometry, in lower case."""
 FINAL_ANSWER = re.compile(r"the answer is:?\s*(.*)", re.IGNORECASE | re.DOTALL)
 SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
 
 
 @dataclass(frozen=True)
-class Problem:
-    """A question with its gold answer; `question` has a place `<image>` for each picture, or none of them, which is at the beginning."""
+class SourceProblem:
+    """A question with its gold answer; `question` has a place `<image>` for each image, or none of them, which is at the beginning."""
 
     question: str
     answer: str
@@ -35,12 +35,12 @@ class Problem:
     """Paths as they are published, or the files themselves."""
     source: str | None = None
     named_parts: int = 1
-    """How many parts at the end of a picture's path tell it from all others."""
+    """How many parts at the end of an image's path tell it from all others."""
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Where the pictures of a set are found, and where those that lie inside its rows are written."""
+class SourceImages:
+    """Where the images of a set are found, and where those that lie inside its rows are written."""
 
     root: Path
     folder: Path
@@ -58,7 +58,7 @@ class Pictures:
         ends = (self.root.joinpath(*parts[start:]) for start in range(len(parts) - named_parts + 1))
         end = next((end for end in ends if end.is_file()), None)
         if end is None:
-            raise RowRefused("image", f"no picture {published} below {self.root}: give the folder that it lies in with --images")
+            raise RowRefused("image", f"no image {published} below {self.root}: give the folder that it lies in with --images")
         file = str(end.resolve())
         other = self.found.setdefault(file, published)
         if other != published:
@@ -66,17 +66,17 @@ class Pictures:
         return file
 
     def write(self, content: bytes, name: str) -> str:
-        """Write a picture under a name, its suffix by its content, and return the path relative to the rows' file."""
+        """Write an image under a name, its suffix by its content, and return the path relative to the rows' file."""
         suffix = next((suffix for magic, suffix in SUFFIXES.items() if content.startswith(magic)), None)
         if suffix is None:
-            raise RowRefused("image", "a picture is neither PNG, JPEG nor WebP")
+            raise RowRefused("image", "an image is neither PNG, JPEG nor WebP")
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / f"{name}{suffix}").write_bytes(content)
         return f"{self.folder.name}/{name}{suffix}"
 
 
 @dataclass
-class Outcome:
+class SourceReport:
     """What became no row of a file, up to now."""
 
     num_others: int = 0
@@ -84,7 +84,7 @@ class Outcome:
     bad_rows: list[BadRow] = field(default_factory=list)
 
 
-def prepared_rows(name: str, source: Path, pictures: Pictures, outcome: Outcome) -> Iterator[dict[str, Any]]:
+def prepared_rows(name: str, source: Path, images: SourceImages, outcome: SourceReport) -> Iterator[dict[str, Any]]:
     """Rows of our format for those of a published file, one by one; `outcome` counts along.
 
     Raises: ValueError for a set that is not in the table, or a file that cannot be read.
@@ -100,15 +100,15 @@ def prepared_rows(name: str, source: Path, pictures: Pictures, outcome: Outcome)
             if problem is None:
                 outcome.num_others += 1
                 continue
-            row = as_row(problem, f"{raw.line:06d}", pictures, source=problem.source or name)
+            row = as_row(problem, f"{raw.line:06d}", images, source=problem.source or name)
         except RowRefused as refusal:
             outcome.bad_rows.append(BadRow(source, raw.line, refusal.kind, str(refusal)))
             continue
         yield row
 
 
-def as_row(problem: Problem, name: str, pictures: Pictures, *, source: str) -> dict[str, Any]:
-    """The row of a problem: system prompt, question with its pictures at their places, answer."""
+def as_row(problem: SourceProblem, name: str, images: SourceImages, *, source: str) -> dict[str, Any]:
+    """The row of a problem: system prompt, question with its images at their places, answer."""
     answer = problem.answer.strip()
     if not answer:
         raise RowRefused("answer", "the answer is empty")
@@ -116,9 +116,9 @@ def as_row(problem: Problem, name: str, pictures: Pictures, *, source: str) -> d
     if len(texts) == 1:
         texts = [""] * len(problem.images) + texts
     if len(texts) != len(problem.images) + 1:
-        raise RowRefused("image", f"the question has {len(texts) - 1} places for {len(problem.images)} pictures")
+        raise RowRefused("image", f"the question has {len(texts) - 1} places for {len(problem.images)} images")
     paths = [
-        pictures.find(image, problem.named_parts) if isinstance(image, str) else pictures.write(image, f"{name}_{place}")
+        images.find(image, problem.named_parts) if isinstance(image, str) else images.write(image, f"{name}_{place}")
         for place, image in enumerate(problem.images)
     ]
     content: list[dict[str, str]] = []
@@ -129,7 +129,7 @@ def as_row(problem: Problem, name: str, pictures: Pictures, *, source: str) -> d
     return {"id": name, "message": message, "answer": answer, "datasource": source}
 
 
-def _problem(raw: RawRow, read: Callable[[Mapping[str, Any]], Problem | None]) -> Problem | None:
+def _problem(raw: RawRow, read: Callable[[Mapping[str, Any]], SourceProblem | None]) -> SourceProblem | None:
     if not isinstance(raw.value, dict):
         raise RowRefused("row", f"a row must be an object, got {type(raw.value).__name__}")
     try:
@@ -139,30 +139,30 @@ def _problem(raw: RawRow, read: Callable[[Mapping[str, Any]], Problem | None]) -
         raise RowRefused("row", f"not a row of this set ({type(error).__name__} {error}); it has {columns}") from None
 
 
-def _gsm8k(row: Mapping[str, Any]) -> Problem:
+def _gsm8k(row: Mapping[str, Any]) -> SourceProblem:
     """question; answer = worked solution, `#### `, number with commas."""
     _, marker, answer = row["answer"].rpartition("####")
     if not marker:
         raise RowRefused("answer", "the solution has no line `#### ANSWER`")
-    return Problem(_question(row["question"]), answer.replace(",", ""))
+    return SourceProblem(_question(row["question"]), answer.replace(",", ""))
 
 
-def _deepscaler(row: Mapping[str, Any]) -> Problem:
+def _deepscaler(row: Mapping[str, Any]) -> SourceProblem:
     """problem, answer (and solution) as first published; or LMM-R1's rows with message."""
-    return _from_message(row) if "message" in row else Problem(_question(row["problem"]), _text(row["answer"]))
+    return _from_message(row) if "message" in row else SourceProblem(_question(row["problem"]), _text(row["answer"]))
 
 
-def _from_message(row: Mapping[str, Any]) -> Problem:
+def _from_message(row: Mapping[str, Any]) -> SourceProblem:
     """LMM-R1's rows: message with a system and a user turn, answer. The system prompt is put in place of theirs."""
     chat = parse_chat(row["message"])
     roles = [turn.role for turn in chat.turns if turn.role != "system"]
     if roles != ["user"]:
         raise RowRefused("message", f"a question is one turn of the user, and the turns are by {', '.join(roles) or 'the system alone'}")
     question = "".join(PLACEHOLDER if part is None else part for part in chat.turns[-1].parts)
-    return Problem(question, _text(row["answer"]), chat.images, source=row.get("datasource"))
+    return SourceProblem(question, _text(row["answer"]), chat.images, source=row.get("datasource"))
 
 
-def _mathv360k_geometry(row: Mapping[str, Any]) -> Problem | None:
+def _mathv360k_geometry(row: Mapping[str, Any]) -> SourceProblem | None:
     """image = folder of the original set/...; conversations = human's question with `<image>`, gpt's `The answer is ...`."""
     parts = Path(row["image"]).parts
     place = next((place for place, part in enumerate(parts) if part.lower() in GEOMETRY_FOLDERS), None)
@@ -171,13 +171,13 @@ def _mathv360k_geometry(row: Mapping[str, Any]) -> Problem | None:
     question, reply = (turn["value"] for turn in row["conversations"][:2])
     final = FINAL_ANSWER.search(reply)
     answer = (final[1] if final else reply).strip().rstrip(".")
-    # The sets number their pictures alike, so the set's folder has to be in the path.
-    return Problem(_question(question), answer, (row["image"],), source=parts[place], named_parts=len(parts) - place)
+    # The sets number their images alike, so the set's folder has to be in the path.
+    return SourceProblem(_question(question), answer, (row["image"],), source=parts[place], named_parts=len(parts) - place)
 
 
-def _geometry3k(row: Mapping[str, Any]) -> Problem:
+def _geometry3k(row: Mapping[str, Any]) -> SourceProblem:
     """problem with `<image>`; images = list of files in bytes, or of their paths; answer in LaTeX."""
-    return Problem(_question(row["problem"]), _text(row["answer"]), tuple(_picture(image) for image in row["images"]))
+    return SourceProblem(_question(row["problem"]), _text(row["answer"]), tuple(_image(image) for image in row["images"]))
 
 
 def _question(text: Any) -> str:
@@ -186,10 +186,10 @@ def _question(text: Any) -> str:
     return text
 
 
-def _picture(image: Mapping[str, Any]) -> str | bytes:
+def _image(image: Mapping[str, Any]) -> str | bytes:
     found = image["bytes"] or image["path"]
     if not isinstance(found, str | bytes):
-        raise RowRefused("image", "a picture has neither bytes nor path")
+        raise RowRefused("image", "an image has neither bytes nor path")
     return found
 
 
@@ -199,7 +199,7 @@ def _text(answer: Any) -> str:
     return str(answer)
 
 
-PUBLIC_SETS: dict[str, Callable[[Mapping[str, Any]], Problem | None]] = {
+PUBLIC_SETS: dict[str, Callable[[Mapping[str, Any]], SourceProblem | None]] = {
     "deepscaler": _deepscaler,
     "vermulti": _from_message,
     "mathv360k_geometry": _mathv360k_geometry,

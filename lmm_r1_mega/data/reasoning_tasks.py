@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from typing import Any
 
-from lmm_r1_mega.data.public_sets import Problem
+from lmm_r1_mega.data.public_sets import SourceProblem
 
 _JUDGED = (
     "acre aiw basic_arithmetic binary_alternation calendar_arithmetic chain_sum circuit_logic color_cube_rotation count_bits "
@@ -48,7 +48,7 @@ LEFT_OUT = {
 """Reason -> the tasks that are left out for it."""
 
 
-def reasoning_problems(tasks: Sequence[str], *, count: int, seed: int) -> Iterator[Problem]:
+def reasoning_problems(tasks: Sequence[str], *, count: int, seed: int) -> Iterator[SourceProblem]:
     """`count` problems of the tasks in turn; the same seed gives the same ones.
 
     Raises: ValueError where reasoning-gym is not installed, or a task is left out or unknown.
@@ -71,6 +71,6 @@ def check_tasks(tasks: Sequence[str]) -> None:
             raise ValueError(f"no task {task}: {reasons.get(task) or f'use some of {chr(44).join(JUDGED)}'}")
 
 
-def as_problem(entry: Mapping[str, Any], task: str) -> Problem:
+def as_problem(entry: Mapping[str, Any], task: str) -> SourceProblem:
     """A problem of one generated entry, `question` and `answer` among its columns."""
-    return Problem(entry["question"], str(entry["answer"]), source=f"reasoning_gym/{task}")
+    return SourceProblem(entry["question"], str(entry["answer"]), source=f"reasoning_gym/{task}")

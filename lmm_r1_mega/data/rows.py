@@ -16,7 +16,7 @@ FIXES = {
     "cells": "give every row as many cells as the header has, quotes inside a cell doubled, in UTF-8",
     "row": "write an object with the columns that data.input_key and data.label_key name",
     "message": 'write turns as [{"role": "user", "content": text or parts}]; end with the user (reward training) or the assistant (sft)',
-    "image": "give readable still pictures inside the data file's folder or data.image_roots, as parts or each at its <image>",
+    "image": "give readable still images inside the data file's folder or data.image_roots, as parts or each at its <image>",
     "answer": "write the gold answer as a string, a number or a list",
     "special_token": "take the token's spelling out of the text, or write images as parts",
     "template": "look at the model's chat template: it must write one image token an image and end a turn with the end-of-turn token",

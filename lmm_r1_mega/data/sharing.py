@@ -1,7 +1,7 @@
-"""Neighbours in a microbatch that share the places of their prompt.
+"""Neighbours in a micro-batch that share the tokens of their prompt.
 
-The samples of a prompt differ in their responses only, so a microbatch computes the prompt once: the first sample has all of its places, each
-one after it has places for its response alone, and attends to the first one's prompt as if it were its own. Values and gradients are
+The samples of a prompt differ in their responses only, so a micro-batch computes the prompt once: the first sample has all of its
+tokens, each later one adds its response alone, and attends to the first one's prompt as if it were its own. Values and gradients are
 those of whole sequences; the linear layers, which are most of the work, see the prompt once.
 """
 
@@ -18,8 +18,8 @@ BUNDLES_PER_RANK = 4
 """Pieces of work that a data rank gets at least, where there are so many sequences: fewer would balance badly."""
 
 
-def num_places(sequence: Sequence) -> int:
-    """Places of a microbatch that a sequence takes by itself.
+def num_positions(sequence: Sequence) -> int:
+    """Positions that a sequence takes by itself.
 
     Raises: ValueError where there is nothing to predict, or nothing to predict it from.
     """
@@ -50,16 +50,16 @@ def lenders(sequences: Items[Sequence]) -> list[int]:
 
 
 def num_new_tokens(sequences: Items[Sequence]) -> list[int]:
-    """Places of each sequence of a microbatch; one that borrows its prompt has its response's alone.
+    """Positions of each sequence of a microbatch; one that borrows its prompt has its response's alone.
 
     Example: prompts of 3 tokens a, a with responses of 2 and 4 -> [4, 4]
     """
     pairs = enumerate(lenders(sequences))
-    return [num_places(sequences[i]) if i == lender else sequences[i].response_length for i, lender in pairs]
+    return [num_positions(sequences[i]) if i == lender else sequences[i].response_length for i, lender in pairs]
 
 
 def bundle(sequences: Items[Sequence], *, budget: int, num_ranks: int) -> list[list[int]]:
-    """Indices of neighbours that go into the same microbatch: samples of one prompt, as many as fit into `budget` places.
+    """Indices of neighbours that go into the same microbatch: samples of one prompt, as many as fit into `budget` positions.
 
     A prompt's samples are cut into more bundles where there are too few for `num_ranks` ranks to share evenly.
 
@@ -73,7 +73,7 @@ def bundle(sequences: Items[Sequence], *, budget: int, num_ranks: int) -> list[l
             sequence = sequences[index]
             if members in (0, largest) or sequence.response_length > room:
                 bundles.append([])
-                room, members = budget - num_places(sequence), 0
+                room, members = budget - num_positions(sequence), 0
             else:
                 room -= sequence.response_length
             bundles[-1].append(index)

@@ -1,6 +1,6 @@
 """Threads that build the prompts of the next step while this one generates and trains.
 
-Threads and no processes: reading, decoding and resizing give Python's lock away, so two threads build about as many pictures a
+Threads and no processes: reading, decoding and resizing give Python's lock away, so two threads build about as many images a
 second as two processes, start at once instead of in the seconds that importing torch takes, and share what they have decoded.
 """
 
@@ -46,8 +46,8 @@ class Threads:
 def _give_large_blocks_back() -> None:
     """Have glibc map every block of a megabyte or more by itself, and unmap it when it is free.
 
-    Left alone it moves its threshold above the first such block that is freed, and a picture that stays then keeps the holes around
-    it that decoding has left: twice the memory of the pictures. Other C libraries have no such threshold.
+    Left alone it moves its threshold above the first such block that is freed, and an image that stays then keeps the holes around
+    it that decoding has left: twice the memory of the images. Other C libraries have no such threshold.
     """
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 2**20)
@@ -58,7 +58,7 @@ def _work(jobs: _Jobs) -> None:
         call, promise = job
         if promise.set_running_or_notify_cancel():
             _keep(promise, call)
-        del job, call, promise  # an idle thread holds no pictures
+        del job, call, promise  # an idle thread holds no images
 
 
 def _keep(promise: Future[T], call: Callable[[], T]) -> None:

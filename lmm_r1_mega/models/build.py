@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from lmm_r1_mega.config import LayoutSettings, ModelSettings
 from lmm_r1_mega.convert.hf_folder import HFReader
@@ -17,8 +16,7 @@ from lmm_r1_mega.models.qwen2_5_vl import Qwen2_5_VL
 from lmm_r1_mega.models.tower import build_tower
 from lmm_r1_mega.models.transformer import transformer_config
 from lmm_r1_mega.models.value_head import ValueHead
-
-Role = Literal["policy", "critic"]
+from lmm_r1_mega.schema import Role
 
 
 def build_model(hf_path: Path, *, model: ModelSettings, layout: LayoutSettings, role: Role) -> Qwen2_5_VL:

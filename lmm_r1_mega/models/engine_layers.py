@@ -41,7 +41,7 @@ class EngineAttention(TEDotProductAttention):
             max_seqlen_kv=packed_seq_params.max_seqlen_kv,
         )
         whole = packed_seq_params.whole
-        rows = [part[:, 0].index_select(0, whole.places) if whole.is_shared else part[:, 0].contiguous() for part in (query, key, value)]
+        rows = [part[:, 0].index_select(0, whole.positions) if whole.is_shared else part[:, 0].contiguous() for part in (query, key, value)]
         attended = super().forward(*rows, None, AttnMaskType.padding_causal, packed_seq_params=packed)
         attended = attended.index_select(0, whole.slots) if whole.is_shared else attended
         return attended.reshape(attended.shape[0], 1, -1)

@@ -48,7 +48,7 @@ def _canonical(name: str, model: Qwen2_5_VL) -> str:
 
 
 def plan_of(hf: HFReader, model: Qwen2_5_VL) -> WeightMapping:
-    """WeightMapping between a Hugging Face folder and this model."""
+    """Mapping between a Hugging Face folder and this model."""
     return make_plan(hf.contents.shapes(), model.shape, padded_vocab=model.vocab_size)
 
 

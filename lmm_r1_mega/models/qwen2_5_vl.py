@@ -1,4 +1,4 @@
-"""Qwen2.5-VL: the vision tower of transformers in front of a megatron.core GPTModel, on packed microbatches."""
+"""Qwen2.5-VL: the vision tower of transformers in front of a megatron.core GPTModel, on packed micro-batches."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class Qwen2_5_VL(GPTModel):
             share_embeddings_and_output_weights=tied,
             position_embedding_type="mrope",
             rotary_base=shape.rope_theta,
-            scatter_embedding_sequence_parallel=False,  # image features take their places in the whole microbatch first
+            scatter_embedding_sequence_parallel=False,  # image features take their positions in the whole microbatch first
         )
         self.shape = shape
         if self.post_process:
             self.output_layer.sequence_parallel = False  # it gets whole microbatches, cut down to what is read of them
-            self.decoder.register_forward_hook(lambda _decoder, _inputs, hidden: self._at_trained_places(hidden))
+            self.decoder.register_forward_hook(lambda _decoder, _inputs, hidden: self._at_loss_positions(hidden))
 
     def attach_tower(self, tower: torch.nn.Module, pixel_scale: PixelScale) -> None:
-        """Give the first stage its vision tower and what makes the tower's numbers out of a picture's bytes.
+        """Give the first stage its vision tower and what makes the tower's numbers out of an image's bytes.
 
         Every tensor rank works out the same gradients for it; their mean keeps the copies equal where kernels do not repeat
         bit for bit.
@@ -50,10 +50,10 @@ class Qwen2_5_VL(GPTModel):
         self.visual, self._pixel_scale = tower, pixel_scale
 
     def forward(self, microbatch: PackedBatch) -> Tensor:
-        """Hidden states [tokens / tp, 1, hidden] for the next stage; from the last one logits [places, padded_vocab / tp] at the
-        trained places of the microbatch, or values [places] where the output layer is a value head."""
+        """Hidden states [tokens / tp, 1, hidden] for the next stage; from the last one logits [positions, padded_vocab / tp] at the
+        loss positions of the microbatch, or values [positions] where the output layer is a value head."""
         device = training_device()
-        self._trained_places = microbatch.loss_mask.nonzero()[:, 0].to(device)
+        self._loss_positions = microbatch.loss_mask.nonzero()[:, 0].to(device)
         embedded = self._embed(microbatch, device) if self.pre_process else None
         output = super().forward(
             input_ids=None,
@@ -65,14 +65,14 @@ class Qwen2_5_VL(GPTModel):
         return output[0].squeeze(-1) if self.post_process else output
 
     def _embed(self, microbatch: PackedBatch, device: torch.device) -> Float[Tensor, "tokens 1 hidden"]:
-        """Word embeddings of the whole microbatch with image features at the image tokens; scattered under sequence parallelism."""
+        """Word embeddings of the whole micro-batch with image features at the image tokens; scattered under sequence parallelism."""
         ids = microbatch.input_ids.to(device)
         embedded = self.embedding(input_ids=ids[None], position_ids=None)[:, 0]
         if microbatch.images is None or microbatch.image_features is None:
             embedded = self._touch_tower(embedded)
         else:
-            places = (ids == self.shape.image_token_id).nonzero()[:, 0]
-            embedded = self._place_images(embedded, places, vision=microbatch.images, chosen=microbatch.image_features.to(device))
+            positions = (ids == self.shape.image_token_id).nonzero()[:, 0]
+            embedded = self._place_images(embedded, positions, vision=microbatch.images, chosen=microbatch.image_features.to(device))
         embedded = embedded[:, None]
         if self.config.sequence_parallel:
             embedded = scatter_to_sequence_parallel_region(embedded)
@@ -80,27 +80,32 @@ class Qwen2_5_VL(GPTModel):
             embedded.requires_grad_()  # with embedding and tower frozen, recomputed layers would give no gradients
         return embedded
 
-    def _at_trained_places(self, hidden: Float[Tensor, "own_tokens 1 hidden"]) -> Float[Tensor, "places 1 hidden"]:
+    def _at_loss_positions(self, hidden: Float[Tensor, "own_tokens 1 hidden"]) -> Float[Tensor, "positions 1 hidden"]:
         """What the output layer reads: logits of a prompt would be as large as those of its response, and nobody wants them.
 
-        Every tensor rank goes on with the same places, and the layers behind sum the gradient, so backward slices without a sum.
+        Every tensor rank goes on with the same positions, and the layers behind sum the gradient, so backward slices without a sum.
         """
         if self.config.sequence_parallel:
             hidden = gather_from_sequence_parallel_region(hidden, tensor_parallel_output_grad=False)
-        return hidden.index_select(0, self._trained_places)
+        return hidden.index_select(0, self._loss_positions)
 
     def _place_images(
-        self, embedded: Float[Tensor, "tokens hidden"], places: Int[Tensor, "images"], *, vision: PromptImages, chosen: Int[Tensor, "images"]
+        self,
+        embedded: Float[Tensor, "tokens hidden"],
+        positions: Int[Tensor, "images"],
+        *,
+        vision: PromptImages,
+        chosen: Int[Tensor, "images"],
     ) -> Float[Tensor, "tokens hidden"]:
         """The chosen features of the microbatch's images at its image tokens; the tower sees each distinct image once."""
-        if len(places) != len(chosen):
-            raise ValueError(f"a microbatch has {len(places)} image tokens for {len(chosen)} image features: its ids and grids disagree")
+        if len(positions) != len(chosen):
+            raise ValueError(f"a microbatch has {len(positions)} image tokens for {len(chosen)} image features: its ids and grids disagree")
         pixels = self._pixel_scale.pixel_values(vision.patches.to(embedded.device)).to(self.config.params_dtype)
         features = self.visual(pixels, grid_thw=vision.grid_thw.to(embedded.device)).pooler_output
-        return embedded.index_copy(0, places, features.index_select(0, chosen).to(embedded.dtype))
+        return embedded.index_copy(0, positions, features.index_select(0, chosen).to(embedded.dtype))
 
     def _touch_tower(self, embedded: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens hidden"]:
-        """Give a trainable tower zero gradients in a microbatch without images, so that every rank has the same set of gradients."""
+        """Give a trainable tower zero gradients in a micro-batch without images, so that every rank has the same set of gradients."""
         trainable = [parameter for parameter in self.visual.parameters() if parameter.requires_grad]
         if not (trainable and torch.is_grad_enabled()):
             return embedded

@@ -24,7 +24,7 @@ from torch import Tensor
 from lmm_r1_mega import stacks
 from lmm_r1_mega.convert.hf_folder import HFReader
 from lmm_r1_mega.convert.shape import RewardShape, read_shape
-from lmm_r1_mega.data.patches import pictures
+from lmm_r1_mega.data.patches import as_pil_images
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.models.device import keep_float32_exact, resolve_precision
 from lmm_r1_mega.schema import PromptImages, Sample
@@ -72,26 +72,26 @@ class RewardModel:
         rows = [self._scorer.encode(sample) for sample in samples]
         lengths = [len(row) for row in rows]
         found: list[float | None] = [None] * len(rows)
-        readable = [place for place, length in enumerate(lengths) if length <= self._scorer.max_tokens]
+        readable = [index for index, length in enumerate(lengths) if length <= self._scorer.max_tokens]
         with _on(self._scorer.module, self._device):
             for batch in token_batches(readable, lengths, budget=self._batch_tokens):
                 scores = self._scorer.forward([rows[i] for i in batch], [samples[i] for i in batch], self._device)
-                for place, score in zip(batch, scores.float().tolist(), strict=True):
-                    found[place] = score
+                for index, score in zip(batch, scores.float().tolist(), strict=True):
+                    found[index] = score
         return found
 
 
-def token_batches(places: Sequence[int], lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:
+def token_batches(indices: Sequence[int], lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:
     """Batches of like lengths whose padded size is within the budget; one that is longer by itself stands alone.
 
-    Example: places 0 1 2 of lengths 3, 8, 4 and budget 8 -> [1], [2, 0]
+    Example: indices 0 1 2 of lengths 3, 8, 4 and budget 8 -> [1], [2, 0]
     """
     batch: list[int] = []
-    for place in sorted(places, key=lambda place: -lengths[place]):
+    for index in sorted(indices, key=lambda index: -lengths[index]):
         if batch and lengths[batch[0]] * (len(batch) + 1) > budget:
             yield batch
             batch = []
-        batch.append(place)
+        batch.append(index)
     if batch:
         yield batch
 
@@ -152,17 +152,17 @@ class _Vision:
         ids, mask = _padded(rows, self._processor.eos_ids[0], device)
         seen = [one for sample in samples for one in self._visions(sample)]
         kinds = (ids == self._processor.spec.image_token_id).int()
-        hidden = self.module(input_ids=ids, attention_mask=mask, mm_token_type_ids=kinds, use_cache=False, **self._pictures(seen, device))
+        hidden = self.module(input_ids=ids, attention_mask=mask, mm_token_type_ids=kinds, use_cache=False, **self._images(seen, device))
         last = hidden.last_hidden_state[torch.arange(len(rows), device=device), mask.sum(dim=1) - 1]
         return torch.nn.functional.linear(last.float(), self.module.value_head)[:, 0]
 
     def _visions(self, sample: Sample) -> list[PromptImages]:
         """The sample's images as this model's own processor resizes them."""
         vision = sample.prompt.images
-        images = pictures(vision, merge_size=self._processor.spec.merge_size) if vision is not None else []
+        images = as_pil_images(vision, merge_size=self._processor.spec.merge_size) if vision is not None else []
         return [self._processor.prompt_images(image) for image in images]
 
-    def _pictures(self, seen: list[PromptImages], device: torch.device) -> dict[str, Tensor]:
+    def _images(self, seen: list[PromptImages], device: torch.device) -> dict[str, Tensor]:
         if not seen:
             return {}
         patches, grids = torch.cat([one.patches for one in seen]), torch.cat([one.grid_thw for one in seen])

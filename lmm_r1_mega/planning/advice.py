@@ -104,6 +104,7 @@ def _as_settings(config: Config) -> str:
     layout, rollout = config.layout, config.rollout
     return (
         f"--layout.tensor {layout.tensor} --layout.pipeline {layout.pipeline} --layout.data {layout.data} "
-        f"--layout.max_tokens_per_microbatch {layout.max_tokens_per_microbatch} --model.recompute {config.model.recompute} --rollout.engines {rollout.engines} "
+        f"--layout.max_tokens_per_microbatch {layout.max_tokens_per_microbatch} --model.recompute {config.model.recompute} "
+        f"--rollout.engines {rollout.engines} "
         f"--rollout.tensor {rollout.tensor} --rollout.gpu_memory {rollout.gpu_memory} --cluster.nodes {config.cluster.nodes}"
     )

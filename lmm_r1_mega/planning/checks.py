@@ -108,8 +108,9 @@ def _length_errors(config: Config, shape: ModelShape) -> Iterator[str]:
     if longest - 1 > config.layout.max_tokens_per_microbatch:
         yield (
             f"the longest sample has {longest} tokens (data.max_prompt_tokens {config.data.max_prompt_tokens} + "
-            f"rollout.max_response_tokens {config.rollout.max_response_tokens}) and a row holds layout.max_tokens_per_microbatch "
-            f"{config.layout.max_tokens_per_microbatch}: raise layout.max_tokens_per_microbatch to {longest - 1} or more, or lower the other two"
+            f"rollout.max_response_tokens {config.rollout.max_response_tokens}) and a micro-batch holds layout.max_tokens_per_microbatch "
+            f"{config.layout.max_tokens_per_microbatch}: raise layout.max_tokens_per_microbatch to {longest - 1} or more, "
+            f"or lower the other two"
         )
     if longest > shape.max_positions:
         yield (
@@ -150,10 +151,10 @@ def check_overlap(config: Config, *, has_gpus: bool) -> None:
 
 
 def _overlap_errors(config: Config) -> Iterator[str]:
-    if config.rollout.ahead and config.cluster.placement == "hybrid":
+    if config.rollout.max_staleness and config.cluster.placement == "hybrid":
         yield (
-            f"rollout.ahead {config.rollout.ahead} generates while the trainer works, but with cluster.placement hybrid engines sleep "
-            f"then: set cluster.placement to disaggregated, or rollout.ahead to 0"
+            f"rollout.max_staleness {config.rollout.max_staleness} generates while the trainer works, but with cluster.placement hybrid "
+            f"engines sleep then: set cluster.placement to disaggregated, or rollout.max_staleness to 0"
         )
 
 
@@ -207,9 +208,10 @@ def _batch_warnings(config: Config) -> Iterator[str]:
 def _off_policy_warnings(config: Config) -> Iterator[str]:
     algorithm = config.algorithm
     corrected = algorithm.old_logprobs == "rollout" or algorithm.importance_cap is not None or algorithm.importance_bounds is not None
-    if config.rollout.ahead and not corrected:
+    if config.rollout.max_staleness and not corrected:
         yield (
-            f"rollout.ahead {config.rollout.ahead} learns from samples of older weights as if they were of the present ones: "
+            f"rollout.max_staleness {config.rollout.max_staleness} learns from samples of older weights "
+            f"as if they were of the present ones: "
             f"set algorithm.old_logprobs to rollout, or algorithm.importance_cap to 2"
         )
 

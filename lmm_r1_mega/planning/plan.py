@@ -83,7 +83,7 @@ class RunPlan:
 def plan(
     config: Config, shape: ModelShape, hardware: Hardware, *, reward_shapes: Mapping[str, RewardShape], image_share: float = 0.25
 ) -> RunPlan:
-    """RunPlan a run; `reward_shapes` has those of `reward.models`, `image_share` is the assumed part of a row's tokens that are image tokens.
+    """Plan a run; `reward_shapes` are those of `reward.models`, `image_share` is the assumed share of image tokens in a micro-batch.
 
     Errors of the configuration are in `problems`. Where a layout does not divide the model, memory is that of its rounded parts.
     """

@@ -61,7 +61,7 @@ def reward_model_memories(
 def batch_activations(config: Config, shape: RewardShape, *, width: int, image_share: float) -> int:
     """Bytes that the forward pass of a batch needs at most, `image_share` of its tokens being image tokens.
 
-    Nothing is kept for a backward pass: one layer at a time, of the tower or of the decoder, beside what stays of the pictures.
+    Nothing is kept for a backward pass: one layer at a time, of the tower or of the decoder, beside what stays of the images.
     """
     longest = config.data.max_prompt_tokens + config.rollout.max_response_tokens
     num_tokens = max(config.layout.max_tokens_per_microbatch, longest)
@@ -69,7 +69,7 @@ def batch_activations(config: Config, shape: RewardShape, *, width: int, image_s
     if shape.vision is None:
         return decoder
     num_patches = int(num_tokens * image_share) * shape.vision.merge_size**2
-    return num_patches * picture_bytes(shape.vision, width=width) + max(decoder, num_patches * tower_bytes(shape.vision, width=width))
+    return num_patches * image_bytes(shape.vision, width=width) + max(decoder, num_patches * tower_bytes(shape.vision, width=width))
 
 
 def decoder_bytes(shape: RewardShape, *, longest: int, width: int) -> int:
@@ -90,6 +90,6 @@ def tower_bytes(vision: VisionShape, *, width: int) -> int:
     return vision.hidden_size * (6 * width + 8 * FP32)
 
 
-def picture_bytes(vision: VisionShape, *, width: int) -> int:
+def image_bytes(vision: VisionShape, *, width: int) -> int:
     """Bytes a patch that stay as long as a batch: its pixels as bytes and as fp32, and what the tower says of it."""
     return vision.patch_features * (1 + FP32) + vision.hidden_size * width

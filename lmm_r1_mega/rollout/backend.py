@@ -15,7 +15,7 @@ from vllm.logprobs import FlatLogprobs
 from vllm.sampling_params import RequestOutputKind
 
 from lmm_r1_mega.config import RolloutSettings
-from lmm_r1_mega.data.patches import pictures
+from lmm_r1_mega.data.patches import as_pil_images
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.planning.rollout import HOST_STEP_TOKENS
 from lmm_r1_mega.rollout.environment import has_gpu
@@ -68,7 +68,7 @@ def request(prompt: Prompt, *, merge_size: int) -> dict[str, Any]:
     ids = {"prompt_token_ids": list(prompt.token_ids)}
     if prompt.images is None:
         return ids
-    return ids | {"multi_modal_data": {"image": pictures(prompt.images, merge_size=merge_size)}}
+    return ids | {"multi_modal_data": {"image": as_pil_images(prompt.images, merge_size=merge_size)}}
 
 
 def sampling_params(sampling: Sampling, *, samples: int, seed: int, processor: Processor) -> SamplingParams:

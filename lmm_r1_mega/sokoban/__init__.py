@@ -1,1 +1,1 @@
-"""Sokoban: rooms, their rules, and a generator of solvable ones. Pictures are `data.sokoban_picture`, rewards `rewards.sokoban`."""
+"""Sokoban: rooms, their rules, and a generator of solvable ones. Images are `data.sokoban_image`, rewards `rewards.sokoban`."""

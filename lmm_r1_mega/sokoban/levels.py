@@ -7,16 +7,16 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lmm_r1_mega.sokoban.room import STEPS, Move, Place, Room, beside, draw_room, reachable
+from lmm_r1_mega.sokoban.room import STEPS, Cell, Move, Room, beside, draw_room, reachable
 
 MAX_STATES = 20_000
 """Rooms looked at for one level; the nearest to the solved one come first."""
 MAX_FAILURES = 200
 WALL_SHARE = 0.2
 
-State = tuple[Place, frozenset[Place]]
+RoomState = tuple[Cell, frozenset[Cell]]
 """Player, boxes: all that changes in a room."""
-Way = tuple[int, Move | None, State | None]
+Way = tuple[int, Move | None, RoomState | None]
 """Number of moves to the solved room, the first of them, and the state after it."""
 
 
@@ -76,19 +76,19 @@ def _make_level(difficulty: Difficulty, rng: random.Random) -> Level | None:
     return Level(Room(floor, targets, boxes, player), tuple(_follow(state, ways)))
 
 
-def _random_floor(side: int, rng: random.Random) -> frozenset[Place]:
+def _random_floor(side: int, rng: random.Random) -> frozenset[Cell]:
     """The largest connected part of a square in which some places are walls."""
     rest = frozenset((row, column) for row in range(side) for column in range(side) if rng.random() >= WALL_SHARE)
-    parts: list[frozenset[Place]] = []
+    parts: list[frozenset[Cell]] = []
     while rest:
         parts.append(reachable(min(rest), rest))
         rest -= parts[-1]
     return max(parts, key=len, default=rest)
 
 
-def _ways_home(floor: frozenset[Place], targets: frozenset[Place], *, max_moves: int) -> dict[State, Way]:
+def _ways_home(floor: frozenset[Cell], targets: frozenset[Cell], *, max_moves: int) -> dict[RoomState, Way]:
     """Breadth first, backwards from the solved room: the shortest way of every state that comes home in `max_moves`."""
-    ways: dict[State, Way] = {(player, targets): (0, None, None) for player in sorted(floor - targets)}
+    ways: dict[RoomState, Way] = {(player, targets): (0, None, None) for player in sorted(floor - targets)}
     waiting = deque(ways)
     while waiting and len(ways) < MAX_STATES:
         state = waiting.popleft()
@@ -100,7 +100,7 @@ def _ways_home(floor: frozenset[Place], targets: frozenset[Place], *, max_moves:
     return ways
 
 
-def _predecessors(state: State, floor: frozenset[Place]) -> Iterator[tuple[Move, State]]:
+def _predecessors(state: RoomState, floor: frozenset[Cell]) -> Iterator[tuple[Move, RoomState]]:
     """The moves that lead here and whence: the player steps back, and may have pushed the box that is now ahead."""
     player, boxes = state
     for move in STEPS:
@@ -112,7 +112,7 @@ def _predecessors(state: State, floor: frozenset[Place]) -> Iterator[tuple[Move,
             yield move, (behind, boxes - {ahead} | {player})
 
 
-def _follow(state: State | None, ways: dict[State, Way]) -> Iterator[Move]:
+def _follow(state: RoomState | None, ways: dict[RoomState, Way]) -> Iterator[Move]:
     """The moves of the way home."""
     while state is not None:
         _, move, state = ways[state]

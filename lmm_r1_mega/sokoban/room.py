@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Place = tuple[int, int]
+Cell = tuple[int, int]
 """Row, column, from the upper left."""
 Move = Literal["up", "down", "left", "right"]
 
-STEPS: dict[Move, Place] = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
+STEPS: dict[Move, Cell] = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 SIGNS = "# .$*@+"
 MAX_SIDE = 64
 
@@ -24,11 +24,11 @@ MAX_SIDE = 64
 class Room:
     """Walls and targets, and where player and boxes are."""
 
-    floor: frozenset[Place]
+    floor: frozenset[Cell]
     """Every place inside that is no wall."""
-    targets: frozenset[Place]
-    boxes: frozenset[Place]
-    player: Place
+    targets: frozenset[Cell]
+    boxes: frozenset[Cell]
+    player: Cell
 
     @property
     def num_placed(self) -> int:
@@ -60,7 +60,7 @@ class Room:
                 return
 
 
-def beside(place: Place, move: Move, *, steps: int = 1) -> Place:
+def beside(place: Cell, move: Move, *, steps: int = 1) -> Cell:
     """The place some steps away."""
     down, right = STEPS[move]
     return place[0] + steps * down, place[1] + steps * right
@@ -101,7 +101,7 @@ def draw_room(room: Room) -> str:
     return "\n".join("".join(sign_at(room, (row, column)) for column in range(left, right + 1)) for row in range(top, bottom + 1))
 
 
-def sign_at(room: Room, place: Place) -> str:
+def sign_at(room: Room, place: Cell) -> str:
     """The sign of a place."""
     if place not in room.floor:
         return "#"
@@ -113,7 +113,7 @@ def sign_at(room: Room, place: Place) -> str:
     return "." if is_target else " "
 
 
-def reachable(start: Place, floor: frozenset[Place]) -> frozenset[Place]:
+def reachable(start: Cell, floor: frozenset[Cell]) -> frozenset[Cell]:
     """Places that a walk over the floor comes to, boxes not minded."""
     found, waiting = {start}, [start]
     while waiting:

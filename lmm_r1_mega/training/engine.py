@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -15,7 +15,7 @@ from lmm_r1_mega.algorithms.losses import PolicyLoss
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.errors import NotFinite
 from lmm_r1_mega.models.build import build_model
-from lmm_r1_mega.schema import PackedBatch, PolicyTarget, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
+from lmm_r1_mega.schema import PackedBatch, PolicyTarget, Role, Sequence, SFTTarget, TokenStats, UpdateReport, ValueTarget
 from lmm_r1_mega.training import optimizer as adamw
 from lmm_r1_mega.training import parallel, pipeline
 from lmm_r1_mega.training.batch_targets import by_sequence, policy_tokens, sft_weights, value_tokens
@@ -33,11 +33,11 @@ class TrainEngine:
     """This rank's share of a policy or a critic, with its optimizer.
 
     Every method is collective over the trainer's ranks. `microbatches` are those of this data rank: each a list of sequences that are
-    packed into one micro-batch. Results come in the order of microbatches and sequences, on the reporter; other ranks get None. Several
+    packed into one micro-batch. Results come in the order of microbatches and sequences, on the output rank; other ranks get None. Several
     engines may live in one process.
     """
 
-    def __init__(self, hf_path: Path, *, role: Literal["policy", "critic"], config: Config, total_steps: int) -> None:
+    def __init__(self, hf_path: Path, *, role: Role, config: Config, total_steps: int) -> None:
         """Build the model from a Hugging Face folder; `total_steps` optimizer steps are the length of the schedule."""
         self._hf_path, self._total_steps = Path(hf_path), total_steps
         rate = {"learning_rate": config.critic.learning_rate} if role == "critic" else {}
@@ -50,7 +50,7 @@ class TrainEngine:
         self._steps_done = 0
 
     @property
-    def is_reporter(self) -> bool:
+    def returns_results(self) -> bool:
         """Whether the driver reads this rank's results."""
         return parallel.returns_results()
 
@@ -72,7 +72,7 @@ class TrainEngine:
     ) -> tuple[UpdateReport, list[list[Float[Tensor, "response"]]] | None]:
         """One optimizer step of the policy, and the log-probabilities that every response had before it.
 
-        The report is the same on every rank; the log-probabilities come in the order of microbatches and sequences, on the reporter.
+        The report is the same on every rank; the log-probabilities come in the order of microbatches and sequences, on the output rank.
         """
         before: list[list[Tensor]] = []
 
@@ -82,7 +82,7 @@ class TrainEngine:
             return policy_objective(scores, policy_tokens(microbatch, targets), loss)
 
         report = self._update(microbatches, objective)
-        return report, before[: len(microbatches)] if self.is_reporter else None
+        return report, before[: len(microbatches)] if self.returns_results else None
 
     def update_values(self, microbatches: list[list[ValueTarget]], *, value_clip: float) -> UpdateReport:
         """One optimizer step of the critic; the report is the same on every rank."""
@@ -128,7 +128,9 @@ class TrainEngine:
         """Write a Hugging Face folder: weights with index, config, tokenizer, processor, chat template."""
         write_hf(folder, self.export(), source=self._hf_path, dtype=self._module.config.params_dtype)
 
-    def _update(self, microbatches: list[list[Target]], objective: Callable[[PackedBatch, list[Target], Tensor], Objective]) -> UpdateReport:
+    def _update(
+        self, microbatches: list[list[Target]], objective: Callable[[PackedBatch, list[Target], Tensor], Objective]
+    ) -> UpdateReport:
         targets = same_number(microbatches)
         self._model.zero_grad_buffer()
         self._optimizer.zero_grad()

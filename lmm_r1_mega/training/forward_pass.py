@@ -28,7 +28,7 @@ class ForwardPass:
     """This rank's share of a model, forward only.
 
     Methods are collective over the trainer's ranks. `microbatches` are those of this data rank: each a list of sequences that are packed
-    into one micro-batch. Results come in the order of microbatches and sequences, on the reporter; other ranks get None.
+    into one micro-batch. Results come in the order of microbatches and sequences, on the output rank; other ranks get None.
     """
 
     def __init__(self, model: MegatronModule, hf_path: Path, config: Config) -> None:
@@ -43,7 +43,9 @@ class ForwardPass:
 
         def read(microbatch: PackedBatch, sequences: list[Sequence], output: Tensor) -> list[TokenStats]:
             scores = self.scores(microbatch, output, temperature=temperature, forbidden_ids=forbidden_ids)
-            pairs = zip(by_sequence(microbatch, sequences, scores.logprobs), by_sequence(microbatch, sequences, scores.entropy), strict=True)
+            pairs = zip(
+                by_sequence(microbatch, sequences, scores.logprobs), by_sequence(microbatch, sequences, scores.entropy), strict=True
+            )
             return [TokenStats(response_logprobs=logprobs, response_entropy=entropy) for logprobs, entropy in pairs]
 
         return self._ask(microbatches, read)
@@ -53,7 +55,7 @@ class ForwardPass:
         return self._ask(microbatches, lambda microbatch, sequences, output: by_sequence(microbatch, sequences, output.float()))
 
     def scores(self, microbatch: PackedBatch, logits: Tensor, *, temperature: float, forbidden_ids: tuple[int, ...] = ()) -> TokenScores:
-        """Log-probability and entropy at the trained places of a microbatch, from this rank's logits; collective over tensor ranks."""
+        """Log-probability and entropy at the loss positions of a microbatch, from this rank's logits; collective over tensor ranks."""
         shard = parallel.vocab_shard_of(logits.shape[1], vocab_size=self._vocab_size, forbidden_ids=forbidden_ids)
         return token_scores(logits, microbatch.labels[microbatch.loss_mask], shard=shard, temperature=temperature)
 

@@ -21,7 +21,7 @@ from lmm_r1_mega.training.vocab_parallel import TokenScores
 
 
 class Objective(NamedTuple):
-    """What a microbatch adds to its optimizer step."""
+    """What a micro-batch adds to its optimizer step."""
 
     loss: Float[Tensor, ""]
     """Sum of weight x token loss."""
@@ -36,7 +36,7 @@ class PolicyTokens:
     """A microbatch's targets, one entry per response token of all its sequences."""
 
     segments: Int[Tensor, "tokens"]
-    """Number of the sequence within the microbatch: sequence ratios are sums over segments, which a microbatch has whole."""
+    """Number of the sequence within the micro-batch: sequence ratios are sums over segments, which a micro-batch has whole."""
     weights: Float[Tensor, "tokens"]
     advantages: Float[Tensor, "tokens"]
     old_logprobs: Float[Tensor, "tokens"] | None
@@ -55,7 +55,7 @@ class ValueTokens:
 
 
 def policy_objective(scores: TokenScores, tokens: PolicyTokens, loss: PolicyLoss) -> Objective:
-    """The policy loss of a microbatch, with the KL to the reference and the entropy bonus where they have a coefficient."""
+    """The policy loss of a micro-batch, with the KL to the reference and the entropy bonus where they have a coefficient."""
     if tokens.old_logprobs is None:
         return policy_objective(scores, replace(tokens, old_logprobs=scores.logprobs.detach()), loss)
     rule = POLICY_LOSSES[loss.name]

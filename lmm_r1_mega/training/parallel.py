@@ -64,7 +64,7 @@ def shutdown() -> None:
 
 
 def data_rank() -> int:
-    """Which share of the microbatches this rank works on."""
+    """Which share of the micro-batches this rank works on."""
     return parallel_state.get_data_parallel_rank()
 
 

@@ -41,9 +41,13 @@ def finalize_sums(model: list[DistributedDataParallel], num_tokens: Tensor | Non
 
 
 def forward_backward(
-    model: DistributedDataParallel, microbatches: Iterable[PackedBatch], *, num_microbatches: int, objective: Callable[[int, PackedBatch, Tensor], Objective]
+    model: DistributedDataParallel,
+    microbatches: Iterable[PackedBatch],
+    *,
+    num_microbatches: int,
+    objective: Callable[[int, PackedBatch, Tensor], Objective],
 ) -> list[Objective]:
-    """Add the gradient of all microbatches to the gradient buffers and reduce it; the objectives, detached, on the last stage, else nothing.
+    """Add the gradient of all micro-batches to the buffers and reduce it; the objectives, detached, on the last stage, else [].
 
     `objective` gets the microbatch's index, the microbatch and the model's output for it.
     """
@@ -56,8 +60,10 @@ def forward_backward(
 
 
 @torch.no_grad()
-def forward(model: MegatronModule, microbatches: Iterable[PackedBatch], *, num_microbatches: int, read: Callable[[int, PackedBatch, Tensor], T]) -> list[T]:
-    """What `read` makes of the index, the microbatch and the model's output for it, for every microbatch on the last stage, else nothing."""
+def forward(
+    model: MegatronModule, microbatches: Iterable[PackedBatch], *, num_microbatches: int, read: Callable[[int, PackedBatch, Tensor], T]
+) -> list[T]:
+    """What `read` makes of index, micro-batch and output, for every micro-batch on the last stage, else []."""
 
     def finish(index: int, microbatch: PackedBatch, output: Tensor, *, non_loss_data: bool) -> T:
         return read(index, microbatch, output)
@@ -65,7 +71,9 @@ def forward(model: MegatronModule, microbatches: Iterable[PackedBatch], *, num_m
     return _run(model, microbatches, num_microbatches=num_microbatches, finish=finish, forward_only=True)
 
 
-def _run(model: MegatronModule, microbatches: Iterable[PackedBatch], *, num_microbatches: int, finish: Callable[..., Any], forward_only: bool) -> list[Any]:
+def _run(
+    model: MegatronModule, microbatches: Iterable[PackedBatch], *, num_microbatches: int, finish: Callable[..., Any], forward_only: bool
+) -> list[Any]:
     def step(numbered: Iterator[tuple[int, PackedBatch]], model: MegatronModule) -> tuple[Tensor, Callable[..., Any]]:
         index, microbatch = next(numbered)
         return model(microbatch), partial(finish, index, microbatch)

@@ -1,4 +1,4 @@
-"""A random model, data with sums and pictures, and a reward that a random model can earn."""
+"""A random model, data with sums and images, and a reward that a random model can earn."""
 
 from pathlib import Path
 

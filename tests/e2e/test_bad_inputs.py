@@ -174,7 +174,11 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
         USAGE,
         r"layout.pipeline 5 does not divide the model's \d+ layers: use ",
     ),
-    "short rows": (lambda p: p.train("--layout.max_tokens_per_microbatch", "32"), USAGE, r"layout.max_tokens_per_microbatch 32: raise layout.max_tokens_per_microbatch to 75"),
+    "short rows": (
+        lambda p: p.train("--layout.max_tokens_per_microbatch", "32"),
+        USAGE,
+        r"layout.max_tokens_per_microbatch 32: raise layout.max_tokens_per_microbatch to 75",
+    ),
     "too many engines": (
         lambda p: p.train("--rollout.engines", "3"),
         USAGE,

@@ -11,7 +11,7 @@ import torch
 from lmm_r1_mega.algorithms.controllers import make_controllers
 from lmm_r1_mega.algorithms.table import ALGORITHMS
 from lmm_r1_mega.cluster.engines import RolloutEngines
-from lmm_r1_mega.cluster.placement import num_bundles, place
+from lmm_r1_mega.cluster.placement import num_bundles, place_processes
 from lmm_r1_mega.cluster.reward_models import RewardModels
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
@@ -22,9 +22,9 @@ from lmm_r1_mega.data.stream import PromptStream
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.evaluate import evaluate
 from lmm_r1_mega.models.reward_model import RewardModel
-from lmm_r1_mega.record.book import open_run_logger
 from lmm_r1_mega.record.completions import write_completions
 from lmm_r1_mega.record.folder import Checkpoint, RunFolder
+from lmm_r1_mega.record.run_logger import open_run_logger
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.total import rewards_of
 from lmm_r1_mega.rollout.engine import Sampling
@@ -35,8 +35,8 @@ from lmm_r1_mega.settings import merge, parse_tree, to_yaml
 from lmm_r1_mega.train import run_steps
 from lmm_r1_mega.unscored import trial_samples, try_reward_models, try_text_rewards
 
-KL_IN_REWARD = {"coefficient": 0.05, "place": "reward", "estimator": "k1"}
-KL_IN_LOSS = {"coefficient": 0.05, "place": "loss", "target": 0.1, "importance_weighted": True}
+KL_IN_REWARD = {"coefficient": 0.05, "apply_to": "reward", "estimator": "k1"}
+KL_IN_LOSS = {"coefficient": 0.05, "apply_to": "loss", "target": 0.1, "importance_weighted": True}
 VARIANTS = {
     "ppo": {"kl": KL_IN_REWARD, "lam": 0.95, "epochs": 2},
     "grpo": {"kl": KL_IN_LOSS},
@@ -66,7 +66,7 @@ class Processes:
         stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=2)))
         self.rewards = rewards_of(config.reward, stack.enter_context(RewardPool(config.reward)))
         self.processor = Processor.load(config.model.path, min_pixels=3136, max_pixels=3136)
-        self.placement = place(config, num_trainers=2)
+        self.placement = place_processes(config, num_trainers=2)
         self.engines = RolloutEngines(config, self.placement, config.model.path, max_images=1)
         self.trainers = Trainers(config, self.placement)
         self.engines.wait_until_ready()
@@ -154,7 +154,7 @@ def test_groups_without_variance_are_replaced(processes, tmp_path):
 
 
 def test_generation_one_step_ahead(processes, tmp_path):
-    rows = processes.run(tmp_path / "run", {"rollout": {"ahead": 1}, "algorithm": {"importance_cap": 2.0}})
+    rows = processes.run(tmp_path / "run", {"rollout": {"max_staleness": 1}, "algorithm": {"importance_cap": 2.0}})
     assert [row["samples/dispatched"] for row in rows] == [40, 20, 0]
     assert [row["samples/in_flight"] for row in rows] == [20, 20, 0]
     assert [row["samples/trained"] for row in rows] == [20, 20, 20]
@@ -167,7 +167,9 @@ def test_generation_one_step_ahead(processes, tmp_path):
 
 def test_refills_of_a_run_that_is_ahead_are_of_the_weights_that_learn(processes, tmp_path):
     dynamic = {"enabled": True, "max_refills": 3}
-    rows = processes.run(tmp_path / "run", {"rollout": {"ahead": 1}, "algorithm": {"dynamic_sampling": dynamic, "samples_per_prompt": 2}})
+    rows = processes.run(
+        tmp_path / "run", {"rollout": {"max_staleness": 1}, "algorithm": {"dynamic_sampling": dynamic, "samples_per_prompt": 2}}
+    )
     before = 0
     for row in rows:
         gone = row["samples/trained"] + row["samples/no_variance"] + row["samples/left_over"]
@@ -186,7 +188,7 @@ def test_nothing_to_train_ends_the_run_with_advice(processes, tmp_path):
 @pytest.mark.parametrize(("ahead", "dynamic"), [(0, True), (1, True), pytest.param(1, False, marks=pytest.mark.slow)])
 def test_resumed_equals_unbroken(processes, tmp_path, ahead, dynamic):
     changes = {
-        "rollout": {"ahead": ahead},
+        "rollout": {"max_staleness": ahead},
         "algorithm": {"samples_per_prompt": 2, "dynamic_sampling": {"enabled": dynamic, "oversampling": 1.2, "max_refills": 3}},
         "run": {"steps": 4, "save_every": 2, "keep_checkpoints": 2},
     }
@@ -215,7 +217,7 @@ def test_a_restore_that_fails_leaves_the_record_as_it_was(processes, tmp_path):
 
 def test_samples_in_flight_are_taken_back_with_their_prompts_only(processes, tmp_path):
     def rollouts(samples: int, ahead: int) -> Rollouts:
-        changes = {"rollout": {"ahead": ahead}, "algorithm": {"samples_per_prompt": samples}}
+        changes = {"rollout": {"max_staleness": ahead}, "algorithm": {"samples_per_prompt": samples}}
         config = parse_tree(merge(processes.base, changes), source="test")
         stream = PromptStream(config.data, processes.processor, seed=0)
         return Rollouts(config, stream, processes.engines, processes.rewards, phase=lambda name: nullcontext())

@@ -12,7 +12,7 @@ from lmm_r1_mega.algorithms.losses import Clip, PolicyLoss
 from lmm_r1_mega.algorithms.ratios import Importance
 from lmm_r1_mega.algorithms.weights import token_weights
 from lmm_r1_mega.config import Config, LayoutSettings, ModelSettings, OptimizerSettings
-from lmm_r1_mega.data.sharing import num_places
+from lmm_r1_mega.data.sharing import num_positions
 from lmm_r1_mega.data.vision_spec import VisionSpec
 from lmm_r1_mega.schema import PolicyTarget, PromptImages, Sequence, SFTTarget, TokenStats, ValueTarget
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
@@ -158,4 +158,4 @@ def ordered(case: Case, stats: list[list[TokenStats]] | None) -> dict[int, Token
 
 
 def total_places(sequences: list[Sequence]) -> int:
-    return sum(num_places(sequence) for sequence in sequences)
+    return sum(num_positions(sequence) for sequence in sequences)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lmm_r1_mega.convert.hf_shapes import short_name
-from lmm_r1_mega.data.patches import pictures
+from lmm_r1_mega.data.patches import as_pil_images
 from lmm_r1_mega.data.sharing import num_new_tokens
 from lmm_r1_mega.data.vision_spec import VisionSpec
 from lmm_r1_mega.schema import PromptImages, Sequence
@@ -36,7 +36,9 @@ def sequence(spec: VisionSpec, seed: int, *, text: int, grids: list[tuple[int, i
     for (t, h, w), piece in zip(grids, pieces[1:], strict=True):
         ids += [spec.vision_start_token_id, *[spec.image_token_id] * (t * h * w // 4), spec.vision_end_token_id, *piece]
     patches = sum(t * h * w for t, h, w in grids)
-    vision = PromptImages(torch.randint(256, (patches, 3 * 14 * 14), generator=noise, dtype=torch.uint8), torch.tensor(grids)) if grids else None
+    vision = (
+        PromptImages(torch.randint(256, (patches, 3 * 14 * 14), generator=noise, dtype=torch.uint8), torch.tensor(grids)) if grids else None
+    )
     return Sequence(torch.tensor(ids), len(ids) // 2, vision)
 
 
@@ -101,6 +103,6 @@ def oracle(path: Path, batches: list[list[Sequence]]) -> Oracle:
 
 def _run(model, image_processor, item: Sequence):
     ids = item.token_ids[None, :-1]
-    images = {} if item.images is None else image_processor(pictures(item.images, merge_size=2), do_resize=False, return_tensors="pt")
+    images = {} if item.images is None else image_processor(as_pil_images(item.images, merge_size=2), do_resize=False, return_tensors="pt")
     kinds = (ids == model.config.image_token_id).int()
     return model(input_ids=ids, attention_mask=torch.ones_like(ids), mm_token_type_ids=kinds, output_hidden_states=True, **images)

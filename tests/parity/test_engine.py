@@ -45,7 +45,7 @@ def first_update(model: Path, case: Case) -> UpdateReport:
     stats = engine.logprobs(rows, temperature=POLICY_LOSS.temperature)
     with engine.weights("reference"):
         reference = engine.logprobs(rows, temperature=POLICY_LOSS.temperature)
-    if not engine.is_reporter:  # other ranks only need targets of the right shape
+    if not engine.returns_results:  # other ranks only need targets of the right shape
         blank = [[TokenStats(torch.zeros(s.response_length), torch.zeros(s.response_length)) for s in row] for row in rows]
         stats = reference = blank
     targets = [

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lmm_r1_mega.data.chat import Turn
 from lmm_r1_mega.data.packing import join_images
-from lmm_r1_mega.data.patches import pictures
+from lmm_r1_mega.data.patches import as_pil_images
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 
@@ -41,7 +41,7 @@ def vllm_inputs(model: Path, token_ids: list[int], bounds: dict[str, int]) -> tu
     vision = join_images([data_side.prompt_images(drawing) for drawing in drawings()])
     config = ModelConfig(str(model), dtype="float32", mm_device_do_normalize=False, mm_processor_kwargs=image_arguments(data_side))
     processor = MULTIMODAL_REGISTRY.create_processor(config)
-    items = processor.info.parse_mm_data({"image": pictures(vision, merge_size=data_side.spec.merge_size)})
+    items = processor.info.parse_mm_data({"image": as_pil_images(vision, merge_size=data_side.spec.merge_size)})
     result = processor.apply(
         ProcessorInputs(prompt=token_ids, mm_data_items=items, hf_processor_mm_kwargs={}), TimingContext(enabled=False)
     )

@@ -146,11 +146,11 @@ def vision_scores(vision_model, asked) -> list[float]:
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 100_000])
-def test_a_vision_model_with_a_value_head_sees_the_pictures(vision_model, asked, vision_scores, batch_tokens):
+def test_a_vision_model_with_a_value_head_sees_the_images(vision_model, asked, vision_scores, batch_tokens):
     close(RewardModel(vision_model, precision="fp32", batch_tokens=batch_tokens).scores([one for _, one in asked]), vision_scores)
 
 
-def test_another_picture_gets_another_score(vision_model):
+def test_another_image_gets_another_score(vision_model):
     model, processor = RewardModel(vision_model, precision="fp32", batch_tokens=1000), Processor.load(vision_model)
     white = Image.new("RGB", IMAGES[0][0].size, "white")
     [first, second] = model.scores([shown(processor, images, "What is it?", "a circle") for images in (IMAGES[0], (white,))])

@@ -63,7 +63,10 @@ def test_without_dynamic_sampling_every_group_is_trained():
 
 @pytest.mark.parametrize(("missing", "oversampling", "asked"), [(4, 1.0, 4), (10, 1.1, 11), (10, 1.25, 13), (1, 1.5, 2), (3, 2.0, 6)])
 def test_prompts_asked_by_hand(missing, oversampling, asked):
-    assert num_prompts_to_request(missing, settings(dynamic_sampling={"enabled": True, "oversampling": oversampling}).dynamic_sampling) == asked
+    assert (
+        num_prompts_to_request(missing, settings(dynamic_sampling={"enabled": True, "oversampling": oversampling}).dynamic_sampling)
+        == asked
+    )
 
 
 def test_groups_and_flatten_are_inverse():

@@ -70,7 +70,9 @@ def test_metrics_of_a_steps_samples():
 
 def test_lengths_by_verdict_need_a_verdict_on_accuracy():
     unjudged = replace(SAMPLED[0], score=Score(0.5, {"format": 1.0}))
-    assert not [name for name in sample_metrics([unjudged], SampleAccounting(0, 1), trained=1) if name.startswith("completions/mean_length_")]
+    assert not [
+        name for name in sample_metrics([unjudged], SampleAccounting(0, 1), trained=1) if name.startswith("completions/mean_length_")
+    ]
 
 
 def test_a_sample_that_vanishes_stops_the_run():

@@ -123,9 +123,9 @@ def test_old_log_probabilities_come_from_the_update_only_where_nothing_needs_the
 
 
 def test_kl_is_in_the_loss_or_in_the_reward():
-    kl = {"coefficient": 0.1, "place": "loss"}
+    kl = {"coefficient": 0.1, "apply_to": "loss"}
     assert policy_loss(config(kl=kl), fixed(kl=0.3), forbidden_ids=(), step=0).kl_coefficient == 0.3
-    assert policy_loss(config(kl={**kl, "place": "reward"}), fixed(kl=0.3), forbidden_ids=(), step=0).kl_coefficient == 0
+    assert policy_loss(config(kl={**kl, "apply_to": "reward"}), fixed(kl=0.3), forbidden_ids=(), step=0).kl_coefficient == 0
 
 
 def test_the_policy_waits_while_the_critic_warms_up():
@@ -137,7 +137,7 @@ def test_the_policy_waits_while_the_critic_warms_up():
 
 def test_k1_is_refused_inside_the_loss():
     with pytest.raises(ValueError, match="k1 has no gradient towards the reference inside the loss: use k2 or k3"):
-        config(kl={"coefficient": 0.1, "estimator": "k1", "place": "loss"})
+        config(kl={"coefficient": 0.1, "estimator": "k1", "apply_to": "loss"})
 
 
 def test_a_step_without_a_verdict_moves_nothing():

@@ -25,8 +25,8 @@ def test_transformers_reads_an_image_prompt(folder, tokenizer):
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
     turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "How many circles?"}]}]
     text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (56, 84, 3), dtype=np.uint8))
-    pixels = AutoImageProcessor.from_pretrained(folder)(images=[picture], return_tensors="pt")
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (56, 84, 3), dtype=np.uint8))
+    pixels = AutoImageProcessor.from_pretrained(folder)(images=[image], return_tensors="pt")
     assert pixels["image_grid_thw"].tolist() == [[1, 4, 6]]
 
     def logits(pixel_values):
@@ -37,7 +37,7 @@ def test_transformers_reads_an_image_prompt(folder, tokenizer):
 
     seen, blank = logits(pixels["pixel_values"]), logits(torch.zeros_like(pixels["pixel_values"]))
     assert seen.shape[-1] == 384
-    assert (seen[0, -1] - blank[0, -1]).abs().max() > 1e-4  # the picture reaches the answer
+    assert (seen[0, -1] - blank[0, -1]).abs().max() > 1e-4  # the image reaches the answer
 
 
 def test_the_number_of_parameters_is_that_of_the_weights(folder, tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lmm_r1_mega.record.folder import RunFolder
-from lmm_r1_mega.record.report.curves import Point, course, highest, points_by_name, thinned
+from lmm_r1_mega.record.report.curves import CurvePoint, course, highest, points_by_name, thinned
 from lmm_r1_mega.record.report.rows import checked_rows
 from lmm_r1_mega.record.report.samples import cut, read_samples
 from lmm_r1_mega.settings import read_tree
@@ -59,7 +59,7 @@ def _run(run: RunFolder, *, share: int) -> dict[str, Any]:
     }
 
 
-def _overview(points: Mapping[str, list[Point]]) -> dict[str, dict[str, Any]]:
+def _overview(points: Mapping[str, list[CurvePoint]]) -> dict[str, dict[str, Any]]:
     """Held-out accuracies from first to last, and the best one; the other figures by the means of a few steps."""
     held_out = [(match["file"], found) for name, found in points.items() if (match := ACCURACY.fullmatch(name))]
     best = {f"{file}, held-out accuracy": {"course": course(found, tail=1), "best": highest(found)} for file, found in held_out}

@@ -8,16 +8,16 @@ from statistics import fmean
 
 from lmm_r1_mega.record.report.rows import SampleRow
 
-Point = tuple[int, float | None]
+CurvePoint = tuple[int, float | None]
 """Step and value; None for a value that is not finite."""
 TAIL = 5
 """Points at either end of a curve whose mean tells where it began and where it is."""
 DIGITS = 5
 
 
-def points_by_name(rows: Iterable[SampleRow]) -> dict[str, list[Point]]:
+def points_by_name(rows: Iterable[SampleRow]) -> dict[str, list[CurvePoint]]:
     """Steps and values of each metric."""
-    found: dict[str, list[Point]] = {}
+    found: dict[str, list[CurvePoint]] = {}
     for row in rows:
         for name, value in row.items():
             if name != "step" and isinstance(value, int | float):
@@ -25,7 +25,7 @@ def points_by_name(rows: Iterable[SampleRow]) -> dict[str, list[Point]]:
     return found
 
 
-def thinned(points: Sequence[Point], max_points: int) -> list[Point]:
+def thinned(points: Sequence[CurvePoint], max_points: int) -> list[CurvePoint]:
     """About `max_points` of them at most: the first and the last, and of each stretch between them its least, its greatest and a gap.
 
     Example: values 1 9 2 3 0 4 5 with room for 5 -> 1 9 0 5
@@ -38,7 +38,7 @@ def thinned(points: Sequence[Point], max_points: int) -> list[Point]:
     return [first, *(point for stretch in stretches for point in _marks(stretch)), last]
 
 
-def course(points: Sequence[Point], *, tail: int = TAIL) -> tuple[float, float] | None:
+def course(points: Sequence[CurvePoint], *, tail: int = TAIL) -> tuple[float, float] | None:
     """Mean of the first and of the last points; None where no value is finite.
 
     Example: values 1 3 2 and tail 2 -> (2, 2.5)
@@ -47,15 +47,15 @@ def course(points: Sequence[Point], *, tail: int = TAIL) -> tuple[float, float] 
     return (fmean(values[:tail]), fmean(values[-tail:])) if values else None
 
 
-def highest(points: Sequence[Point]) -> Point | None:
+def highest(points: Sequence[CurvePoint]) -> CurvePoint | None:
     """Step and value of the greatest value, the first of equal ones; None where no value is finite."""
     return max(((step, value) for step, value in points if value is not None), key=lambda point: point[1], default=None)
 
 
-def _marks(stretch: Sequence[Point]) -> list[Point]:
+def _marks(stretch: Sequence[CurvePoint]) -> list[CurvePoint]:
     """The points of a stretch that have to be seen, in their order."""
     finite = [(value, step) for step, value in stretch if value is not None]
-    kept: set[Point] = {(step, value) for value, step in (min(finite), max(finite))} if finite else set()
+    kept: set[CurvePoint] = {(step, value) for value, step in (min(finite), max(finite))} if finite else set()
     gap = next((point for point in stretch if point[1] is None), None)
     return sorted(kept | ({gap} if gap else set()), key=lambda point: point[0])
 

@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from lmm_r1_mega.record.folder import RunFolder
-from lmm_r1_mega.record.lines import write_whole
+from lmm_r1_mega.record.jsonl import write_whole
 from lmm_r1_mega.record.report.content import read_content
 from lmm_r1_mega.record.report.embed import embedded
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmm_r1_mega.record.lines import checked_lines, damaged_line
+from lmm_r1_mega.record.jsonl import checked_lines, damaged_line
 
 SampleRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RowOffset:
     """Where a row stands in its file."""
 
     step: int
@@ -31,7 +31,7 @@ def checked_rows(file: Path) -> Iterator[SampleRow]:
     return (row for _, row in _placed(file))
 
 
-def places(file: Path) -> list[Place]:
+def places(file: Path) -> list[RowOffset]:
     """Where every row of samples stands, all of them checked.
 
     Raises:
@@ -42,7 +42,7 @@ def places(file: Path) -> list[Place]:
         problem = _sample_problem(row)
         if problem:
             raise damaged_line(file, number, problem)
-        found.append(Place(row["step"], start))
+        found.append(RowOffset(row["step"], start))
     return found
 
 

@@ -14,7 +14,7 @@ from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 from lmm_r1_mega.convert.hf_folder import HFReader
 from lmm_r1_mega.rollout.transfer.bucket import Attached, Bucket
 from lmm_r1_mega.rollout.transfer.client import WeightSyncError
-from lmm_r1_mega.rollout.transfer.ledger import ReceivedTensors
+from lmm_r1_mega.rollout.transfer.received import ReceivedTensors
 
 
 @dataclass

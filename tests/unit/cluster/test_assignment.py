@@ -2,12 +2,12 @@
 
 import pytest
 
-from lmm_r1_mega.cluster.trainers import Assignment, speed_metrics
+from lmm_r1_mega.cluster.trainers import MicrobatchAssignment, speed_metrics
 from lmm_r1_mega.models.device import peak_flops
 
 
 def test_rows_and_back():
-    assignment = Assignment([[[3, 0], []], [[2], [1, 4]]], flops=0.0)
+    assignment = MicrobatchAssignment([[[3, 0], []], [[2], [1, 4]]], flops=0.0)
     assert assignment.rows(list("abcde")) == [[["d", "a"], []], [["c"], ["b", "e"]]]
     assert assignment.ranks(list("abcde")) == [["d", "a"], ["c", "b", "e"]]
     assert assignment.restore([[30, 0], [20, 10, 40]]) == [0, 10, 20, 30, 40]

@@ -22,7 +22,7 @@ def sent(message):
     return pickle.loads(pickle.dumps(message, protocol=5))
 
 
-def test_rows_arrive_with_their_pictures_shared():
+def test_rows_arrive_with_their_images_shared():
     rows = sent(MicrobatchSequences.of(ROWS)).cut()
     assert [[(one.token_ids.tolist(), one.prompt_length) for one in row] for row in rows] == [
         [([0, 1, 2, 3, 4], 2), ([0, 1, 2, 3], 2)],

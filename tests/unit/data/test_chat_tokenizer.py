@@ -31,7 +31,7 @@ Be kind.<|im_end|>
         {%- for part in turn.content %}
             {%- if part.type == 'image' or 'image' in part %}
                 {%- set seen.images = seen.images + 1 %}
-{%- if add_vision_id %}Picture {{ seen.images }}: {% endif %}<|vision_start|><|image_pad|><|vision_end|>
+{%- if add_vision_id %}Image {{ seen.images }}: {% endif %}<|vision_start|><|image_pad|><|vision_end|>
             {%- elif 'text' in part %}{{ part.text }}{% endif %}
         {%- endfor %}<|im_end|>
     {% endif %}

@@ -161,16 +161,16 @@ class TestAddresses:
             fetch("https://a.example/", ("a.example",), max_bytes=10, resolve=answering("8.8.8.8", "127.0.0.1"))
 
     def test_a_listed_address_is_connected_to(self, server):
-        hosts = (f"http://pictures.example:{server.port}", "127.0.0.1")
-        body = fetch(f"http://pictures.example:{server.port}/a?b", hosts, max_bytes=100, resolve=answering("127.0.0.1"))
+        hosts = (f"http://images.example:{server.port}", "127.0.0.1")
+        body = fetch(f"http://images.example:{server.port}/a?b", hosts, max_bytes=100, resolve=answering("127.0.0.1"))
         assert body == b"body of /a?b"
-        assert server.asked == [("/a?b", f"pictures.example:{server.port}")]
+        assert server.asked == [("/a?b", f"images.example:{server.port}")]
 
     def test_the_name_is_looked_up_once(self, server):
         """A name server that says another address the second time leads nowhere else."""
         answers = iter([answering("127.0.0.1"), answering("169.254.169.254")])
-        url = f"http://pictures.example:{server.port}/"
-        hosts = (f"http://pictures.example:{server.port}", "127.0.0.1")
+        url = f"http://images.example:{server.port}/"
+        hosts = (f"http://images.example:{server.port}", "127.0.0.1")
         assert fetch(url, hosts, max_bytes=100, resolve=lambda *a, **k: next(answers)(*a, **k)) == b"body of /"
         assert len(list(answers)) == 1
 

@@ -129,17 +129,17 @@ def test_a_copy_has_the_rows_that_are_kept(tmp_path, name):
 
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("folder", [".", "other"])
-def test_pictures_are_found_from_the_folder_of_the_copy(tmp_path, picture, name, folder):
+def test_images_are_found_from_the_folder_of_the_copy(tmp_path, image, name, folder):
     part, absolute = {"type": "image", "image": "img/a.png"}, {"type": "image", "image": str(tmp_path / "own" / "img" / "a.png")}
     contents = [[part, "1 ?"], ["<image>2 ?"], [absolute, "3 ?"], "4 ü ?", [{"type": "image", "image": "gone.png"}, "5 ?"]]
     rows = [{"message": json.dumps([{"role": "user", "content": content}]), "images": None, "answer": "1"} for content in contents]
     rows[1]["images"] = json.dumps(["img/../img/b.png"])
     (tmp_path / "other").mkdir()
     own = tmp_path / "own"
-    picture("x/img/a.png" if name == "x" else "own/stream/img/a.png" if "/" in name else "own/img/a.png")
+    image("x/img/a.png" if name == "x" else "own/stream/img/a.png" if "/" in name else "own/img/a.png")
     base = next(tmp_path.glob("**/img")).parent
-    picture(str(base / "img" / "b.png"))
-    picture("own/img/a.png")
+    image(str(base / "img" / "b.png"))
+    image("own/img/a.png")
     own.mkdir(exist_ok=True)
     path = written(tmp_path if name == "x" else own, name, rows)
     report = check_file(path, DataSettings(image_roots=(own,)), None)
@@ -244,7 +244,7 @@ def test_a_saved_folder_reads_no_file_outside_itself(tmp_path):
         read(path)
 
 
-def test_splits_that_the_library_saved_are_read_one_by_one_with_their_pictures(tmp_path):
+def test_splits_that_the_library_saved_are_read_one_by_one_with_their_images(tmp_path):
     datasets = pytest.importorskip("datasets", reason="requirements/extras.txt is not installed")
 
     features = datasets.Features({"message": datasets.List(datasets.Image()), "answer": datasets.Value("string")})

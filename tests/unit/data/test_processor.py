@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from lmm_r1_mega.data.chat import Turn
 from lmm_r1_mega.data.packing import join_images
-from lmm_r1_mega.data.patches import pictures
+from lmm_r1_mega.data.patches import as_pil_images
 from lmm_r1_mega.data.processor import Processor, load_pixel_scale
 
 SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
@@ -84,11 +84,11 @@ def test_every_byte_becomes_the_number_that_transformers_makes_of_it(processor, 
     assert torch.equal(processor.pixel_scale.pixel_values(processor.prompt_images(image).patches), expected)
 
 
-def test_pictures_come_back_out_of_their_patches(processor):
+def test_images_come_back_out_of_their_patches(processor):
     """Sizes that nothing resizes."""
     drawn = [noise(112, 56, seed=1), noise(28, 140, seed=2)]
     images = join_images([processor.prompt_images(image) for image in drawn])
-    back = pictures(images, merge_size=processor.spec.merge_size)
+    back = as_pil_images(images, merge_size=processor.spec.merge_size)
     assert [np.asarray(image).tolist() for image in back] == [np.asarray(image).tolist() for image in drawn]
 
 

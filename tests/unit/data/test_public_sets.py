@@ -10,7 +10,7 @@ from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.images import locate_image
 from lmm_r1_mega.data.prepare import image_limits
 from lmm_r1_mega.data.prompts import read_rows
-from lmm_r1_mega.data.public_sets import SYSTEM_PROMPT, Outcome, Pictures, prepared_rows
+from lmm_r1_mega.data.public_sets import SYSTEM_PROMPT, SourceImages, SourceReport, prepared_rows
 from lmm_r1_mega.data.rows import RowRefused
 from lmm_r1_mega.rewards.equality import gold_problem
 from lmm_r1_mega.rewards.extract import format_reward
@@ -21,9 +21,9 @@ def written(name, rows, tmp_path, *, root=None):
     """What the tool makes of rows in a JSON Lines file, as training reads it."""
     source = tmp_path / "published.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    outcome = Outcome()
+    outcome = SourceReport()
     out = tmp_path / f"{name}.jsonl"
-    write_rows(prepared_rows(name, source, Pictures(root or tmp_path, tmp_path / f"{name}_images"), outcome), out)
+    write_rows(prepared_rows(name, source, SourceImages(root or tmp_path, tmp_path / f"{name}_images"), outcome), out)
     rows_read = list(read_rows(out, DataSettings(), purpose="prompts")) if out.exists() else []
     out.unlink(missing_ok=True)
     return rows_read, outcome
@@ -65,9 +65,9 @@ def test_deepscaler_as_first_published_and_in_lmm_r1s_rows(tmp_path):
     assert [gold_problem(row.answer) for row in (first, second)] == [None, None]
 
 
-def test_vermulti_pictures_are_found_wherever_they_were(tmp_path, picture):
+def test_vermulti_images_are_found_wherever_they_were(tmp_path, image):
     (tmp_path / "set" / "images").mkdir(parents=True)
-    picture("set/images/7.png")
+    image("set/images/7.png")
     content = [{"type": "text", "text": "How many?"}, {"type": "image", "image": "file:///root/projects/data//images/7.png"}]
     row = {"message": json.dumps([{"role": "user", "content": content}]), "answer": "$\\boxed{A}$", "datasource": "charts"}
     [found], _ = written("vermulti", [row], tmp_path, root=tmp_path / "set")
@@ -79,17 +79,17 @@ def test_vermulti_pictures_are_found_wherever_they_were(tmp_path, picture):
     assert bad.kind == "image" and "--images" in bad.reason
 
 
-def test_a_published_path_does_not_leave_the_root(tmp_path, picture):
+def test_a_published_path_does_not_leave_the_root(tmp_path, image):
     (tmp_path / "set").mkdir()
-    picture("secret.png")
+    image("secret.png")
     row = {"message": [{"role": "user", "content": [{"type": "image", "image": "../secret.png"}]}], "answer": "1"}
     rows, outcome = written("vermulti", [row], tmp_path, root=tmp_path / "set")
     assert rows == [] and [bad.kind for bad in outcome.bad_rows] == ["image"]
 
 
-def test_mathv360k_geometry_takes_the_geometry_and_the_final_answer(tmp_path, picture):
+def test_mathv360k_geometry_takes_the_geometry_and_the_final_answer(tmp_path, image):
     (tmp_path / "data_images" / "GeoQA+" / "images").mkdir(parents=True)
-    picture("data_images/GeoQA+/images/12.png")
+    image("data_images/GeoQA+/images/12.png")
     asked = "<image>\nHint: Please answer with the option letter.\nQuestion: Angle 1?\nChoices:\n(A) 30\n(B) 40"
     rows = [
         {
@@ -105,16 +105,16 @@ def test_mathv360k_geometry_takes_the_geometry_and_the_final_answer(tmp_path, pi
     rows[0]["image"] = "Geometry3K/images/12.png"
     for root in (tmp_path / "data_images", tmp_path / "data_images" / "GeoQA+"):
         found, outcome = written("mathv360k_geometry", rows, tmp_path, root=root)
-        assert found == [] and [bad.kind for bad in outcome.bad_rows] == ["image"], "the picture of the same number of another set"
+        assert found == [] and [bad.kind for bad in outcome.bad_rows] == ["image"], "the image of the same number of another set"
 
 
-def test_two_published_pictures_are_not_one_file(tmp_path, picture):
+def test_two_published_images_are_not_one_file(tmp_path, image):
     (tmp_path / "images").mkdir()
-    picture("images/1.png")
-    pictures = Pictures(tmp_path, tmp_path)
-    assert pictures.find("/a/images/1.png") == pictures.find("/a/images/1.png") == str(tmp_path / "images" / "1.png")
+    image("images/1.png")
+    images = SourceImages(tmp_path, tmp_path)
+    assert images.find("/a/images/1.png") == images.find("/a/images/1.png") == str(tmp_path / "images" / "1.png")
     with pytest.raises(RowRefused, match=r"would be both /a/images/1\.png and /b/images/1\.png: give the folder that holds both"):
-        pictures.find("/b/images/1.png")
+        images.find("/b/images/1.png")
 
 
 def test_rows_that_are_no_questions_are_bad_rows_and_no_end(tmp_path):
@@ -136,9 +136,9 @@ def test_rows_that_are_no_questions_are_bad_rows_and_no_end(tmp_path):
         assert found == [] and [bad.line for bad in outcome.bad_rows] == list(range(1, len(rows) + 1))
 
 
-def test_the_folder_that_training_has_to_read_is_told(tmp_path, picture, capsys):
+def test_the_folder_that_training_has_to_read_is_told(tmp_path, image, capsys):
     (tmp_path / "set" / "images").mkdir(parents=True)
-    picture("set/images/7.png")
+    image("set/images/7.png")
     content = [{"type": "text", "text": "How many?"}, {"type": "image", "image": "data/images/7.png"}]
     source = tmp_path / "set" / "rows.jsonl"
     source.write_text(json.dumps({"message": [{"role": "user", "content": content}], "answer": "1"}) + "\n", encoding="utf-8")
@@ -148,8 +148,8 @@ def test_the_folder_that_training_has_to_read_is_told(tmp_path, picture, capsys)
     assert main("vermulti", str(source), source / "rows.jsonl") == 2
 
 
-def test_geometry3k_out_of_parquet_writes_its_pictures(tmp_path, picture):
-    content = picture("figure.png").read_bytes()
+def test_geometry3k_out_of_parquet_writes_its_images(tmp_path, image):
+    content = image("figure.png").read_bytes()
     rows = [
         {"images": [{"bytes": content, "path": None}], "problem": "<image>Find $x$.", "answer": "2 \\sqrt { 221 }"},
         {"images": [{"bytes": content, "path": None}], "problem": "<image><image>Find $y$.", "answer": "3"},
@@ -169,7 +169,7 @@ def test_rows_are_made_one_by_one(tmp_path):
     """The second row is not read before it is asked for, so a set need not fit into memory."""
     source = tmp_path / "many.jsonl"
     source.write_text('{"question": "?", "answer": "#### 1"}\n' * 3, encoding="utf-8")
-    stream = prepared_rows("gsm8k", source, Pictures(tmp_path, tmp_path), Outcome())
+    stream = prepared_rows("gsm8k", source, SourceImages(tmp_path, tmp_path), SourceReport())
     next(stream)
     with source.open("a", encoding="utf-8") as file:
         file.write('{"question": "late?", "answer": "#### 1"}\n' * 100_000)

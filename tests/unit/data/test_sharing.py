@@ -22,7 +22,7 @@ def test_only_neighbours_share():
     assert num_new_tokens(sequences) == [4, 4, 6, 3]
 
 
-def test_a_picture_must_be_the_very_same():
+def test_an_image_must_be_the_very_same():
     one, other = (PromptImages(torch.zeros(4, 3), torch.tensor([[1, 2, 2]])) for _ in range(2))
     assert lenders([sample([1], 1, one), sample([1], 1, one), sample([1], 1, other)]) == [0, 0, 2]
 

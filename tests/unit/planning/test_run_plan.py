@@ -97,7 +97,10 @@ def test_what_does_not_fit_says_why(published):
 
 def test_disaggregated_engines_have_their_gpus_to_themselves(published):
     made = plan(
-        config(layout={"tensor": 4, "max_tokens_per_microbatch": 8192}, cluster={"placement": "disaggregated"}), published("7B"), A100, reward_shapes={}
+        config(layout={"tensor": 4, "max_tokens_per_microbatch": 8192}, cluster={"placement": "disaggregated"}),
+        published("7B"),
+        A100,
+        reward_shapes={},
     )
     assert made.num_gpus == 5
     assert made.verdict.generating == 48 * GIB
@@ -118,14 +121,19 @@ def test_a_wrong_layout_is_planned_as_well_as_it_can_be(published):
 
 
 def test_a_cpu_run_counts_every_process(published):
-    made = plan(config(layout={"tensor": 2, "max_tokens_per_microbatch": 8192}), published("3B"), Hardware(None, host_gib=64), reward_shapes={})
+    made = plan(
+        config(layout={"tensor": 2, "max_tokens_per_microbatch": 8192}), published("3B"), Hardware(None, host_gib=64), reward_shapes={}
+    )
     assert made.verdict.host == 2 * made.stages[0].peak + made.engine.budget + GIB
     assert any("have 64" in reason for reason in made.verdict.reasons)
 
 
 def test_renderings_tell_the_same(published):
     made = plan(
-        config(layout={"tensor": 4, "pipeline": 2, "max_tokens_per_microbatch": 8192}, algorithm={"name": "ppo"}), published("7B"), A100, reward_shapes={}
+        config(layout={"tensor": 4, "pipeline": 2, "max_tokens_per_microbatch": 8192}, algorithm={"name": "ppo"}),
+        published("7B"),
+        A100,
+        reward_shapes={},
     )
     tree = json.loads(json.dumps(as_json(made)))
     assert tree["stages"][1]["peak"] == made.stages[1].peak

@@ -37,7 +37,7 @@ def test_the_longest_answer_fits_the_response_limit():
     assert longest + 1 < limit
 
 
-def test_pictures_are_never_resized(folder):
+def test_images_are_never_resized(folder):
     settings = json.loads((folder / "preprocessor_config.json").read_text())
     for stage in ("fre", "mgt", "cold_start_a", "cold_start_b"):
         data = read_config([str(HERE / f"{stage}.yaml")]).data

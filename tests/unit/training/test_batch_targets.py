@@ -1,4 +1,4 @@
-"""Targets at the trained places of a row, and the way back."""
+"""Targets at the loss positions of a row, and the way back."""
 
 import torch
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from lmm_r1_mega import progress
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.data.views import model_views
+from lmm_r1_mega.data.previews import model_views
 from lmm_r1_mega.record.console import Console, open_console
-from lmm_r1_mega.record.folder import RunFolder, Verb
+from lmm_r1_mega.record.folder import RunFolder, RunVerb
 from lmm_r1_mega.record.timing import BETWEEN_STEPS, PhaseTimer, shares
 from lmm_r1_mega.record.trackers import Trackers, check_trackers
 from lmm_r1_mega.schema import Prompt
@@ -62,8 +62,8 @@ class RunLogger:
     def images(self, prompts: Iterable[Prompt], *, merge_size: int) -> dict[str, list[str]]:
         """Keeps the images of prompts in the run's folder, and says in which files, by prompt id."""
         distinct = {prompt.id: prompt.images for prompt in prompts}
-        views = {name: [] if vision is None else model_views(vision, merge_size=merge_size) for name, vision in distinct.items()}
-        return {name: [self.folder.keep_image(view) for view in of_prompt] for name, of_prompt in views.items()}
+        previews = {name: [] if vision is None else model_views(vision, merge_size=merge_size) for name, vision in distinct.items()}
+        return {name: [self.folder.keep_image(view) for view in of_prompt] for name, of_prompt in previews.items()}
 
     def samples(self, rows: list[dict[str, Any]]) -> None:
         """Samples of a step, for rollouts.jsonl."""
@@ -91,7 +91,7 @@ def _accuracy(name: str, figures: Mapping[str, float]) -> str:
 
 
 @contextmanager
-def open_run_logger(config: Config, config_yaml: str, *, verb: Verb, resume_after: int | None) -> Iterator[RunLogger]:
+def open_run_logger(config: Config, config_yaml: str, *, verb: RunVerb, resume_after: int | None) -> Iterator[RunLogger]:
     """Open the record of a new run, or of one that shall `go_on` after a step. Who calls this has the `claim` of its folder.
 
     Raises:
@@ -110,7 +110,7 @@ def open_run_logger(config: Config, config_yaml: str, *, verb: Verb, resume_afte
             console.phase(phase)
             progress.enter(phase, in_step=phase not in {"", *BETWEEN_STEPS})
 
-        book = RunLogger(folder, console, PhaseTimer(enter), Trackers((), folder, {}), stack)
+        run_logger = RunLogger(folder, console, PhaseTimer(enter), Trackers((), folder, {}), stack)
         if make_new:
-            book.open_trackers(config, first_step=0)
-        yield book
+            run_logger.open_trackers(config, first_step=0)
+        yield run_logger

@@ -6,7 +6,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from lmm_r1_mega.data.patches import pictures
+from lmm_r1_mega.data.patches import as_pil_images
 from lmm_r1_mega.schema import PromptImages
 
 MAX_SIDE = 512
@@ -15,7 +15,7 @@ MAX_SIDE = 512
 
 def model_views(images: PromptImages, *, merge_size: int) -> list[bytes]:
     """Each image of a prompt as a PNG file, as the image processor scaled it; long sides end at `MAX_SIDE`."""
-    return [_png(image) for image in pictures(images, merge_size=merge_size)]
+    return [_png(image) for image in as_pil_images(images, merge_size=merge_size)]
 
 
 def _png(image: Image.Image) -> bytes:

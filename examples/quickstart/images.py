@@ -1,4 +1,4 @@
-"""Pictures of dots: 56 x 56 pixels, four panels in reading order, the first three with dots to count."""
+"""Images of dots: 56 x 56 pixels, four panels in reading order, the first three with dots to count."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Colour = tuple[int, int, int]
 
 
 def draw(operands: Operands, rng: random.Random) -> Image.Image:
-    """A picture whose panels hold `operands` dots, with random light grounds, dark colours and places on a 4 x 4 grid."""
-    picture = Image.new("RGB", (SIDE, SIDE), (255, 255, 255))
-    pen = ImageDraw.Draw(picture)
+    """An image whose panels hold `operands` dots, with random light grounds, dark colours and places on a 4 x 4 grid."""
+    image = Image.new("RGB", (SIDE, SIDE), (255, 255, 255))
+    pen = ImageDraw.Draw(image)
     for index, count in enumerate(operands):
         left, top = index % 2 * PANEL, index // 2 * PANEL
         ground = rng.randint(225, 255), rng.randint(225, 255), rng.randint(225, 255)
@@ -30,7 +30,7 @@ def draw(operands: Operands, rng: random.Random) -> Image.Image:
             x = left + cell % 4 * CELL + CELL // 2 + rng.randint(-1, 1)
             y = top + cell // 4 * CELL + CELL // 2 + rng.randint(-1, 1)
             pen.ellipse([x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS], fill=colour)
-    return picture
+    return image
 
 
 def _dark_colour(rng: random.Random) -> Colour:

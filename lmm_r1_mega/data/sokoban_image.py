@@ -1,4 +1,4 @@
-"""Pictures of Sokoban rooms: a square a place, drawn plainly enough for a small vision tower."""
+"""Images of Sokoban rooms: a square a place, drawn plainly enough for a small vision tower."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Pen = ImageDraw.ImageDraw
 Corner = tuple[int, int]
 
 
-def draw_picture(room: Room) -> Image.Image:
-    """An RGB picture of `CELL` pixels a place: walls dark, targets red rings, boxes brown (green on a target), the player a blue disc."""
+def draw_image(room: Room) -> Image.Image:
+    """An RGB image of `CELL` pixels a place: walls dark, targets red rings, boxes brown (green on a target), the player a blue disc."""
     lines = draw_room(room).split("\n")
-    picture = Image.new("RGB", (CELL * len(lines[0]), CELL * len(lines)), WALL)
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (CELL * len(lines[0]), CELL * len(lines)), WALL)
+    pen = ImageDraw.Draw(image)
     for row, line in enumerate(lines):
         for column, sign in enumerate(line):
             for paint in PAINTS[sign]:
                 paint(pen, (CELL * column, CELL * row))
-    return picture
+    return image
 
 
 def _square(pen: Pen, corner: Corner, *, margin: int, fill: tuple[int, int, int], edge: tuple[int, int, int]) -> None:

@@ -1,4 +1,4 @@
-"""Pictures by reference, between real processes."""
+"""Images by reference, between real processes."""
 
 import gc
 import time
@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from lmm_r1_mega.cluster.pictures import ray, share  # Ray is imported after what it reads is settled
+from lmm_r1_mega.cluster.images import ray  # Ray is imported after what it reads is settled
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.config import ClusterSettings
 from lmm_r1_mega.schema import PromptImages, Sequence
@@ -36,12 +36,14 @@ def after(condition, *, within_s: float = 100) -> bool:
     return condition()
 
 
-def test_shared_pictures_are_stored_once_arrive_whole_and_go_with_their_prompt(reader):
+def test_shared_images_are_stored_once_arrive_whole_and_go_with_their_prompt(reader):
     noise = torch.Generator().manual_seed(0)
-    image_sets = [PromptImages(torch.randint(256, (5000, 588), generator=noise, dtype=torch.uint8), torch.tensor([[1, 50, 100]])) for _ in range(2)]
+    image_sets = [
+        PromptImages(torch.randint(256, (5000, 588), generator=noise, dtype=torch.uint8), torch.tensor([[1, 50, 100]])) for _ in range(2)
+    ]
     rows = [[Sequence(torch.arange(5), 3, images) for _ in range(4)] for images in image_sets]
     empty, size = free_bytes(), sum(images.patches.nbytes for images in image_sets)
-    share([*image_sets, None, *image_sets])
+    put_images([*image_sets, None, *image_sets])
     for _ in range(2):
         message = ray.put(rows)
         for sums, count, grids in ray.get([reader.look.remote(message), reader.look.remote(message)]):
@@ -53,6 +55,6 @@ def test_shared_pictures_are_stored_once_arrive_whole_and_go_with_their_prompt(r
     assert after(lambda: empty - free_bytes() < 0.1 * size)
 
 
-def test_a_picture_that_nobody_shared_goes_along(reader):
+def test_an_image_that_nobody_shared_goes_along(reader):
     images = PromptImages(torch.full((4, 588), 7, dtype=torch.uint8), torch.tensor([[1, 2, 2]]))
     assert ray.get(reader.look.remote([[Sequence(torch.arange(5), 3, images)]])) == ([4 * 588 * 7], 1, [[[1, 2, 2]]])

@@ -1,6 +1,6 @@
-"""Pictures by reference: in Ray's object store once, whichever messages to whichever processes name them.
+"""Images by reference: in Ray's object store once, whichever messages to whichever processes name them.
 
-A prompt's picture goes to an engine, and with its samples to several ranks, several times a step. Its bytes are copied once, into
+A prompt's image goes to an engine, and with its samples to several ranks, several times a step. Its bytes are copied once, into
 the store; messages carry the reference, and a process that gets one reads the store's memory as it is, read-only. It stays there
 until the driver drops the prompt.
 """
@@ -21,9 +21,9 @@ _Arrays = tuple[np.ndarray, np.ndarray]
 _stored: weakref.WeakKeyDictionary[PromptImages, ray.ObjectRef] = weakref.WeakKeyDictionary()
 
 
-def share(image_sets: Iterable[PromptImages | None]) -> None:
-    """Put pictures into the store that are not in it yet; messages sent after this hold references to them."""
-    ray.util.register_serializer(PromptImages, serializer=_reference, deserializer=_picture)
+def put_images(image_sets: Iterable[PromptImages | None]) -> None:
+    """Put images into the store that are not in it yet; messages sent after this hold references to them."""
+    ray.util.register_serializer(PromptImages, serializer=_reference, deserializer=_image)
     for images in image_sets:
         if images is not None and images not in _stored:
             _stored[images] = ray.put(_arrays(images))
@@ -35,11 +35,11 @@ def drop_references() -> None:
 
 
 def _reference(images: PromptImages) -> ray.ObjectRef | _Arrays:
-    """What stands for a picture in a message; one that nobody has shared goes along itself."""
+    """What stands for an image in a message; one that nobody has shared goes along itself."""
     return _stored.get(images) or _arrays(images)
 
 
-def _picture(found: ray.ObjectRef | _Arrays) -> PromptImages:
+def _image(found: ray.ObjectRef | _Arrays) -> PromptImages:
     patches, grid_thw = ray.get(found) if isinstance(found, ray.ObjectRef) else found
     return PromptImages(as_tensor(patches), as_tensor(grid_thw))
 
