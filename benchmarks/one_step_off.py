@@ -6,7 +6,7 @@ Prints one JSON line. Three arrangements of the same work, each a run of its own
 
 * in_step: an engine and a trainer of one thread each, in turn, so that one core rests at any time;
 * in_step_wide: two engines and two data-parallel ranks, in turn, so that each phase has both cores;
-* one_step_off: an engine and a trainer of one thread each, side by side (`rollout.max_staleness` 1), its ratios taken to the policy that drew
+* one_step_off: engine and trainer of one thread each, side by side (`rollout.max_staleness` 1), its ratios taken to the policy that drew
   the samples (`algorithm.old_logprobs rollout`).
 
 `wall_s` is of all steps, `step_s` and `phases` are means without the first, which warms up; of one_step_off, `generate` is what

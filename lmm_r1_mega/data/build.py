@@ -10,7 +10,7 @@ from threading import Lock
 
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.images import ImageLimits, ImageRefused, ImageSource, decode_image, read_image
-from lmm_r1_mega.data.packing import join_images
+from lmm_r1_mega.data.patches import join_images
 from lmm_r1_mega.data.prepare import PreparedRecord, image_limits
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.schema import Prompt, PromptImages

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lmm_r1_mega.data.images import is_encodable
-from lmm_r1_mega.data.rows import RowRefused
+from lmm_r1_mega.data.rows import RowRefused, is_encodable
 
 PLACE = "<image>"
 """Where an image of a column stands in a text."""

@@ -22,6 +22,7 @@ from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from lmm_r1_mega.data.fetch import FetchRefused, allowed_origin, fetch
+from lmm_r1_mega.data.rows import is_encodable
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _END_MARKS = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
@@ -160,15 +161,6 @@ def decode_image(content: bytes, source: ImageSource, limits: ImageLimits) -> Im
         image = _to_rgb(_open_header(BytesIO(content), source, limits))
     image.info = {}  # colour profiles and EXIF are nobody's business any more
     return image
-
-
-def is_encodable(text: str) -> bool:
-    """Whether the text is free of lone surrogates, which JSON can spell but no path or tokenizer takes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _check_data_uri(reference: str, limits: ImageLimits) -> None:

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
+from lmm_r1_mega.data.patches import join_images
 from lmm_r1_mega.data.rope import mrope_positions
 from lmm_r1_mega.data.sharing import lenders, num_new_tokens
 from lmm_r1_mega.data.vision_spec import VisionSpec
@@ -72,16 +73,6 @@ def scatter_responses(
 def gather_responses(sequences: list[Sequence], per_token: Shaped[Tensor, "tokens"]) -> list[Shaped[Tensor, "response"]]:
     """Read each response's entries out of a microbatch's tensor; the inverse of `scatter_responses`."""
     return [per_token[part] for part in _response_slices(sequences, len(per_token))]
-
-
-def join_images(image_sets: list[PromptImages]) -> PromptImages | None:
-    """Images of several sequences, or of one prompt, as one; in their order. None where there are none."""
-    if len(image_sets) < 2:
-        return image_sets[0] if image_sets else None
-    return PromptImages(
-        patches=torch.cat([images.patches for images in image_sets]),
-        grid_thw=torch.cat([images.grid_thw for images in image_sets]),
-    )
 
 
 def _response_slices(sequences: list[Sequence], batch_length: int) -> list[slice]:

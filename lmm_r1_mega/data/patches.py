@@ -52,3 +52,13 @@ def _image(patches: UInt8[Tensor, "patches bytes"], rows: int, columns: int, mer
     blocks = patches.reshape(rows // merge, columns // merge, merge, merge, 3, side, side)
     whole = blocks.permute(0, 2, 5, 1, 3, 6, 4).reshape(rows * side, columns * side, 3)
     return Image.fromarray(whole.numpy())
+
+
+def join_images(image_sets: list[PromptImages]) -> PromptImages | None:
+    """Images of several sequences, or of one prompt, as one; in their order. None where there are none."""
+    if len(image_sets) < 2:
+        return image_sets[0] if image_sets else None
+    return PromptImages(
+        patches=torch.cat([images.patches for images in image_sets]),
+        grid_thw=torch.cat([images.grid_thw for images in image_sets]),
+    )

@@ -12,8 +12,7 @@ from typing import Any, Literal
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.chat import Turn, parse_chat, with_columns
 from lmm_r1_mega.data.formats import format_of, set_name
-from lmm_r1_mega.data.images import is_encodable
-from lmm_r1_mega.data.rows import BadRow, RawRow, RowRefused
+from lmm_r1_mega.data.rows import BadRow, RawRow, RowRefused, is_encodable
 
 Purpose = Literal["prompts", "demonstrations", "any"]
 

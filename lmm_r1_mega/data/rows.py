@@ -60,3 +60,12 @@ class RawRow:
 
     line: int
     value: Any
+
+
+def is_encodable(text: str) -> bool:
+    """Whether the text is free of lone surrogates, which JSON can spell but no path or tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

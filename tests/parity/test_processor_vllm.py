@@ -9,8 +9,7 @@ import torch
 from PIL import Image
 
 from lmm_r1_mega.data.chat import Turn
-from lmm_r1_mega.data.packing import join_images
-from lmm_r1_mega.data.patches import as_pil_images
+from lmm_r1_mega.data.patches import as_pil_images, join_images
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from lmm_r1_mega.data.packing import join_images
+from lmm_r1_mega.data.patches import join_images
 from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.models.reward_model import RewardModel, kind_of, token_batches
 from lmm_r1_mega.schema import Completion, Prompt, PromptImages, Sample

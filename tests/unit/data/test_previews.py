@@ -6,7 +6,7 @@ import numpy as np
 from lmm_r1_mega.data.views import MAX_SIDE, model_views
 from PIL import Image
 
-from lmm_r1_mega.data.packing import join_images
+from lmm_r1_mega.data.patches import join_images
 from lmm_r1_mega.data.processor import Processor
 
 

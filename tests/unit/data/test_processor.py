@@ -8,8 +8,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from lmm_r1_mega.data.chat import Turn
-from lmm_r1_mega.data.packing import join_images
-from lmm_r1_mega.data.patches import as_pil_images
+from lmm_r1_mega.data.patches import as_pil_images, join_images
 from lmm_r1_mega.data.processor import Processor, load_pixel_scale
 
 SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
