@@ -42,7 +42,7 @@ check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest tests/house tests/unit -m "not slow and not gpu" -x
+	@$(BIN)/python -m pytest tests/conventions tests/unit -m "not slow and not gpu" -x
 
 BENCH_MODEL := runs/bench/model
 bench: setup  ## a training step, a GRPO step and a weight update of an 8 M model on this machine

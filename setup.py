@@ -52,7 +52,7 @@ setup(
     long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     packages=find_packages(include=["lmm_r1_mega", "lmm_r1_mega.*"]),
-    package_data={"lmm_r1_mega.record.report": ["page.css", "page.js"]},
+    package_data={"lmm_r1_mega.report": ["page.css", "page.js"]},
     python_requires=">=3.11,<3.13",
     install_requires=CORE,
     extras_require=EXTRAS,

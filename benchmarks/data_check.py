@@ -27,8 +27,8 @@ import tyro
 from memory import Peak
 
 from lmm_r1_mega.config import DataSettings, RewardSettings
-from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer
-from lmm_r1_mega.data.check import check_file
+from lmm_r1_mega.data.chat.tokenizer import ChatTokenizer
+from lmm_r1_mega.data.inspect.check import check_file
 from lmm_r1_mega.rewards.pool import RewardPool
 
 WORDS = ("the", "sum", "of", "angles", "in", "a", "triangle", "find", "such", "that", "n", "is", "positive", "integer", "and", "circle")

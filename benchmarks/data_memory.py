@@ -21,16 +21,16 @@ import torch
 from memory import Peak, memory
 from PIL import Image
 
+from lmm_r1_mega.batching.balance import assign_microbatches
+from lmm_r1_mega.batching.packing import pack
+from lmm_r1_mega.batching.sharing import num_positions
 from lmm_r1_mega.cluster.images import ray  # Ray is imported after what it reads is settled
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.config import ClusterSettings, DataSettings
-from lmm_r1_mega.data.balance import assign_microbatches
-from lmm_r1_mega.data.packing import pack
-from lmm_r1_mega.data.patches import PixelScale, as_pil_images
-from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.data.sharing import num_positions
-from lmm_r1_mega.data.stream import PromptStream
-from lmm_r1_mega.data.vision_spec import VisionSpec
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
+from lmm_r1_mega.data.images.patches import PixelScale, as_pil_images
+from lmm_r1_mega.data.stream.stream import PromptStream
 from lmm_r1_mega.schema import Prompt, Sequence
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 

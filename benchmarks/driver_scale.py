@@ -29,25 +29,25 @@ import torch
 
 from lmm_r1_mega.algorithms.controllers import make_controllers
 from lmm_r1_mega.algorithms.losses import PolicyLoss
+from lmm_r1_mega.cluster.columns import Column
 from lmm_r1_mega.cluster.engines import RolloutEngines
 from lmm_r1_mega.cluster.messages import Completions, MicrobatchSequences, TargetColumns
 from lmm_r1_mega.cluster.session import ray, ray_session  # Ray is imported after what it reads is settled
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.cluster.workers import PolicyView, RankInfo
-from lmm_r1_mega.columns import Column
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.config.reading import read_config, to_yaml
 from lmm_r1_mega.convert.shape import read_shape
-from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.data.stream import PromptStream
-from lmm_r1_mega.learning import annotate, estimate, policy_loss, update
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.stream.stream import PromptStream
+from lmm_r1_mega.driver.learning import annotate, estimate, policy_loss, update
+from lmm_r1_mega.driver.rollouts import Rollouts
+from lmm_r1_mega.driver.run import Run, load_models
 from lmm_r1_mega.record.run_logger import RunLogger, open_run_logger
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.total import Rewards
 from lmm_r1_mega.rollout.engine import Sampling
-from lmm_r1_mega.rollouts import Rollouts
-from lmm_r1_mega.run import Run, load_models
 from lmm_r1_mega.schema import Completion, Prompt, UpdateReport
-from lmm_r1_mega.settings import read_config, to_yaml
 
 MODEL = Path("examples/quickstart/model")
 WORDS = 100

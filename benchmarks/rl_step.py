@@ -26,9 +26,9 @@ from lmm_r1_mega.cluster.placement import num_bundles, place_processes
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.data.stream import PromptStream
-from lmm_r1_mega.learning import annotate, estimate, policy_loss, update
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.stream.stream import PromptStream
+from lmm_r1_mega.driver.learning import annotate, estimate, policy_loss, update
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Sample, Score, Scored
 

@@ -27,8 +27,8 @@ from lmm_r1_mega.config import Config, ModelSettings
 from lmm_r1_mega.convert.flops import sequence_flops
 from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.models.device import Precision, device_name, peak_flops, resolve_precision, training_device
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.schema import PolicyTarget, Sequence
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.training import parallel
 from lmm_r1_mega.training.engine import TrainEngine
 

@@ -12,10 +12,10 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from lmm_r1_mega import parent, progress
 from lmm_r1_mega.commands.verbs import SETTINGS, VERBS, help_text
 from lmm_r1_mega.errors import DONE, INTERNAL, USAGE, cause_of, exit_status
-from lmm_r1_mega.secret_variables import redacted
+from lmm_r1_mega.process import parent, progress
+from lmm_r1_mega.process.secret_variables import redacted
 
 HELP = {"-h", "--help"}
 

@@ -67,7 +67,7 @@ def _engine() -> Finding:
 
 
 def _torchvision() -> Finding:
-    from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+    from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 
     make_torchvision_importable()
     try:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.learning import adapt, annotate, estimate, explaining_divergence, policy_loss, update
+from lmm_r1_mega.driver.learning import adapt, annotate, estimate, explaining_divergence, policy_loss, update
+from lmm_r1_mega.driver.run import Run, export, open_run
 from lmm_r1_mega.record.folder import Checkpoint
-from lmm_r1_mega.run import Run, export, open_run
 
 
 def train(config: Config, *, resume: Checkpoint | None = None, allow_change: bool = False) -> None:

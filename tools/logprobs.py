@@ -18,18 +18,18 @@ import torch
 import tyro
 from torch.multiprocessing import start_processes
 
+from lmm_r1_mega.batching.balance import assign_microbatches
+from lmm_r1_mega.batching.sharing import num_positions
 from lmm_r1_mega.config import Config, DataSettings, LayoutSettings, ModelSettings, RolloutSettings
 from lmm_r1_mega.convert.shape import read_shape
-from lmm_r1_mega.data.balance import assign_microbatches
-from lmm_r1_mega.data.build import Demonstration
-from lmm_r1_mega.data.files import DemonstrationFile
-from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.data.sharing import num_positions
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.build import Demonstration
+from lmm_r1_mega.data.stream.files import DemonstrationFile
 from lmm_r1_mega.models.build import build_model
 from lmm_r1_mega.planning.checks import find_problems
 from lmm_r1_mega.planning.hardware import Hardware
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.schema import Sequence, TokenStats
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.training import parallel
 from lmm_r1_mega.training.forward_pass import ForwardPass
 

@@ -14,8 +14,8 @@ import tyro
 from transformers import Qwen2_5_VLConfig
 
 from lmm_r1_mega.models.device import training_device
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.tiny_model import TinyShape, processor_settings, sum_corpus, train_tokenizer
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 
 
 def main(source: tyro.conf.Positional[Path], out: tyro.conf.Positional[Path], *, layers: int | None = None, seed: int = 0) -> None:

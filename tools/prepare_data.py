@@ -15,9 +15,9 @@ from typing import Any
 
 import tyro
 
-from lmm_r1_mega.data.files import describe_bad_rows
 from lmm_r1_mega.data.public_sets import SourceImages, SourceReport, as_row, prepared_rows
 from lmm_r1_mega.data.reasoning_tasks import JUDGED, reasoning_problems
+from lmm_r1_mega.data.stream.files import describe_bad_rows
 from lmm_r1_mega.errors import BAD_DATA, DONE, USAGE
 
 REASONING = "reasoning_gym"

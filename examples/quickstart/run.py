@@ -20,7 +20,7 @@ from examples.quickstart.make_data import FOLDER, write_training_data
 from examples.quickstart.make_model import MODEL
 from examples.quickstart.memory import peak_memory
 from examples.quickstart.report import STAGES, Measured, read_measured, show, summary
-from lmm_r1_mega.settings import read_config
+from lmm_r1_mega.config.reading import read_config
 
 HERE = Path(__file__).parent
 OUTPUT = Path("runs/quickstart")

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 import ray
 
-from lmm_r1_mega.columns import as_tensor
+from lmm_r1_mega.cluster.columns import as_tensor
 from lmm_r1_mega.schema import PromptImages
 
 _Arrays = tuple[np.ndarray, np.ndarray]

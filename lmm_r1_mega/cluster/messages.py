@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from lmm_r1_mega.columns import Column
+from lmm_r1_mega.cluster.columns import Column
 from lmm_r1_mega.schema import Completion, FinishReason, PolicyTarget, Prompt, PromptImages, Sequence, SFTTarget, ValueTarget
 
 T = TypeVar("T")

@@ -6,15 +6,15 @@ Ray's files, and the temporary files of all that it starts, lie in a folder that
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 
 from lmm_r1_mega.cluster.session_folder import RAY, WORKERS_TMP, session_folder
 from lmm_r1_mega.errors import DONE
-from lmm_r1_mega.processes import WAIT_S
+from lmm_r1_mega.process.linux import WAIT_S
 
 
 def main(options: list[str]) -> int:
@@ -26,9 +26,9 @@ def main(options: list[str]) -> int:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", f"--temp-dir={folder / RAY}"]
         ray = subprocess.Popen([*command, *options], env=environment)
         try:
-            while True:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    return ray.wait(WAIT_S)
+            while ray.poll() is None:
+                time.sleep(WAIT_S)
+            return ray.returncode
         finally:
             ray.terminate()
             ray.wait()

@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayTaskError
 
 from lmm_r1_mega.errors import INTERNAL, ProcessLost, exit_status
-from lmm_r1_mega.progress import give_up, tell
+from lmm_r1_mega.process.progress import give_up, tell
 
 GRACE_S = 5.0
 """After an error of ours, the time in which the death of another process may turn out to be its cause."""

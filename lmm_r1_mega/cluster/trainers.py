@@ -18,6 +18,8 @@ from ray.actor import ActorHandle
 from torch import Tensor
 
 from lmm_r1_mega.algorithms.losses import PolicyLoss
+from lmm_r1_mega.batching.balance import assign_microbatches
+from lmm_r1_mega.batching.sharing import bundle, num_new_tokens
 from lmm_r1_mega.cluster.environment import trainer_environment
 from lmm_r1_mega.cluster.images import put_images
 from lmm_r1_mega.cluster.messages import MicrobatchSequences, Target, target_columns
@@ -27,8 +29,6 @@ from lmm_r1_mega.cluster.workers import PolicyView, RankInfo, TrainWorker
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.flops import sequence_flops
 from lmm_r1_mega.convert.shape import read_shape
-from lmm_r1_mega.data.balance import assign_microbatches
-from lmm_r1_mega.data.sharing import bundle, num_new_tokens
 from lmm_r1_mega.schema import PolicyTarget, PolicyUpdate, Role, Sequence, SFTTarget, UpdateReport, ValueTarget
 
 T = TypeVar("T")

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.actor import ActorHandle
 
-from lmm_r1_mega import stacks
 from lmm_r1_mega.algorithms.losses import PolicyLoss
+from lmm_r1_mega.cluster.columns import Column
 from lmm_r1_mega.cluster.environment import interface_of
 from lmm_r1_mega.cluster.messages import MicrobatchSequences, TargetColumns, result_column, with_sequences
 from lmm_r1_mega.cluster.supervise import wait_all
-from lmm_r1_mega.columns import Column
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.models.device import device_name, peak_flops, resolve_precision
+from lmm_r1_mega.process import stacks
 from lmm_r1_mega.rollout.environment import transfer_backend
 from lmm_r1_mega.rollout.transfer import WeightSender, init_info_of_engine, open_sender
 from lmm_r1_mega.schema import PolicyTarget, Role, SFTTarget, UpdateReport, ValueTarget

@@ -7,8 +7,8 @@ from pathlib import Path
 from lmm_r1_mega.commands.arguments import take_positional, take_value
 from lmm_r1_mega.commands.verbs import VERBS
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.config.reading import read_config
 from lmm_r1_mega.errors import BAD_DATA, DONE, naming_storage_errors
-from lmm_r1_mega.settings import read_config
 
 
 def run(arguments: list[str]) -> int:
@@ -25,9 +25,9 @@ def run(arguments: list[str]) -> int:
 
 def check(file: Path, config: Config, *, target: Path | None) -> int:
     """Look at every row; with a target the good ones are written there."""
-    from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer  # a wrong option need not wait for these
-    from lmm_r1_mega.data.check import check_file, describe
-    from lmm_r1_mega.data.fix import check_target, folder_to_declare, write_good_rows
+    from lmm_r1_mega.data.chat.tokenizer import ChatTokenizer  # a wrong option need not wait for these
+    from lmm_r1_mega.data.inspect.check import check_file, describe
+    from lmm_r1_mega.data.inspect.fix import check_target, folder_to_declare, write_good_rows
     from lmm_r1_mega.rewards.pool import RewardPool
 
     if target:

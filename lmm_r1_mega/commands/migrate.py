@@ -10,11 +10,11 @@ from pathlib import Path
 
 from lmm_r1_mega.commands.arguments import take_value
 from lmm_r1_mega.commands.verbs import VERBS
+from lmm_r1_mega.config.reading import parse_tree, to_yaml
 from lmm_r1_mega.errors import DONE
 from lmm_r1_mega.migration.mapping import Migration, data_files, migrate
 from lmm_r1_mega.migration.source import Source, from_flags, from_script
 from lmm_r1_mega.migration.values import nearest
-from lmm_r1_mega.settings import parse_tree, to_yaml
 
 WIDTH = 130
 
@@ -58,7 +58,7 @@ def _num_rows(given: str | None, source: Source) -> int | None:
     files = [Path(name) for name in data_files(source.values["prompt_data"] or "", split=source.values["prompt_split"])]
     if not all(file.is_file() for file in files):
         return None
-    from lmm_r1_mega.data.formats import format_of  # pyarrow takes a moment that flags with --rows need not
+    from lmm_r1_mega.data.formats.columns import format_of  # pyarrow takes a moment that flags with --rows need not
 
     return sum(1 for file in files for _ in format_of(file).read(file))
 

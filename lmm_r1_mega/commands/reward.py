@@ -14,6 +14,7 @@ from rich.text import Text
 
 from lmm_r1_mega.commands.arguments import take_flag, take_positional, take_value
 from lmm_r1_mega.commands.verbs import VERBS
+from lmm_r1_mega.config.reading import read_config
 from lmm_r1_mega.errors import DONE, BadData
 from lmm_r1_mega.rewards.golds import counted
 from lmm_r1_mega.rewards.pool import RewardPool
@@ -21,7 +22,6 @@ from lmm_r1_mega.rewards.questions import CHAT_TURN
 from lmm_r1_mega.rewards.remote import TOKEN_VARIABLE
 from lmm_r1_mega.rewards.serving import RewardServer, refuse_elsewhere, serve
 from lmm_r1_mega.rewards.try_file import try_file
-from lmm_r1_mega.settings import read_config
 
 
 def run(arguments: list[str]) -> int:

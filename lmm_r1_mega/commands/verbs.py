@@ -130,7 +130,7 @@ def help_text(verb: Verb) -> str:
     """What `lmm-r1-mega VERB --help` prints."""
     lines = [verb.usage, "", verb.summary, *(f"  {line}" for line in verb.details)]
     if verb.takes_settings:
-        from lmm_r1_mega.settings import describe_settings  # pydantic takes a moment that the other verbs need not
+        from lmm_r1_mega.config.reading import describe_settings  # pydantic takes a moment that the other verbs need not
 
         lines += ["", "settings, in a YAML file as `section: {field: value}`; of two values the later one counts", describe_settings()]
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from lmm_r1_mega.config.section import NonNegativeInt, PositiveFloat, PositiveInt, Probability, Section
-from lmm_r1_mega.secret_variables import is_secret
+from lmm_r1_mega.process.secret_variables import is_secret
 
 
 def _server_address(text: str) -> str:

@@ -21,14 +21,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lmm_r1_mega import stacks
 from lmm_r1_mega.convert.hf_folder import HFReader
 from lmm_r1_mega.convert.shape import RewardShape, read_shape
-from lmm_r1_mega.data.patches import as_pil_images
-from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import as_pil_images
 from lmm_r1_mega.models.device import keep_float32_exact, resolve_precision
+from lmm_r1_mega.process import stacks
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.schema import PromptImages, Sample
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 
 HEAD = "score.weight"
 VISION_LANGUAGE = "Qwen2_5_VLForConditionalGeneration"

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from lmm_r1_mega.models.device import keep_float32_exact, training_device
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 
 
 def build_tower(hf_path: Path, *, dtype: torch.dtype) -> torch.nn.Module:

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from lmm_r1_mega import progress
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.data.previews import model_views
+from lmm_r1_mega.data.images.previews import model_views
+from lmm_r1_mega.process import progress
 from lmm_r1_mega.record.console import Console, open_console
 from lmm_r1_mega.record.folder import RunFolder, RunVerb
 from lmm_r1_mega.record.timing import BETWEEN_STEPS, PhaseTimer, shares

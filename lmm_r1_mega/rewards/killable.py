@@ -18,10 +18,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from lmm_r1_mega.processes import WAIT_S
+from lmm_r1_mega.process.linux import WAIT_S
+from lmm_r1_mega.process.secret_variables import without_secrets
 from lmm_r1_mega.rewards.framing import Channel, Unreadable
 from lmm_r1_mega.rewards.messages import TIMEOUT, Begun, Job, Message, Outcome, Plan, Ready, Started, Verdict
-from lmm_r1_mega.secret_variables import without_secrets
 
 START_LIMIT_S = 120.0
 STOP_LIMIT_S = 5.0

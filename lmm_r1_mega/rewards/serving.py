@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any
 
 from lmm_r1_mega.config import RewardSettings
-from lmm_r1_mega.processes import WAIT_S
+from lmm_r1_mega.process.linux import WAIT_S
 from lmm_r1_mega.rewards.messages import RewardInput
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.questions import NO_RESPONSE, BadQuestion, answer_of, read_question

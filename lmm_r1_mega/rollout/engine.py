@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmm_r1_mega import stacks
 from lmm_r1_mega.config import RolloutSettings
-from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.process import stacks
 from lmm_r1_mega.rollout.environment import Placement, Precision, has_gpu, prepare_process, transfer_backend, vllm_dtype
 from lmm_r1_mega.rollout.sampling import Sampling, request_seed
 from lmm_r1_mega.rollout.transfer.client import WeightSyncError

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 
 Precision = Literal["auto", "fp32", "bf16", "fp8"]
 Placement = Literal["hybrid", "disaggregated"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.rollout.environment import has_gpu
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 
 SHM_BACKEND = "shm"
 

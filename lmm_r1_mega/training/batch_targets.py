@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from lmm_r1_mega.data.packing import gather_responses, scatter_responses
+from lmm_r1_mega.batching.packing import gather_responses, scatter_responses
 from lmm_r1_mega.schema import PackedBatch, PolicyTarget, PromptImages, Sequence, SFTTarget, ValueTarget
 from lmm_r1_mega.training.objectives import PolicyTokens, ValueTokens
 

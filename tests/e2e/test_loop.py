@@ -16,11 +16,15 @@ from lmm_r1_mega.cluster.reward_models import RewardModels
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.config import Config, RewardSettings
-from lmm_r1_mega.data.files import PromptFile
-from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.data.stream import PromptStream
+from lmm_r1_mega.config.reading import merge, parse_tree, to_yaml
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.stream.files import PromptFile
+from lmm_r1_mega.data.stream.stream import PromptStream
+from lmm_r1_mega.driver.evaluate import evaluate
+from lmm_r1_mega.driver.rollouts import IN_FLIGHT_FILE, Rollouts
+from lmm_r1_mega.driver.run import Run, load_models, restore
+from lmm_r1_mega.driver.unscored import trial_samples, try_reward_models, try_text_rewards
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.evaluate import evaluate
 from lmm_r1_mega.models.reward_model import RewardModel
 from lmm_r1_mega.record.completions import write_completions
 from lmm_r1_mega.record.folder import Checkpoint, RunFolder
@@ -28,12 +32,8 @@ from lmm_r1_mega.record.run_logger import open_run_logger
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.total import rewards_of
 from lmm_r1_mega.rollout.engine import Sampling
-from lmm_r1_mega.rollouts import IN_FLIGHT_FILE, Rollouts
-from lmm_r1_mega.run import Run, load_models, restore
 from lmm_r1_mega.schema import Completion, Sample, Scored
-from lmm_r1_mega.settings import merge, parse_tree, to_yaml
 from lmm_r1_mega.train import run_steps
-from lmm_r1_mega.unscored import trial_samples, try_reward_models, try_text_rewards
 
 KL_IN_REWARD = {"coefficient": 0.05, "apply_to": "reward", "estimator": "k1"}
 KL_IN_LOSS = {"coefficient": 0.05, "apply_to": "loss", "target": 0.1, "importance_weighted": True}
@@ -301,7 +301,7 @@ def test_held_out_answers_do_not_depend_on_how_many_prompts_go_at_once(processes
     held_out = {name: first_rows(task / "data" / f"{name}.jsonl", 5) for name in ("fre", "mgt")}
 
     def found(at_a_time: int) -> dict:
-        monkeypatch.setattr("lmm_r1_mega.evaluate.PROMPTS_AT_A_TIME", at_a_time)
+        monkeypatch.setattr("lmm_r1_mega.driver.evaluate.PROMPTS_AT_A_TIME", at_a_time)
         return {
             name: evaluate(
                 processes.engines, rewards, PromptFile(path, config.data, processes.processor), config.rollout, samples=2, seed=3

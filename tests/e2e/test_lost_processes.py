@@ -17,8 +17,8 @@ import psutil
 import pytest
 import yaml
 
+from lmm_r1_mega.config.reading import merge
 from lmm_r1_mega.errors import DONE, INTERRUPTED, REQUEUE, USAGE
-from lmm_r1_mega.settings import merge
 
 DEADLINE_S = 240
 STOP_LIMIT_S = 60  # a hang detector: idle it takes about four

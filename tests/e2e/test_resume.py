@@ -15,8 +15,8 @@ import psutil
 import pytest
 import yaml
 
+from lmm_r1_mega.config.reading import merge
 from lmm_r1_mega.errors import INTERRUPTED, REQUEUE, USAGE
-from lmm_r1_mega.settings import merge
 
 DEADLINE_S = 240
 

@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
 def test_answers_survive_sleep_and_follow_weights_sent_through_cuda_ipc(folder: Path) -> None:
     from rollout_process import SETTINGS, EngineProcess, Transformers, text_prompt
 
-    from lmm_r1_mega.data.processor import Processor
+    from lmm_r1_mega.data.chat.processor import Processor
     from lmm_r1_mega.rollout.sampling import Sampling
     from lmm_r1_mega.rollout.transfer import open_sender
 

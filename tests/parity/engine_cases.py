@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from lmm_r1_mega.algorithms.losses import Clip, PolicyLoss
 from lmm_r1_mega.algorithms.ratios import Importance
 from lmm_r1_mega.algorithms.weights import token_weights
+from lmm_r1_mega.batching.sharing import num_positions
 from lmm_r1_mega.config import Config, LayoutSettings, ModelSettings, OptimizerSettings
-from lmm_r1_mega.data.sharing import num_positions
-from lmm_r1_mega.data.vision_spec import VisionSpec
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
 from lmm_r1_mega.schema import PolicyTarget, PromptImages, Sequence, SFTTarget, TokenStats, ValueTarget
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 from lmm_r1_mega.training import parallel

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from lmm_r1_mega.config import RolloutSettings
-from lmm_r1_mega.data.patches import as_pil_images
-from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import as_pil_images
 from lmm_r1_mega.rollout.sampling import Sampling
 from lmm_r1_mega.schema import Completion, Prompt
 

@@ -11,11 +11,11 @@ from test_reward_model import shown
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.models.reward_model import RewardModel, reward_shape
 from lmm_r1_mega.planning.reward_models import decoder_bytes, image_bytes, tower_bytes
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model, sum_corpus, train_tokenizer
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 
 SIZES = {"hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "num_labels": 1, "vocab_size": 400}
 WIDTHS = {"fp32": 4, "bf16": 2}

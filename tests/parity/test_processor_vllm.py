@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lmm_r1_mega.data.chat import Turn
-from lmm_r1_mega.data.patches import as_pil_images, join_images
-from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.chat.messages import Turn
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import as_pil_images, join_images
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 
 SIZES = [(56, 56), (131, 90), (40, 300), (29, 30)]

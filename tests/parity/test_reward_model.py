@@ -7,12 +7,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from lmm_r1_mega.data.patches import join_images
-from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import join_images
 from lmm_r1_mega.models.reward_model import RewardModel, kind_of, token_batches
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.schema import Completion, Prompt, PromptImages, Sample
 from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model, sum_corpus, train_tokenizer
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 
 TURN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"

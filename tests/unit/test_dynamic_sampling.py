@@ -3,10 +3,18 @@
 import pytest
 import torch
 
-from lmm_r1_mega.dynamic_sampling import check_selection, flatten, in_groups, num_missing, num_prompts_to_request, select, selection_metrics
+from lmm_r1_mega.config.reading import parse_tree
+from lmm_r1_mega.driver.dynamic_sampling import (
+    check_selection,
+    flatten,
+    in_groups,
+    num_missing,
+    num_prompts_to_request,
+    select,
+    selection_metrics,
+)
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored
-from lmm_r1_mega.settings import parse_tree
 
 
 def settings(**algorithm):

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lmm_r1_mega.driver.evaluate import summarize
+from lmm_r1_mega.driver.step_metrics import SampleAccounting, rollout_rows, sample_metrics, update_metrics
 from lmm_r1_mega.errors import SamplesLost
-from lmm_r1_mega.evaluate import summarize
 from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored, UpdateReport
-from lmm_r1_mega.step_metrics import SampleAccounting, rollout_rows, sample_metrics, update_metrics
 
 
 def answer(prompt, accuracy, *, length=2, invalid=None, finish="stop", source="a"):

@@ -10,8 +10,8 @@ from lmm_r1_mega.algorithms.controllers import Controllers, FixedCoefficient, Re
 from lmm_r1_mega.algorithms.trajectories import Advantages
 from lmm_r1_mega.cluster.messages import MicrobatchSequences, target_columns
 from lmm_r1_mega.cluster.trainers import MiniBatch
-from lmm_r1_mega.errors import NotFinite
-from lmm_r1_mega.learning import (
+from lmm_r1_mega.config.reading import parse_tree
+from lmm_r1_mega.driver.learning import (
     Annotated,
     Updates,
     adapt,
@@ -29,8 +29,8 @@ from lmm_r1_mega.learning import (
     update,
     value_targets,
 )
+from lmm_r1_mega.errors import NotFinite
 from lmm_r1_mega.schema import Completion, PolicyUpdate, Prompt, Sample, Score, Scored, UpdateReport
-from lmm_r1_mega.settings import parse_tree
 
 PROMPT = Prompt("p:0", "p", "text", (1, 2), (1, 2), None, "3")
 

@@ -6,7 +6,7 @@ import pytest
 
 from lmm_r1_mega.cli import _report, main
 from lmm_r1_mega.errors import INTERNAL, USAGE
-from lmm_r1_mega.secret_variables import is_secret, redacted, without_secrets
+from lmm_r1_mega.process.secret_variables import is_secret, redacted, without_secrets
 
 SECRET = [
     *("LMM_R1_REWARD_TOKEN", "LMM_R1_JUDGE_KEY", "RAY_AUTH_TOKEN", "WANDB_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.settings import describe_settings, merge, model_folder, parse_tree, read_config, setting_fields, setting_names, to_yaml
+from lmm_r1_mega.config.reading import (
+    describe_settings,
+    merge,
+    model_folder,
+    parse_tree,
+    read_config,
+    setting_fields,
+    setting_names,
+    to_yaml,
+)
 
 TREES = st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=6)
 MAPPINGS = st.dictionaries(st.sampled_from("abc"), TREES, max_size=3)

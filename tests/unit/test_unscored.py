@@ -7,10 +7,10 @@ import torch
 from loopback import loopback, send
 
 from lmm_r1_mega.config import RewardSettings
+from lmm_r1_mega.driver.unscored import ScoringWatch, try_reward_models, try_text_rewards
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored
-from lmm_r1_mega.unscored import ScoringWatch, try_reward_models, try_text_rewards
 
 PROMPT = Prompt("p", "s", "Q: ", (1,), (1,), None, "3")
 SAMPLES = [Sample(PROMPT, Completion((1,), torch.tensor([5]), torch.zeros(1), "<think> 1 + 2 </think><answer> 3 </answer>", "stop", 0))] * 4

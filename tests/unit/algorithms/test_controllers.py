@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lmm_r1_mega.algorithms.controllers import AdaptiveCoefficient, FixedCoefficient, ReturnScale, make_controllers
-from lmm_r1_mega.settings import parse_tree
+from lmm_r1_mega.config.reading import parse_tree
 
 
 def controllers(**sections):

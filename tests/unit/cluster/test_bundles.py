@@ -3,7 +3,7 @@
 import pytest
 
 from lmm_r1_mega.cluster.placement import num_bundles
-from lmm_r1_mega.settings import parse_tree
+from lmm_r1_mega.config.reading import parse_tree
 
 
 def config(placement, engines, tensor=1):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 
 TEMPLATE = """\
 {%- if messages[0].role != "system" %}<|im_start|>system

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lmm_r1_mega.data.balance import assign_microbatches
+from lmm_r1_mega.batching.balance import assign_microbatches
 
 BUDGET = 64
 

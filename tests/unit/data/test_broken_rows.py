@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.check import check_file
-from lmm_r1_mega.data.rows import FIXES
+from lmm_r1_mega.data.formats.rows import FIXES
+from lmm_r1_mega.data.inspect.check import check_file
 
 NUM_OF_EACH, NUM_GOOD = 250, 3000
 SETTINGS = DataSettings(max_prompt_tokens=400, max_image_pixels=10_000, max_image_bytes=20_000)

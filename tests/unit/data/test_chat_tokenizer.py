@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmm_r1_mega.data.chat import Turn
-from lmm_r1_mega.data.chat_template import ChatTemplate
-from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer
-from lmm_r1_mega.data.image_sizes import ImageSizes
+from lmm_r1_mega.data.chat.messages import Turn
+from lmm_r1_mega.data.chat.template import ChatTemplate
+from lmm_r1_mega.data.chat.tokenizer import ChatTokenizer
+from lmm_r1_mega.data.images.sizes import ImageSizes
 from lmm_r1_mega.errors import BadData
 
 QUICKSTART = Path(__file__).parents[3] / "examples/quickstart/model"

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from lmm_r1_mega import cli
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.check import Histogram, check_file, describe, histogram
-from lmm_r1_mega.data.fix import check_target, write_good_rows
-from lmm_r1_mega.data.gold import GoldAnswers, is_plain
-from lmm_r1_mega.data.rows import FIXES
+from lmm_r1_mega.data.formats.rows import FIXES
+from lmm_r1_mega.data.inspect.check import Histogram, check_file, describe, histogram
+from lmm_r1_mega.data.inspect.fix import check_target, write_good_rows
+from lmm_r1_mega.data.inspect.gold import GoldAnswers, is_plain
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.rewards.equality import gold_problem
 

@@ -9,10 +9,10 @@ import pyarrow.parquet
 import pytest
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.check import check_file
-from lmm_r1_mega.data.fix import folder_to_declare, write_good_rows
-from lmm_r1_mega.data.formats import format_of, set_name
-from lmm_r1_mega.data.rows import BadRow, RawRow
+from lmm_r1_mega.data.formats.columns import format_of, set_name
+from lmm_r1_mega.data.formats.rows import BadRow, RawRow
+from lmm_r1_mega.data.inspect.check import check_file
+from lmm_r1_mega.data.inspect.fix import folder_to_declare, write_good_rows
 from lmm_r1_mega.errors import BadData
 
 ROWS = [

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lmm_r1_mega.data.images import ImageBytes, ImageFile, ImageLimits, ImageRefused, load_image, locate_image, measure_image
+from lmm_r1_mega.data.images.decode import ImageBytes, ImageFile, ImageLimits, ImageRefused, load_image, locate_image, measure_image
 
 OUTSIDE = [
     "../secret.png",

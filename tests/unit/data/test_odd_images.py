@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from odd_images import Odd, all_odd
 
-from lmm_r1_mega.data.images import ImageLimits, ImageRefused, load_image, locate_image, measure_image
+from lmm_r1_mega.data.images.decode import ImageLimits, ImageRefused, load_image, locate_image, measure_image
 
 ODD = all_odd()
 

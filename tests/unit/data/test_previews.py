@@ -6,8 +6,8 @@ import numpy as np
 from lmm_r1_mega.data.views import MAX_SIDE, model_views
 from PIL import Image
 
-from lmm_r1_mega.data.patches import join_images
-from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import join_images
 
 
 def views(processor, *images):

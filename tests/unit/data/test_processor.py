@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer
 
-from lmm_r1_mega.data.chat import Turn
-from lmm_r1_mega.data.patches import as_pil_images, join_images
-from lmm_r1_mega.data.processor import Processor, load_pixel_scale
+from lmm_r1_mega.data.chat.messages import Turn
+from lmm_r1_mega.data.chat.processor import Processor, load_pixel_scale
+from lmm_r1_mega.data.images.patches import as_pil_images, join_images
 
 SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
 

@@ -5,9 +5,9 @@ import pyarrow.parquet
 import pytest
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.chat import Turn
-from lmm_r1_mega.data.prompts import Record, check_names, read_rows
-from lmm_r1_mega.data.rows import FIXES, BadRow
+from lmm_r1_mega.data.chat.messages import Turn
+from lmm_r1_mega.data.formats.rows import FIXES, BadRow
+from lmm_r1_mega.data.stream.prompts import Record, check_names, read_rows
 
 ASKED = [{"role": "user", "content": "2 + 2 ?"}]
 ANSWERED = [*ASKED, {"role": "assistant", "content": "4"}]

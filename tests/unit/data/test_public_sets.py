@@ -7,11 +7,11 @@ import pyarrow.parquet
 import pytest
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.images import locate_image
-from lmm_r1_mega.data.prepare import image_limits
-from lmm_r1_mega.data.prompts import read_rows
+from lmm_r1_mega.data.formats.rows import RowRefused
+from lmm_r1_mega.data.images.decode import locate_image
 from lmm_r1_mega.data.public_sets import SYSTEM_PROMPT, SourceImages, SourceReport, prepared_rows
-from lmm_r1_mega.data.rows import RowRefused
+from lmm_r1_mega.data.stream.prepare import image_limits
+from lmm_r1_mega.data.stream.prompts import read_rows
 from lmm_r1_mega.rewards.equality import gold_problem
 from lmm_r1_mega.rewards.extract import format_reward
 from tools.prepare_data import main, write_rows

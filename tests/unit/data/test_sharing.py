@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lmm_r1_mega.data.sharing import bundle, lenders, num_new_tokens
+from lmm_r1_mega.batching.sharing import bundle, lenders, num_new_tokens
 from lmm_r1_mega.schema import PromptImages, Sequence
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from lmm_r1_mega import cli
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.settings import read_config
+from lmm_r1_mega.config.reading import read_config
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"

@@ -7,11 +7,11 @@ import pytest
 
 from lmm_r1_mega import cli
 from lmm_r1_mega.config import RewardSettings
+from lmm_r1_mega.config.reading import parse_tree, read_config, setting_names
 from lmm_r1_mega.migration.flags import FLAGS
 from lmm_r1_mega.migration.mapping import Migration, migrate
 from lmm_r1_mega.migration.source import from_flags, from_script
 from lmm_r1_mega.rewards.components import component_weights
-from lmm_r1_mega.settings import parse_tree, read_config, setting_names
 
 RICH = shlex.split(
     "--pretrain m --prompt_data a.jsonl,b.jsonl --eval_dataset e.jsonl --n_samples_per_prompt 8 --rollout_batch_size 64 "

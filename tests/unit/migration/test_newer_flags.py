@@ -4,11 +4,11 @@ import shlex
 
 import pytest
 
+from lmm_r1_mega.config.reading import parse_tree, setting_names
 from lmm_r1_mega.migration.flags import FLAGS
 from lmm_r1_mega.migration.mapping import Migration, migrate
 from lmm_r1_mega.migration.newer import ADDED, RENAMED
 from lmm_r1_mega.migration.source import from_flags, from_script
-from lmm_r1_mega.settings import parse_tree, setting_names
 
 NAMES = """
 actor.adam.betas actor.adam.eps actor.adam.lr actor.adam.weight_decay actor.aux_loss_coef actor.dual_clip actor.entropy_coef

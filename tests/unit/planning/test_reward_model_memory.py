@@ -11,12 +11,12 @@ from rich.console import Console
 
 from lmm_r1_mega.commands.plan import run
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.config.reading import read_config
 from lmm_r1_mega.convert.shape import RewardShape
 from lmm_r1_mega.planning.hardware import GIB, Hardware
 from lmm_r1_mega.planning.plan import plan
 from lmm_r1_mega.planning.report import as_json, render
 from lmm_r1_mega.planning.reward_models import RewardModelMemory, batch_activations, reward_model_memories
-from lmm_r1_mega.settings import read_config
 
 MODELS = Path(__file__).parents[3] / "examples" / "models"
 A100 = Hardware(80.0)

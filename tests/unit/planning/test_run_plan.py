@@ -11,11 +11,11 @@ from paper_model import small_shape
 from rich.console import Console
 
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.config.reading import read_config
 from lmm_r1_mega.planning.hardware import GIB, Hardware
 from lmm_r1_mega.planning.plan import batch_arithmetic, plan, rank_grid
 from lmm_r1_mega.planning.report import as_json, render
 from lmm_r1_mega.planning.rollout import engine_memory
-from lmm_r1_mega.settings import read_config
 
 A100 = Hardware(80.0)
 

@@ -9,8 +9,8 @@ from transformers import AutoTokenizer
 
 from examples.quickstart.make_model import task_tokenizer, write_random_model
 from examples.quickstart.problems import TRAINING, worked_answer
+from lmm_r1_mega.config.reading import read_config
 from lmm_r1_mega.convert.checkpoints import hf_to_megatron, megatron_to_hf
-from lmm_r1_mega.settings import read_config
 
 HERE = Path(__file__).parents[3] / "examples" / "quickstart"
 

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.settings import setting_names
+from lmm_r1_mega.config.reading import setting_names
 from tools.write_configuration_page import PAGE, render, takes
 
 

@@ -3,8 +3,8 @@
 from PIL import Image, ImageChops
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.prompts import read_rows
 from lmm_r1_mega.data.sokoban_image import draw_image
+from lmm_r1_mega.data.stream.prompts import read_rows
 from lmm_r1_mega.sokoban.levels import Difficulty
 from lmm_r1_mega.sokoban.room import parse_room
 from tools.make_sokoban import main

@@ -2,8 +2,8 @@
 
 import torch
 
-from lmm_r1_mega.data.packing import pack
-from lmm_r1_mega.data.vision_spec import VisionSpec
+from lmm_r1_mega.batching.packing import pack
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
 from lmm_r1_mega.schema import PolicyTarget, Sequence
 from lmm_r1_mega.training.batch_targets import by_sequence, policy_tokens
 

@@ -1,0 +1,243 @@
+"""A look at a data file before any device is spent on it: `data check FILE`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import median
+
+import xxhash
+
+from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.chat.tokenizer import ChatTokenizer
+from lmm_r1_mega.data.formats.columns import format_of
+from lmm_r1_mega.data.formats.rows import FIXES, BadRow
+from lmm_r1_mega.data.images.decode import ImageLimits, ImageRefused, load_image, locate_image
+from lmm_r1_mega.data.inspect.gold import GoldAnswers, GoldProblems
+from lmm_r1_mega.data.stream.prepare import PreparedRecord, Preparer, image_limits
+from lmm_r1_mega.data.stream.prompts import Record, read_rows
+
+_BATCH = 256  # rows whose answers are judged together; with more, Python looks for cycles among them again and again
+_BAR = 40  # letters of a histogram's longest bar
+_SHOWN = 20  # rows of a kind that can be used and are worth a look
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of sizes up to 1, 2, 4, 8, ..."""
+
+    smallest: int
+    median: float
+    largest: int
+    counts: dict[int, int]
+    """Upper bound of a bucket -> how many are in it; empty buckets between full ones included."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the gold answers of the good rows are worth."""
+
+    given: int
+    missing: tuple[int, ...]
+    """Lines without one."""
+    problems: dict[int, str]
+    """Line -> why the reward could not compare anything with its answer; empty where nobody looked."""
+
+    @property
+    def share(self) -> float:
+        """Rows with an answer that can be compared, among all good rows; 0 where there are none."""
+        return (self.given - len(self.problems)) / max(1, self.given + len(self.missing))
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is known about a data file."""
+
+    file: Path
+    unit: str
+    """What the rows' numbers count: lines, elements of a list, or rows."""
+    num_good: int
+    num_demonstrations: int
+    num_images: int
+    sources: dict[str, int]
+    bad_rows: tuple[BadRow, ...]
+    repeated: dict[int, int]
+    """Line of a good row -> the earlier line with the same turns and images."""
+    answers: Answers
+    prompt_tokens: Histogram | None
+    """Of expanded prompts; None where no row is good or no model was at hand."""
+    image_tokens: Histogram | None
+    """Of single images."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every row can be used, and there is one."""
+        return not self.bad_rows and self.num_good > 0
+
+
+def check_file(
+    path: Path, settings: DataSettings, tokenizer: ChatTokenizer | None, *, answer_problems: GoldProblems | None = None
+) -> Report:
+    """Read every row once and decode every image; with a model's tokenizer tokens are counted too.
+
+    Of the rows only a digest and, where it has one, the id stay in memory. `answer_problems` knows which gold answers the rewards can use.
+
+    Raises: ValueError where the file as a whole cannot be read.
+    """
+    rows, limits = read_rows(path, settings, purpose="any"), image_limits(path, settings)
+    checked = _without_model(rows, limits) if tokenizer is None else _with_model(rows, limits, settings, tokenizer)
+    tally = _Tally(GoldAnswers(answer_problems))
+    while batch := list(islice(checked, _BATCH)):
+        tally.add(batch)
+    return tally.report(path, unit=format_of(path).unit)
+
+
+def histogram(sizes: Counter[int]) -> Histogram | None:
+    """Sort positive sizes, each with how often it was seen, by powers of two; None where there are none.
+
+    Example: 3, 4 and 9 -> smallest 3, median 4, largest 9, counts {4: 2, 8: 0, 16: 1}
+    """
+    if not sizes:
+        return None
+    exponents: Counter[int] = Counter()
+    for size, count in sizes.items():
+        exponents[(size - 1).bit_length()] += count
+    span = range(min(exponents), max(exponents) + 1)
+    middle = median(sorted(sizes.elements()))
+    return Histogram(min(sizes), middle, max(sizes), {2**exponent: exponents[exponent] for exponent in span})
+
+
+def describe(report: Report) -> str:
+    """The report as text: counts, histograms, rows worth a look, then every bad row with what mends it."""
+    answers, unit = report.answers, report.unit
+    lines = [
+        f"{report.file}: {report.num_good} good rows, {len(report.bad_rows)} bad",
+        f"  demonstrations {report.num_demonstrations}, images {report.num_images}, repeated questions {len(report.repeated)}",
+        f"  sources: {', '.join(f'{name} {count}' for name, count in report.sources.items()) or 'none'}",
+        f"  answers: {answers.share:.1%} can be compared; {answers.given} given, {len(answers.missing)} missing, "
+        f"{len(answers.problems)} that no reward can compare",
+    ]
+    for name, found in (("prompt tokens", report.prompt_tokens), ("image tokens", report.image_tokens)):
+        lines += _histogram_lines(name, found) if found else []
+    lines += _some([f"{unit} {line}: asks the same as {unit} {first}" for line, first in report.repeated.items()])
+    lines += _some([f"{unit} {line}: no answer, samples will be invalid" for line in answers.missing])
+    lines += _some(
+        [f"{unit} {line}: the answer cannot be compared, samples will be invalid: {why}" for line, why in answers.problems.items()]
+    )
+    if not report.num_good and not report.bad_rows:
+        lines += ["  there is no row in it: give a file with rows"]
+    for bad in report.bad_rows:
+        lines += [f"  {unit} {bad.line}: {bad.kind}: {bad.reason}", f"    mend it: {FIXES[bad.kind]}"]
+    return "\n".join(lines)
+
+
+class _Tally:
+    """What is counted while the rows go by."""
+
+    def __init__(self, gold: GoldAnswers) -> None:
+        self._gold = gold
+        self._num_demonstrations = self._num_images = self._num_given = 0
+        self._sources: Counter[str] = Counter()
+        self._prompt_tokens: Counter[int] = Counter()
+        self._image_tokens: Counter[int] = Counter()
+        self._bad_rows: list[BadRow] = []
+        self._asked: dict[bytes, int] = {}
+        self._repeated: dict[int, int] = {}
+        self._missing: list[int] = []
+        self._problems: dict[int, str] = {}
+
+    def add(self, items: list[PreparedRecord | Record | BadRow]) -> None:
+        """Count the next rows."""
+        self._bad_rows += [item for item in items if isinstance(item, BadRow)]
+        for entry in [item for item in items if isinstance(item, PreparedRecord)]:
+            self._prompt_tokens[entry.prompt_length] += 1
+            self._image_tokens.update(entry.image_tokens)
+        rows = [item.row if isinstance(item, PreparedRecord) else item for item in items if not isinstance(item, BadRow)]
+        self._sources.update([row.source for row in rows])
+        self._num_demonstrations += sum([row.demonstration is not None for row in rows])
+        self._num_images += sum([len(row.images) for row in rows])
+        for row in rows:
+            first = self._asked.setdefault(_question_digest(row), row.line)
+            if first != row.line:
+                self._repeated[row.line] = first
+        self._add_answers(rows)
+
+    def report(self, file: Path, *, unit: str) -> Report:
+        """What was counted."""
+        return Report(
+            file=file,
+            unit=unit,
+            num_good=self._sources.total(),
+            num_demonstrations=self._num_demonstrations,
+            num_images=self._num_images,
+            sources=dict(self._sources.most_common()),
+            bad_rows=tuple(self._bad_rows),
+            repeated=self._repeated,
+            answers=Answers(self._num_given, tuple(self._missing), self._problems),
+            prompt_tokens=histogram(self._prompt_tokens),
+            image_tokens=histogram(self._image_tokens),
+        )
+
+    def _add_answers(self, rows: list[Record]) -> None:
+        given = [(row.line, row.answer) for row in rows if row.answer is not None]
+        problems = self._gold.problems([answer for _, answer in given])
+        self._num_given += len(given)
+        self._missing += [row.line for row in rows if row.answer is None]
+        self._problems |= {line: problem for (line, _), problem in zip(given, problems, strict=True) if problem is not None}
+
+
+def _question_digest(row: Record) -> bytes:
+    """Equal for rows with the same turns and image references."""
+    turns = [turn.role + "\1" + "\1".join(["\2" if part is None else part for part in turn.parts]) for turn in row.turns]
+    return xxhash.xxh3_128_digest("\0".join([*turns, *row.images]).encode())
+
+
+def _with_model(
+    rows: Iterable[Record | BadRow], limits: ImageLimits, settings: DataSettings, tokenizer: ChatTokenizer
+) -> Iterator[PreparedRecord | BadRow]:
+    return Preparer(tokenizer, limits, settings, max_tokens=None, decode=True).prepare(rows)
+
+
+def _without_model(rows: Iterable[Record | BadRow], limits: ImageLimits) -> Iterator[Record | BadRow]:
+    refusals: dict[str, str | None] = {}
+    for row in rows:
+        reason = _first_refusal(row.images, limits, refusals) if isinstance(row, Record) and row.images else None
+        yield row.refused("image", reason) if isinstance(row, Record) and reason is not None else row
+
+
+def _first_refusal(references: tuple[str, ...], limits: ImageLimits, known: dict[str, str | None]) -> str | None:
+    """Why one of the images cannot be used; each file is looked at once."""
+    for reference in references:
+        if reference.startswith("data:"):
+            reason = _refusal(reference, limits)
+        elif reference in known:
+            reason = known[reference]
+        else:
+            reason = known[reference] = _refusal(reference, limits)
+        if reason is not None:
+            return reason
+    return None
+
+
+def _refusal(reference: str, limits: ImageLimits) -> str | None:
+    """Why an image cannot be used."""
+    try:
+        load_image(locate_image(reference, limits), limits)
+    except ImageRefused as refusal:
+        return str(refusal)
+    return None
+
+
+def _some(lines: list[str]) -> list[str]:
+    """The first of many lines of one kind."""
+    more = [f"  and {len(lines) - _SHOWN} more like the last"] if len(lines) > _SHOWN else []
+    return [f"  {line}" for line in lines[:_SHOWN]] + more
+
+
+def _histogram_lines(name: str, found: Histogram) -> list[str]:
+    peak = max(found.counts.values())
+    head = f"  {name}: {found.smallest} to {found.largest}, median {found.median:g}"
+    return [head, *(f"    <= {bound:6d} {count:7d} {'#' * (_BAR * count // peak)}" for bound, count in found.counts.items())]
