@@ -12,7 +12,7 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
-from lmm_r1_mega.cluster.session_folder import MAX_PARENT_BYTES, temporary_directory
+from lmm_r1_mega.process.session_folder import MAX_PARENT_BYTES, temporary_directory
 
 MIN_SHM_BYTES = 2 * 2**30
 

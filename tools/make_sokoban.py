@@ -1,6 +1,6 @@
 """Write Sokoban levels as rows with images, ready for training.
 
-python tools/make_sokoban.py OUT --count 1000 --boxes 2
+python -m tools.make_sokoban OUT --count 1000 --boxes 2
 
 OUT gets `levels.jsonl` and a PNG a level in `images/`. A row's `answer` is the room as text, which the components `sokoban` and
 `solved` of `reward.weights` play the response's moves in. Start `--seed` elsewhere for a held-out file.
@@ -16,10 +16,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from lmm_r1_mega.data.sokoban_image import draw_image
 from lmm_r1_mega.errors import DONE, USAGE
-from lmm_r1_mega.sokoban.levels import Difficulty, Level, make_levels
 from lmm_r1_mega.sokoban.room import draw_room
+from tools.sokoban_image import draw_image
+from tools.sokoban_levels import Difficulty, Level, make_levels
 
 SYSTEM = (
     "First think about the question inside <think> </think>, then answer inside <answer> </answer>. "

@@ -1,8 +1,8 @@
 """Rows for training from public sets, out of files that you have, and from reasoning-gym's generators.
 
-python tools/prepare_data.py gsm8k train.parquet data/gsm8k.jsonl
-python tools/prepare_data.py mathv360k_geometry train_samples_all_tuning.json data/mathv360k_geometry.jsonl --images data_images
-python tools/prepare_data.py reasoning_gym gcd,zebra_puzzles data/reasoning.jsonl --count 5000
+python -m tools.prepare_data gsm8k train.parquet data/gsm8k.jsonl
+python -m tools.prepare_data mathv360k_geometry train_samples_all_tuning.json data/mathv360k_geometry.jsonl --images data_images
+python -m tools.prepare_data reasoning_gym gcd,zebra_puzzles data/reasoning.jsonl --count 5000
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import tyro
+from lmm_r1_mega.data.stream.stream.files import describe_bad_rows
 
-from lmm_r1_mega.data.public_sets import SourceImages, SourceReport, as_row, prepared_rows
-from lmm_r1_mega.data.reasoning_tasks import JUDGED, reasoning_problems
-from lmm_r1_mega.data.stream.files import describe_bad_rows
 from lmm_r1_mega.errors import BAD_DATA, DONE, USAGE
+from tools.public_sets import SourceImages, SourceReport, as_row, prepared_rows
+from tools.reasoning_tasks import JUDGED, reasoning_problems
 
 REASONING = "reasoning_gym"
 

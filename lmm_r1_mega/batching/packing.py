@@ -15,8 +15,8 @@ from torch import Tensor
 
 from lmm_r1_mega.batching.rope import mrope_positions
 from lmm_r1_mega.batching.sharing import lenders, num_new_tokens
-from lmm_r1_mega.data.chat.vision_spec import VisionSpec
-from lmm_r1_mega.data.images.patches import join_images
+from lmm_r1_mega.data.chat.messages.vision_spec import VisionSpec
+from lmm_r1_mega.data.images.decode.patches import join_images
 from lmm_r1_mega.schema import PackedBatch, PromptImages, Sequence
 
 
@@ -102,7 +102,7 @@ def _image_features(
 ) -> Int[Tensor, "image_tokens"]:
     """Features of `distinct` image_sets, counted end to end, in the order in which the positions of the sequences take them.
 
-    Example: two sequences of unlike prompts share a images of 2 merged patches, a third has its own of 1 -> [0, 1, 0, 1, 2]
+    Example: two sequences of unlike prompts share an images of 2 merged patches, a third has its own of 1 -> [0, 1, 0, 1, 2]
     """
     counts = {id(images): sum(spec.num_tokens(images.grid_thw)) for images in distinct}
     starts = dict(zip(counts, accumulate(counts.values(), initial=0), strict=False))

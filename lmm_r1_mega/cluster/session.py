@@ -10,9 +10,9 @@ from pathlib import Path
 import ray
 
 from lmm_r1_mega.cluster.images import drop_references
-from lmm_r1_mega.cluster.session_folder import FOLDER_VARIABLE, RAY, WORKERS_TMP, session_folder
 from lmm_r1_mega.config import ClusterSettings
 from lmm_r1_mega.process.progress import needing
+from lmm_r1_mega.process.session_folder import FOLDER_VARIABLE, RAY, WORKERS_TMP, session_folder
 
 LOOPBACK = "127.0.0.1"
 

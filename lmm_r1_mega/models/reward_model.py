@@ -23,8 +23,8 @@ from torch import Tensor
 
 from lmm_r1_mega.convert.hf_folder import HFReader
 from lmm_r1_mega.convert.shape import RewardShape, read_shape
-from lmm_r1_mega.data.chat.processor import Processor
-from lmm_r1_mega.data.images.patches import as_pil_images
+from lmm_r1_mega.data.chat.messages.processor import Processor
+from lmm_r1_mega.data.images.decode.patches import as_pil_images
 from lmm_r1_mega.models.device import keep_float32_exact, resolve_precision
 from lmm_r1_mega.process import stacks
 from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable

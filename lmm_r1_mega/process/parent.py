@@ -25,11 +25,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmm_r1_mega.cluster.session_folder import FOLDER_VARIABLE, WORKERS_TMP, session_folder
 from lmm_r1_mega.errors import DONE, INTERNAL, INTERRUPTED, REQUEUE, exit_status
 from lmm_r1_mega.process import stacks
 from lmm_r1_mega.process.linux import adopting_orphans, children, descendants, guarded, kill_descendants
 from lmm_r1_mega.process.progress import LINE_VARIABLE, Progress, services_lost
+from lmm_r1_mega.process.session_folder import FOLDER_VARIABLE, WORKERS_TMP, session_folder
 
 RESUME = "resume"
 TICK_S = 1.0

@@ -15,8 +15,8 @@ from vllm.logprobs import FlatLogprobs
 from vllm.sampling_params import RequestOutputKind
 
 from lmm_r1_mega.config import RolloutSettings
-from lmm_r1_mega.data.chat.processor import Processor
-from lmm_r1_mega.data.images.patches import as_pil_images
+from lmm_r1_mega.data.chat.messages.processor import Processor
+from lmm_r1_mega.data.images.decode.patches import as_pil_images
 from lmm_r1_mega.planning.rollout import HOST_STEP_TOKENS
 from lmm_r1_mega.rollout.environment import has_gpu
 from lmm_r1_mega.rollout.plugin import register

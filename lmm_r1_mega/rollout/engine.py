@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lmm_r1_mega.config import RolloutSettings
-from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.chat.messages.processor import Processor
 from lmm_r1_mega.process import stacks
 from lmm_r1_mega.rollout.environment import Placement, Precision, has_gpu, prepare_process, transfer_backend, vllm_dtype
 from lmm_r1_mega.rollout.sampling import Sampling, request_seed

@@ -12,7 +12,7 @@ from torch import Tensor
 from lmm_r1_mega.batching.packing import pack
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.shape import read_shape
-from lmm_r1_mega.data.chat.vision_spec import VisionSpec
+from lmm_r1_mega.data.chat.messages.vision_spec import VisionSpec
 from lmm_r1_mega.models.device import resolve_precision, training_device
 from lmm_r1_mega.schema import PackedBatch, Sequence, TokenStats
 from lmm_r1_mega.training import parallel, pipeline

@@ -14,14 +14,15 @@ from convention_rules import (
 )
 
 LAYERS = (
+    ("errors",),
     ("process",),
-    ("config", "schema", "errors", "sokoban"),
-    ("algorithms", "rewards", "data", "convert", "tiny_model", "migration"),
+    ("config", "schema", "sokoban"),
+    ("algorithms", "rewards", "data", "convert", "migration"),
     ("batching", "models", "planning"),
     ("training", "rollout"),
     ("cluster",),
-    ("record", "report", "doctor"),
-    ("driver",),
+    ("record", "doctor"),
+    ("report", "driver"),
     ("train",),
     ("commands",),
     ("cli",),
@@ -47,20 +48,18 @@ OWNERS = {
     "pyarrow": ("data",),
     "http.client": ("rewards.posting", "data.images.fetch"),
     "http.server": ("rewards.serving",),
-    "reasoning_gym": ("data",),
+    "reasoning_gym": (),
     "datasets": ("data",),
     "jinja2": ("data.chat.template_process",),
     "tree_sitter": ("migration.bash.tree",),
     "tree_sitter_bash": ("migration.bash.tree",),
-    "tokenizers": ("data.chat.tokenizer", "tiny_model"),
+    "tokenizers": ("data.chat.tokenizer",),
 }
 
 LAZY = {
     "doctor": "reports a library that cannot be imported instead of failing with it",
     "process.torchvision_shim": "imports torchvision only after its operators are declared",
-    "tiny_model": "transformers needs the shim first",
     "cluster.workers": "the driver has the actor's class too, and is spared the seconds of Megatron",
-    "data.reasoning_tasks": "reasoning-gym is optional",
     "data.chat.processor": "transformers needs the shim first",
     "data.formats.hub": "datasets is an extra",
     "models.tower": "transformers needs the shim first",

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from lmm_r1_mega.data.chat.messages.processor import Processor
+from lmm_r1_mega.data.stream.stream.stream import PromptStream
 from PIL import Image
 
 from lmm_r1_mega.cli import run_here
 from lmm_r1_mega.config.reading import merge, parse_tree, to_yaml
-from lmm_r1_mega.data.chat.processor import Processor
-from lmm_r1_mega.data.stream.stream import PromptStream
 from lmm_r1_mega.errors import BAD_DATA, DONE, USAGE
 from lmm_r1_mega.record.folder import RunFolder
 from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
@@ -334,7 +334,7 @@ def test_it_is_refused_before_a_process_starts(place, capsys, name):
     assert sorted(path.name for path in place.folder.iterdir()) == before, "nothing is written, nothing deleted"
 
 
-def picture(path: Path, *, size: int = 28) -> Path:
+def save_image(path: Path, *, size: int = 28) -> Path:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (size, size, 3), dtype=np.uint8)).save(path)
     return path
 
@@ -354,9 +354,9 @@ BAD_ROWS: dict[str, tuple[object, str]] = {
     ),
     "a truth value as answer": (asked(answer=True), "answer: answer must be a string, a number or a list, got bool"),
     "a forged token": (asked("<|im_end|>"), "special_token: the text has the model's special token '<|im_end|>'"),
-    "a missing picture": (shown("gone.png"), "image: image "),
-    "text as picture": (shown("text.png"), "cannot be read as an image"),
-    "half a picture": (shown("half.png"), "cannot be read as an image"),
+    "a missing image": (shown("gone.png"), "image: image "),
+    "text as image": (shown("text.png"), "cannot be read as an image"),
+    "half an image": (shown("half.png"), "cannot be read as an image"),
     "too many bytes": (shown("heavy.png"), "more than data.max_image_bytes 2000: shrink it, or raise the setting"),
     "too many pixels": (
         shown("large.png"),
@@ -366,7 +366,7 @@ BAD_ROWS: dict[str, tuple[object, str]] = {
         shown("https://example.com/a.png"),
         "images are not fetched from URLs: download it, or list its host in data.url_hosts",
     ),
-    "a picture from elsewhere": (shown("/etc/hostname"), "lies outside the folders that may be read"),
+    "an image from elsewhere": (shown("/etc/hostname"), "lies outside the folders that may be read"),
     "too long a prompt": (asked("1 + " * 400), "too_long: the prompt has"),
 }
 
@@ -374,11 +374,11 @@ BAD_ROWS: dict[str, tuple[object, str]] = {
 @pytest.fixture
 def bad_file(place) -> Path:
     """All bad rows between two good ones."""
-    picture(place.folder / "heavy.png", size=60)
+    save_image(place.folder / "heavy.png", size=60)
     Image.new("RGB", (400, 400)).save(place.folder / "large.png")
-    half = picture(place.folder / "half.png").read_bytes()
+    half = save_image(place.folder / "half.png").read_bytes()
     (place.folder / "half.png").write_bytes(half[: len(half) // 2])
-    place.written("text.png", "no picture")
+    place.written("text.png", "no image")
     return Path(place.rows("rows.jsonl", asked(), *(row for row, _ in BAD_ROWS.values()), asked("2 + 2 =")))
 
 

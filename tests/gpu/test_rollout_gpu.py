@@ -14,16 +14,16 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+    from tools.make_tiny_model import TinyShape, make_tiny_model
 
     make_tiny_model(tmp_path / "model", TinyShape(hidden=128, layers=2, vocab=500, vision_depth=2, vision_hidden=64, init_range=0.06))
     return tmp_path / "model"
 
 
 def test_answers_survive_sleep_and_follow_weights_sent_through_cuda_ipc(folder: Path) -> None:
+    from lmm_r1_mega.data.chat.messages.processor import Processor
     from rollout_process import SETTINGS, EngineProcess, Transformers, text_prompt
 
-    from lmm_r1_mega.data.chat.processor import Processor
     from lmm_r1_mega.rollout.sampling import Sampling
     from lmm_r1_mega.rollout.transfer import open_sender
 

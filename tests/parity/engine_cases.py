@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from lmm_r1_mega.data.chat.messages.vision_spec import VisionSpec
 from safetensors.torch import load_file, save_file
 
 from lmm_r1_mega.algorithms.losses import Clip, PolicyLoss
@@ -13,11 +14,10 @@ from lmm_r1_mega.algorithms.ratios import Importance
 from lmm_r1_mega.algorithms.weights import token_weights
 from lmm_r1_mega.batching.sharing import num_positions
 from lmm_r1_mega.config import Config, LayoutSettings, ModelSettings, OptimizerSettings
-from lmm_r1_mega.data.chat.vision_spec import VisionSpec
 from lmm_r1_mega.schema import PolicyTarget, PromptImages, Sequence, SFTTarget, TokenStats, ValueTarget
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 from lmm_r1_mega.training import parallel
 from lmm_r1_mega.training.engine import TrainEngine
+from tools.make_tiny_model import TinyShape, make_tiny_model
 
 EPS = 1e-4  # the first steps of AdamW are signs of the gradient; without this, rounding of the smallest elements would decide them
 VOCAB = 300  # padded to 384 and 512 at tensor 1 and 2: every layout has padding to mask

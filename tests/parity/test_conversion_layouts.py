@@ -17,7 +17,7 @@ from lmm_r1_mega.convert.plan import default_plan
 from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.models.build import build_model
 from lmm_r1_mega.models.load import canonical_parameters, load_megatron_weights
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+from tools.make_tiny_model import TinyShape, make_tiny_model
 
 LAYOUTS = [(1, 1), (2, 1), (1, 2), (2, 2)]
 

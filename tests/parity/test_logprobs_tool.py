@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+from tools.make_tiny_model import TinyShape, make_tiny_model
 
 TOOL = Path(__file__).parents[2] / "tools" / "logprobs.py"
 

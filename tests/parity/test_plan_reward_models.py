@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from lmm_r1_mega.data.chat.messages.processor import Processor
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from test_reward_model import shown
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.models.reward_model import RewardModel, reward_shape
 from lmm_r1_mega.planning.reward_models import decoder_bytes, image_bytes, tower_bytes
 from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model, sum_corpus, train_tokenizer
+from tools.make_tiny_model import TinyShape, make_tiny_model, sum_corpus, train_tokenizer
 
 SIZES = {"hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "num_labels": 1, "vocab_size": 400}
 WIDTHS = {"fp32": 4, "bf16": 2}

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lmm_r1_mega.data.chat.messages.messages import Turn
+from lmm_r1_mega.data.chat.messages.processor import Processor
+from lmm_r1_mega.data.images.decode.patches import as_pil_images, join_images
 from PIL import Image
 
-from lmm_r1_mega.data.chat.messages import Turn
-from lmm_r1_mega.data.chat.processor import Processor
-from lmm_r1_mega.data.images.patches import as_pil_images, join_images
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+from tools.make_tiny_model import TinyShape, make_tiny_model
 
 SIZES = [(56, 56), (131, 90), (40, 300), (29, 30)]
 BOUNDS = [{}, {"min_pixels": 84 * 84, "max_pixels": 112 * 84}, {"min_pixels": 90 * 90, "max_pixels": 90 * 90}]

@@ -4,15 +4,15 @@ import json
 
 import pytest
 import torch
+from lmm_r1_mega.data.chat.messages.processor import Processor
+from lmm_r1_mega.data.images.decode.patches import join_images
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from lmm_r1_mega.data.chat.processor import Processor
-from lmm_r1_mega.data.images.patches import join_images
 from lmm_r1_mega.models.reward_model import RewardModel, kind_of, token_batches
 from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.schema import Completion, Prompt, PromptImages, Sample
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model, sum_corpus, train_tokenizer
+from tools.make_tiny_model import TinyShape, make_tiny_model, sum_corpus, train_tokenizer
 
 TURN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"

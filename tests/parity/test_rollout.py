@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lmm_r1_mega.data.chat.messages.processor import Processor
+from lmm_r1_mega.data.images.decode.patches import join_images
 from PIL import Image
 from rollout_process import MAX_PROMPT_TOKENS, EngineProcess, Transformers
 from safetensors.torch import load_file, save_file
 
-from lmm_r1_mega.data.chat.processor import Processor
-from lmm_r1_mega.data.images.patches import join_images
 from lmm_r1_mega.rollout.sampling import Sampling
 from lmm_r1_mega.rollout.transfer.client import (
     CorruptTensorError,
@@ -22,7 +22,7 @@ from lmm_r1_mega.rollout.transfer.client import (
 )
 from lmm_r1_mega.rollout.transfer.sender import SharedMemorySender
 from lmm_r1_mega.schema import Prompt
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+from tools.make_tiny_model import TinyShape, make_tiny_model
 
 BUCKET = 2**18  # the model is a dozen of them
 SAMPLING = Sampling(max_response_tokens=24)

@@ -6,7 +6,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from lmm_r1_mega.data.images.patches import as_pil_images
+from lmm_r1_mega.data.images.decode.patches import as_pil_images
 from lmm_r1_mega.schema import PromptImages
 
 MAX_SIDE = 512

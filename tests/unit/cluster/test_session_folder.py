@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from lmm_r1_mega import doctor
-from lmm_r1_mega.cluster import session_folder as module
-from lmm_r1_mega.cluster.session_folder import LOCK, LONGEST_SOCKET, MAX_PARENT_BYTES, PREFIX, remove_abandoned, session_folder
+from lmm_r1_mega.process import session_folder as module
+from lmm_r1_mega.process.session_folder import LOCK, LONGEST_SOCKET, MAX_PARENT_BYTES, PREFIX, remove_abandoned, session_folder
 
 DRIVER = """
 import subprocess, sys
-from lmm_r1_mega.cluster.session_folder import session_folder
+from lmm_r1_mega.process.session_folder import session_folder
 
 with session_folder() as folder:
     (folder / "session" / "logs").mkdir(parents=True)

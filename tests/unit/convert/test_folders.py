@@ -19,7 +19,7 @@ from lmm_r1_mega.convert.hf_shapes import long_name
 from lmm_r1_mega.convert.megatron_folder import MegatronReader, missing_files
 from lmm_r1_mega.convert.safetensors_file import SafetensorsReader, SafetensorsWriter, TensorSpec
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+from tools.make_tiny_model import TinyShape, make_tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A model folder without weights, and pictures and data files to write into it."""
+"""A model folder without weights, and images and data files to write into it."""
 
 import json
 from collections.abc import Callable
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lmm_r1_mega.data.chat.messages.processor import Processor
 from PIL import Image
 
-from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 
 TEMPLATE = """\
@@ -74,8 +74,8 @@ def write_rows(tmp_path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def picture(tmp_path) -> Callable[..., Path]:
-    """Save a picture of noise."""
+def save_image(tmp_path) -> Callable[..., Path]:
+    """Save an image of noise."""
 
     def save(name: str = "dots.png", *, width: int = 56, height: int = 56, seed: int = 0) -> Path:
         path = tmp_path / name

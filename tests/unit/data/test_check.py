@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lmm_r1_mega.data.formats.columns.rows import FIXES
 
 from lmm_r1_mega import cli
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.formats.rows import FIXES
 from lmm_r1_mega.data.inspect.check import Histogram, check_file, describe, histogram
 from lmm_r1_mega.data.inspect.fix import check_target, write_good_rows
 from lmm_r1_mega.data.inspect.gold import GoldAnswers, is_plain
@@ -35,9 +35,9 @@ def test_sizes_are_counted_by_powers_of_two():
     assert histogram(Counter()) is None
 
 
-def test_a_file_with_all_sorts_of_rows(processor, picture, write_rows, tmp_path):
-    picture("a.png")
-    cut = picture("damaged.png")
+def test_a_file_with_all_sorts_of_rows(processor, save_image, write_rows, tmp_path):
+    save_image("a.png")
+    cut = save_image("damaged.png")
     content = bytearray(cut.read_bytes())
     content[200:230] = bytes(30)
     cut.write_bytes(content)
@@ -65,8 +65,8 @@ def test_a_file_with_all_sorts_of_rows(processor, picture, write_rows, tmp_path)
     assert all(f"mend it: {FIXES[kind]}" in text for kind in ("image", "special_token"))
 
 
-def test_without_a_model_images_are_still_decoded(picture, write_rows, tmp_path):
-    picture("a.png")
+def test_without_a_model_images_are_still_decoded(save_image, write_rows, tmp_path):
+    save_image("a.png")
     (tmp_path / "broken.png").write_bytes(b"no")
     path = write_rows(asked(image("a.png"), "?"), asked(image("broken.png"), "?"), asked("<|im_end|>", answer=1))
     report = check_file(path, DataSettings(), None)
@@ -74,9 +74,9 @@ def test_without_a_model_images_are_still_decoded(picture, write_rows, tmp_path)
     assert [(bad.line, bad.kind) for bad in report.bad_rows] == [(2, "image")]
 
 
-def test_the_command_counts_without_torch(model_folder, picture, write_rows):
+def test_the_command_counts_without_torch(model_folder, save_image, write_rows):
     """Importing torch and transformers takes 400 MB."""
-    picture("a.png")
+    save_image("a.png")
     path = write_rows(asked("2 + 2 ?", answer=r"\frac12"), asked(image("a.png"), "?", answer=1))
     heavy = ["torch", "transformers", "sympy", "vllm", "ray", "megatron"]
     program = f"""
@@ -97,9 +97,9 @@ def test_a_clean_file(write_rows):
     assert "1 good rows, 0 bad" in describe(report)
 
 
-def test_questions_that_are_asked_again_are_named(write_rows, picture):
-    picture("a.png")
-    picture("b.png")
+def test_questions_that_are_asked_again_are_named(write_rows, save_image):
+    save_image("a.png")
+    save_image("b.png")
     path = write_rows(
         asked("1 ?", answer=1),
         asked("2 ?", answer=1),

@@ -7,10 +7,10 @@ import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from lmm_r1_mega.data.formats.columns.columns import format_of, set_name
+from lmm_r1_mega.data.formats.columns.rows import BadRow, RawRow
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.formats.columns import format_of, set_name
-from lmm_r1_mega.data.formats.rows import BadRow, RawRow
 from lmm_r1_mega.data.inspect.check import check_file
 from lmm_r1_mega.data.inspect.fix import folder_to_declare, write_good_rows
 from lmm_r1_mega.errors import BadData
@@ -129,17 +129,17 @@ def test_a_copy_has_the_rows_that_are_kept(tmp_path, name):
 
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("folder", [".", "other"])
-def test_images_are_found_from_the_folder_of_the_copy(tmp_path, image, name, folder):
+def test_images_are_found_from_the_folder_of_the_copy(tmp_path, save_image, name, folder):
     part, absolute = {"type": "image", "image": "img/a.png"}, {"type": "image", "image": str(tmp_path / "own" / "img" / "a.png")}
     contents = [[part, "1 ?"], ["<image>2 ?"], [absolute, "3 ?"], "4 ü ?", [{"type": "image", "image": "gone.png"}, "5 ?"]]
     rows = [{"message": json.dumps([{"role": "user", "content": content}]), "images": None, "answer": "1"} for content in contents]
     rows[1]["images"] = json.dumps(["img/../img/b.png"])
     (tmp_path / "other").mkdir()
     own = tmp_path / "own"
-    image("x/img/a.png" if name == "x" else "own/stream/img/a.png" if "/" in name else "own/img/a.png")
+    save_image("x/img/a.png" if name == "x" else "own/stream/img/a.png" if "/" in name else "own/img/a.png")
     base = next(tmp_path.glob("**/img")).parent
     image(str(base / "img" / "b.png"))
-    image("own/img/a.png")
+    save_image("own/img/a.png")
     own.mkdir(exist_ok=True)
     path = written(tmp_path if name == "x" else own, name, rows)
     report = check_file(path, DataSettings(image_roots=(own,)), None)

@@ -3,11 +3,10 @@
 from io import BytesIO
 
 import numpy as np
+from lmm_r1_mega.data.chat.messages.processor import Processor
+from lmm_r1_mega.data.images.decode.patches import join_images
 from lmm_r1_mega.data.views import MAX_SIDE, model_views
 from PIL import Image
-
-from lmm_r1_mega.data.chat.processor import Processor
-from lmm_r1_mega.data.images.patches import join_images
 
 
 def views(processor, *images):

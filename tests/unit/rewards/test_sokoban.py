@@ -9,8 +9,8 @@ import pytest
 from lmm_r1_mega.rewards.messages import RewardInput, Terms
 from lmm_r1_mega.rewards.rules import judge
 from lmm_r1_mega.rewards.sokoban import best_return, is_solution, moves_in
-from lmm_r1_mega.sokoban.levels import Difficulty, make_levels
 from lmm_r1_mega.sokoban.room import draw_room, parse_room
+from tools.sokoban_levels import Difficulty, make_levels
 
 UP_UP_LEFT = ["up", "up", "left"]
 TWO = parse_room("#######\n#@$ .##\n#  $. #\n#######")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lmm_r1_mega.data.sokoban_image import BOX, CELL, FLOOR, PLACED, PLAYER, TARGET, WALL, draw_image
 from lmm_r1_mega.sokoban.room import parse_room
+from tools.sokoban_image import BOX, CELL, FLOOR, PLACED, PLAYER, TARGET, WALL, draw_image
 
 ROOM = "#######\n#@ .$*#\n#######"
 

@@ -5,16 +5,16 @@ import json
 import pyarrow
 import pyarrow.parquet
 import pytest
+from lmm_r1_mega.data.formats.columns.rows import RowRefused
+from lmm_r1_mega.data.images.decode.decode import locate_image
+from lmm_r1_mega.data.stream.stream.prepare import image_limits
+from lmm_r1_mega.data.stream.stream.prompts import read_rows
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.formats.rows import RowRefused
-from lmm_r1_mega.data.images.decode import locate_image
-from lmm_r1_mega.data.public_sets import SYSTEM_PROMPT, SourceImages, SourceReport, prepared_rows
-from lmm_r1_mega.data.stream.prepare import image_limits
-from lmm_r1_mega.data.stream.prompts import read_rows
 from lmm_r1_mega.rewards.equality import gold_problem
 from lmm_r1_mega.rewards.extract import format_reward
 from tools.prepare_data import main, write_rows
+from tools.public_sets import SYSTEM_PROMPT, SourceImages, SourceReport, prepared_rows
 
 
 def written(name, rows, tmp_path, *, root=None):
@@ -65,9 +65,9 @@ def test_deepscaler_as_first_published_and_in_lmm_r1s_rows(tmp_path):
     assert [gold_problem(row.answer) for row in (first, second)] == [None, None]
 
 
-def test_vermulti_images_are_found_wherever_they_were(tmp_path, image):
+def test_vermulti_images_are_found_wherever_they_were(tmp_path, save_image):
     (tmp_path / "set" / "images").mkdir(parents=True)
-    image("set/images/7.png")
+    save_image("set/images/7.png")
     content = [{"type": "text", "text": "How many?"}, {"type": "image", "image": "file:///root/projects/data//images/7.png"}]
     row = {"message": json.dumps([{"role": "user", "content": content}]), "answer": "$\\boxed{A}$", "datasource": "charts"}
     [found], _ = written("vermulti", [row], tmp_path, root=tmp_path / "set")
@@ -79,17 +79,17 @@ def test_vermulti_images_are_found_wherever_they_were(tmp_path, image):
     assert bad.kind == "image" and "--images" in bad.reason
 
 
-def test_a_published_path_does_not_leave_the_root(tmp_path, image):
+def test_a_published_path_does_not_leave_the_root(tmp_path, save_image):
     (tmp_path / "set").mkdir()
-    image("secret.png")
+    save_image("secret.png")
     row = {"message": [{"role": "user", "content": [{"type": "image", "image": "../secret.png"}]}], "answer": "1"}
     rows, outcome = written("vermulti", [row], tmp_path, root=tmp_path / "set")
     assert rows == [] and [bad.kind for bad in outcome.bad_rows] == ["image"]
 
 
-def test_mathv360k_geometry_takes_the_geometry_and_the_final_answer(tmp_path, image):
+def test_mathv360k_geometry_takes_the_geometry_and_the_final_answer(tmp_path, save_image):
     (tmp_path / "data_images" / "GeoQA+" / "images").mkdir(parents=True)
-    image("data_images/GeoQA+/images/12.png")
+    save_image("data_images/GeoQA+/images/12.png")
     asked = "<image>\nHint: Please answer with the option letter.\nQuestion: Angle 1?\nChoices:\n(A) 30\n(B) 40"
     rows = [
         {
@@ -108,9 +108,9 @@ def test_mathv360k_geometry_takes_the_geometry_and_the_final_answer(tmp_path, im
         assert found == [] and [bad.kind for bad in outcome.bad_rows] == ["image"], "the image of the same number of another set"
 
 
-def test_two_published_images_are_not_one_file(tmp_path, image):
+def test_two_published_images_are_not_one_file(tmp_path, save_image):
     (tmp_path / "images").mkdir()
-    image("images/1.png")
+    save_image("images/1.png")
     images = SourceImages(tmp_path, tmp_path)
     assert images.find("/a/images/1.png") == images.find("/a/images/1.png") == str(tmp_path / "images" / "1.png")
     with pytest.raises(RowRefused, match=r"would be both /a/images/1\.png and /b/images/1\.png: give the folder that holds both"):
@@ -136,9 +136,9 @@ def test_rows_that_are_no_questions_are_bad_rows_and_no_end(tmp_path):
         assert found == [] and [bad.line for bad in outcome.bad_rows] == list(range(1, len(rows) + 1))
 
 
-def test_the_folder_that_training_has_to_read_is_told(tmp_path, image, capsys):
+def test_the_folder_that_training_has_to_read_is_told(tmp_path, save_image, capsys):
     (tmp_path / "set" / "images").mkdir(parents=True)
-    image("set/images/7.png")
+    save_image("set/images/7.png")
     content = [{"type": "text", "text": "How many?"}, {"type": "image", "image": "data/images/7.png"}]
     source = tmp_path / "set" / "rows.jsonl"
     source.write_text(json.dumps({"message": [{"role": "user", "content": content}], "answer": "1"}) + "\n", encoding="utf-8")
@@ -148,8 +148,8 @@ def test_the_folder_that_training_has_to_read_is_told(tmp_path, image, capsys):
     assert main("vermulti", str(source), source / "rows.jsonl") == 2
 
 
-def test_geometry3k_out_of_parquet_writes_its_images(tmp_path, image):
-    content = image("figure.png").read_bytes()
+def test_geometry3k_out_of_parquet_writes_its_images(tmp_path, save_image):
+    content = save_image("figure.png").read_bytes()
     rows = [
         {"images": [{"bytes": content, "path": None}], "problem": "<image>Find $x$.", "answer": "2 \\sqrt { 221 }"},
         {"images": [{"bytes": content, "path": None}], "problem": "<image><image>Find $y$.", "answer": "3"},

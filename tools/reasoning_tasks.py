@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from typing import Any
 
-from lmm_r1_mega.data.public_sets import SourceProblem
+from tools.public_sets import SourceProblem
 
 _JUDGED = (
     "acre aiw basic_arithmetic binary_alternation calendar_arithmetic chain_sum circuit_logic color_cube_rotation count_bits "

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model, train_tokenizer
+from tools.make_tiny_model import TinyShape, make_tiny_model, train_tokenizer
 
 SHAPE = TinyShape(hidden=64, layers=2, vocab=384, vision_depth=1, vision_hidden=32)
 

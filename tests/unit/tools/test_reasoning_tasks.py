@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from lmm_r1_mega.data.reasoning_tasks import JUDGED, LEFT_OUT, as_problem, check_tasks, reasoning_problems
 from lmm_r1_mega.rewards.equality import gold_problem, is_correct
 from lmm_r1_mega.rewards.extract import gold_text
+from tools.reasoning_tasks import JUDGED, LEFT_OUT, as_problem, check_tasks, reasoning_problems
 
 
 def is_paid(gold: str, answer: str) -> bool:
