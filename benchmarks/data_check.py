@@ -24,10 +24,10 @@ import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 import tyro
-from lmm_r1_mega.data.chat.messages.tokenizer import ChatTokenizer
 from memory import Peak
 
 from lmm_r1_mega.config import DataSettings, RewardSettings
+from lmm_r1_mega.data.chat.tokenizer import ChatTokenizer
 from lmm_r1_mega.data.inspect.check import check_file
 from lmm_r1_mega.rewards.pool import RewardPool
 

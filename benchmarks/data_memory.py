@@ -18,10 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.chat.messages.vision_spec import VisionSpec
-from lmm_r1_mega.data.images.decode.patches import PixelScale, as_pil_images
-from lmm_r1_mega.data.stream.stream.stream import PromptStream
 from memory import Peak, memory
 from PIL import Image
 
@@ -31,6 +27,10 @@ from lmm_r1_mega.batching.sharing import num_positions
 from lmm_r1_mega.cluster.images import ray  # Ray is imported after what it reads is settled
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.config import ClusterSettings, DataSettings
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
+from lmm_r1_mega.data.images.patches import PixelScale, as_pil_images
+from lmm_r1_mega.data.stream.stream import PromptStream
 from lmm_r1_mega.schema import Prompt, Sequence
 from tools.make_tiny_model import TinyShape, make_tiny_model
 

@@ -26,8 +26,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.stream.stream.stream import PromptStream
 
 from lmm_r1_mega.algorithms.controllers import make_controllers
 from lmm_r1_mega.algorithms.losses import PolicyLoss
@@ -40,6 +38,8 @@ from lmm_r1_mega.cluster.workers import PolicyView, RankInfo
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.config.reading import read_config, to_yaml
 from lmm_r1_mega.convert.shape import read_shape
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.stream.stream import PromptStream
 from lmm_r1_mega.driver.learning import annotate, estimate, policy_loss, update
 from lmm_r1_mega.driver.rollouts import Rollouts
 from lmm_r1_mega.driver.run import Run, load_models

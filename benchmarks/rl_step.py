@@ -18,8 +18,6 @@ from statistics import fmean
 from typing import TypeVar
 
 import tyro
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.stream.stream.stream import PromptStream
 from prompts import write_image_prompts
 
 from lmm_r1_mega.algorithms.controllers import make_controllers
@@ -28,6 +26,8 @@ from lmm_r1_mega.cluster.placement import num_bundles, place_processes
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.stream.stream import PromptStream
 from lmm_r1_mega.driver.learning import annotate, estimate, policy_loss, update
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Sample, Score, Scored

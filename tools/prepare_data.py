@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from lmm_r1_mega.data.stream.stream.files import describe_bad_rows
 
+from lmm_r1_mega.data.stream.files import describe_bad_rows
 from lmm_r1_mega.errors import BAD_DATA, DONE, USAGE
 from tools.public_sets import SourceImages, SourceReport, as_row, prepared_rows
 from tools.reasoning_tasks import JUDGED, reasoning_problems

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lmm_r1_mega.data.chat.messages.messages import parse_chat
-from lmm_r1_mega.data.formats.columns.columns import format_of
-from lmm_r1_mega.data.formats.columns.rows import BadRow, RawRow, RowRefused
+from lmm_r1_mega.data.chat.messages import parse_chat
+from lmm_r1_mega.data.formats.columns import format_of
+from lmm_r1_mega.data.formats.rows import BadRow, RawRow, RowRefused
 
 SYSTEM_PROMPT = (
     "You solve problems. Think first, then answer. Write your reasoning between <think> and </think> and your answer between <answer> "

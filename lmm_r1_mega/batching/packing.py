@@ -15,8 +15,8 @@ from torch import Tensor
 
 from lmm_r1_mega.batching.rope import mrope_positions
 from lmm_r1_mega.batching.sharing import lenders, num_new_tokens
-from lmm_r1_mega.data.chat.messages.vision_spec import VisionSpec
-from lmm_r1_mega.data.images.decode.patches import join_images
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
+from lmm_r1_mega.data.images.patches import join_images
 from lmm_r1_mega.schema import PackedBatch, PromptImages, Sequence
 
 

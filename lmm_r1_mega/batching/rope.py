@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from lmm_r1_mega.data.chat.messages.vision_spec import VisionSpec
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
 
 
 def mrope_positions(

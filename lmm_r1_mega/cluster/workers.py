@@ -20,9 +20,8 @@ from lmm_r1_mega.cluster.environment import interface_of
 from lmm_r1_mega.cluster.messages import MicrobatchSequences, TargetColumns, result_column, with_sequences
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.models.device import device_name, peak_flops, resolve_precision
+from lmm_r1_mega.models.device import this_device
 from lmm_r1_mega.process import stacks
-from lmm_r1_mega.rollout.environment import transfer_backend
 from lmm_r1_mega.rollout.transfer import WeightSender, init_info_of_engine, open_sender
 from lmm_r1_mega.schema import PolicyTarget, Role, SFTTarget, UpdateReport, ValueTarget
 
@@ -82,7 +81,7 @@ class TrainWorker:
             seed=self._config.run.seed,
             timeout_s=self._config.cluster.step_timeout_s,
         )
-        peak = peak_flops(device_name(), resolve_precision(self._config.model.precision))
+        peak = this_device().peak_flops(this_device().precision(self._config.model.precision))
         return RankInfo(parallel.data_rank(), parallel.returns_results(), peak)
 
     def load(self, role: Role, path: Path, *, total_steps: int) -> None:
@@ -118,7 +117,7 @@ class TrainWorker:
     def publish(self, engines: list[ActorHandle], *, version: int) -> None:
         """Send the policy's weights to the rollout engines; collective, rank 0 drives."""
         if self._sender is None:
-            on_every_gpu = transfer_backend(self._config.cluster.placement) == "ipc"
+            on_every_gpu = this_device().weight_transfer(self._config.cluster.placement) == "ipc"
             self._sender = open_sender(
                 lambda: self._models["policy"].export(everywhere=on_every_gpu),
                 RolloutClient(engines, config=self._config),

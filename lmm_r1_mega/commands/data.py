@@ -25,7 +25,7 @@ def run(arguments: list[str]) -> int:
 
 def check(file: Path, config: Config, *, target: Path | None) -> int:
     """Look at every row; with a target the good ones are written there."""
-    from lmm_r1_mega.data.chat.messages.tokenizer import ChatTokenizer  # a wrong option need not wait for these
+    from lmm_r1_mega.data.chat.tokenizer import ChatTokenizer  # a wrong option need not wait for these
     from lmm_r1_mega.data.inspect.check import check_file, describe
     from lmm_r1_mega.data.inspect.fix import check_target, folder_to_declare, write_good_rows
     from lmm_r1_mega.rewards.pool import RewardPool

@@ -58,7 +58,7 @@ def _num_rows(given: str | None, source: Source) -> int | None:
     files = [Path(name) for name in data_files(source.values["prompt_data"] or "", split=source.values["prompt_split"])]
     if not all(file.is_file() for file in files):
         return None
-    from lmm_r1_mega.data.formats.columns.columns import format_of  # pyarrow takes a moment that flags with --rows need not
+    from lmm_r1_mega.data.formats.columns import format_of  # pyarrow takes a moment that flags with --rows need not
 
     return sum(1 for file in files for _ in format_of(file).read(file))
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from lmm_r1_mega.config.device import PlacementMode, PrecisionSetting
 from lmm_r1_mega.config.section import NonNegativeInt, PositiveFloat, PositiveInt, Section
 
 HostName = Annotated[str, Field(pattern=r"^(https?://)?([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?$")]
@@ -18,7 +19,7 @@ class ModelSettings(Section):
 
     path: Path = Path("model")
     """Hugging Face folder (config, weights, tokenizer, processor) that training starts from, or a run that exported one."""
-    precision: Literal["auto", "fp32", "bf16", "fp8"] = "auto"
+    precision: PrecisionSetting = "auto"
     """Arithmetic of the trainer and the rollout engines; auto is fp32 on a CPU and bf16 on a GPU, fp8 needs Transformer Engine."""
     freeze: tuple[str, ...] = ()
     """Patterns over Hugging Face parameter names that are not trained, for example `visual.*`."""
@@ -150,7 +151,7 @@ class RunSettings(Section):
 class ClusterSettings(Section):
     """Where the processes run."""
 
-    placement: Literal["hybrid", "disaggregated"] = "hybrid"
+    placement: PlacementMode = "hybrid"
     """Trainer and rollout engines on the same GPUs in turn, or each on their own."""
     address: str | None = None
     """Ray cluster to join; a private one on this machine when left out."""

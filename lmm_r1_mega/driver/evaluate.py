@@ -14,8 +14,8 @@ from lmm_r1_mega.cluster.placement import num_bundles, place_processes
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.config import Config, RewardSettings, RolloutSettings
 from lmm_r1_mega.convert.checkpoints import check_weight_files
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.stream.stream.files import PromptFile
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.stream.files import PromptFile
 from lmm_r1_mega.rewards.golds import scorable_rows
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.rule_names import measure_of

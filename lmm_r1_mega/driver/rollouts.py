@@ -19,7 +19,7 @@ from statistics import fmean
 
 from lmm_r1_mega.cluster.engines import Generation, RolloutEngines
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.data.stream.stream.stream import PromptStream, StreamPosition
+from lmm_r1_mega.data.stream.stream import PromptStream, StreamPosition
 from lmm_r1_mega.driver.dynamic_sampling import (
     Group,
     check_selection,

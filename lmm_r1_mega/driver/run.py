@@ -22,9 +22,9 @@ from lmm_r1_mega.config.reading import to_yaml
 from lmm_r1_mega.convert.checkpoints import check_weight_files
 from lmm_r1_mega.convert.megatron_folder import missing_files
 from lmm_r1_mega.convert.shape import read_shape
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.stream.stream.files import PromptFile
-from lmm_r1_mega.data.stream.stream.stream import PromptStream, StreamPosition
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.stream.files import PromptFile
+from lmm_r1_mega.data.stream.stream import PromptStream, StreamPosition
 from lmm_r1_mega.driver.evaluate import SetAccuracy, check_measurable, check_scorable, evaluate
 from lmm_r1_mega.driver.learning import REFERENCE, Annotated, Updates, mismatch_metrics, needs_reference
 from lmm_r1_mega.driver.rollouts import Rollouts, StepSamples

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 
 from lmm_r1_mega.config import RewardSettings
-from lmm_r1_mega.data.stream.stream.stream import PromptStream
+from lmm_r1_mega.data.stream.stream import PromptStream
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.rewards.components import component_weights
 from lmm_r1_mega.rewards.golds import counted, scorable_rows

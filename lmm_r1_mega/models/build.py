@@ -8,7 +8,7 @@ from lmm_r1_mega.config import LayoutSettings, ModelSettings
 from lmm_r1_mega.convert.hf_folder import HFReader
 from lmm_r1_mega.convert.qwen2_5_vl import OUTPUT
 from lmm_r1_mega.convert.shape import read_shape
-from lmm_r1_mega.data.chat.messages.processor import load_pixel_scale
+from lmm_r1_mega.data.chat.processor import load_pixel_scale
 from lmm_r1_mega.models.device import training_device
 from lmm_r1_mega.models.freeze import freeze
 from lmm_r1_mega.models.load import load_hf_weights, plan_of

@@ -11,7 +11,7 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor
 
 from lmm_r1_mega.convert.shape import ModelShape
-from lmm_r1_mega.data.images.decode.patches import PixelScale
+from lmm_r1_mega.data.images.patches import PixelScale
 from lmm_r1_mega.models.attention import describe_packing
 from lmm_r1_mega.models.device import training_device
 from lmm_r1_mega.models.specs import decoder_spec

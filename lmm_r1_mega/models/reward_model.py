@@ -15,17 +15,18 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lmm_r1_mega.config.device import PrecisionSetting
 from lmm_r1_mega.convert.hf_folder import HFReader
 from lmm_r1_mega.convert.shape import RewardShape, read_shape
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.images.decode.patches import as_pil_images
-from lmm_r1_mega.models.device import keep_float32_exact, resolve_precision
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import as_pil_images
+from lmm_r1_mega.models.device import keep_float32_exact, this_device, training_device
 from lmm_r1_mega.process import stacks
 from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.schema import PromptImages, Sample
@@ -55,16 +56,16 @@ class Scorer(Protocol):
 class RewardModel:
     """A reward model in this process. On a GPU it is there only while it scores."""
 
-    def __init__(self, folder: Path, *, precision: Literal["auto", "fp32", "bf16", "fp8"], batch_tokens: int) -> None:
+    def __init__(self, folder: Path, *, precision: PrecisionSetting, batch_tokens: int) -> None:
         stacks.register(f"reward model {folder.name}")
         architecture = kind_of(folder)
-        dtype = torch.float32 if resolve_precision(precision) == "fp32" else torch.bfloat16
+        dtype = torch.float32 if this_device().precision(precision) == "fp32" else torch.bfloat16
         make_torchvision_importable()
         keep_float32_exact()
         self._scorer: Scorer = _Vision(folder, dtype) if architecture == VISION_LANGUAGE else _Classifier(folder, dtype)
         self._scorer.module.eval()
         self._batch_tokens = batch_tokens
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = training_device()
 
     @torch.inference_mode()
     def scores(self, samples: Sequence[Sample]) -> list[float | None]:

@@ -39,7 +39,7 @@ def smallest_fit(config: Config, models: Models, hardware: Hardware, *, image_sh
     Where none with up to 16 stages and 16 replicas fits, one with a frozen vision tower; None where that does not either, and on
     a CPU.
     """
-    if hardware.device == "cpu":
+    if not hardware.device.is_gpu:
         return None
     freeze = tuple(dict.fromkeys((*config.model.freeze, TOWER + "*")))
     frozen = config.model_copy(update={"model": config.model.model_copy(update={"freeze": freeze})})

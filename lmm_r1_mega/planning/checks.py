@@ -10,7 +10,7 @@ from typing import Literal
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.freeze import freeze_problems
 from lmm_r1_mega.convert.shape import ModelShape
-from lmm_r1_mega.planning.hardware import Hardware, precision_on
+from lmm_r1_mega.planning.hardware import Hardware
 from lmm_r1_mega.planning.parameters import policy_ranks
 
 FP8_ALIGNMENT = 16
@@ -160,7 +160,7 @@ def _overlap_errors(config: Config) -> Iterator[str]:
 
 def _gpu_errors(config: Config, hardware: Hardware) -> Iterator[str]:
     per_node = config.cluster.gpus_per_node
-    if hardware.device == "cpu":
+    if not hardware.device.is_gpu:
         return
     yield from _overlap_errors(config)
     if not per_node:
@@ -218,18 +218,18 @@ def _off_policy_warnings(config: Config) -> Iterator[str]:
 
 def _speed_warnings(config: Config, shape: ModelShape, hardware: Hardware) -> Iterator[str]:
     tensor, per_node = config.layout.tensor, config.cluster.gpus_per_node
-    if hardware.device == "gpu" and per_node and per_node % tensor:
+    if hardware.device.is_gpu and per_node and per_node % tensor:
         yield (
             f"layout.tensor {tensor} does not divide cluster.gpus_per_node {per_node}, so tensor-parallel ranks talk between machines: "
             f"use {nearest(tensor, set(divisors(per_node)) & set(tensor_sizes(shape)))}"
         )
     wanted, shared = config.rollout.engines * config.rollout.tensor, config.layout.num_ranks
-    if config.cluster.placement == "hybrid" and wanted < shared and hardware.device == "gpu":
+    if config.cluster.placement == "hybrid" and wanted < shared and hardware.device.is_gpu:
         yield (
             f"{shared - wanted} of the trainer's {shared} GPUs idle while the engines generate: "
             f"raise rollout.engines from {config.rollout.engines} to {shared // config.rollout.tensor}"
         )
     widths = {"hidden size": shape.hidden_size, "feed-forward width a rank": shape.ffn_size // tensor}
     uneven = [f"{name} {width}" for name, width in widths.items() if width % FP8_ALIGNMENT]
-    if precision_on(hardware, config.model) == "fp8" and uneven:
+    if hardware.device.precision(config.model.precision) == "fp8" and uneven:
         yield f"fp8 wants multiples of {FP8_ALIGNMENT}, but {' and '.join(uneven)}: lower layout.tensor, or set model.precision to bf16"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lmm_r1_mega.config import Config, LayoutSettings
+from lmm_r1_mega.config.device import Precision
 from lmm_r1_mega.convert.hf_shapes import TOWER
 from lmm_r1_mega.convert.shape import ModelShape, VisionShape
-from lmm_r1_mega.planning.hardware import GIB, Hardware, Precision, element_bytes, precision_on
+from lmm_r1_mega.planning.hardware import GIB, Hardware, element_bytes
 from lmm_r1_mega.planning.parameters import RankParameters, critic_ranks, policy_ranks
 
 RUNTIME_BYTES = {"gpu": 3 * GIB, "cpu": GIB}
@@ -61,7 +62,7 @@ class StageMemory:
 
 def stage_memories(config: Config, shape: ModelShape, hardware: Hardware, *, image_share: float) -> list[StageMemory]:
     """Memory of a rank of every pipeline stage; `image_share` is the part of a row's tokens that are image tokens."""
-    precision = precision_on(hardware, config.model)
+    precision = hardware.device.precision(config.model.precision)
     policy = policy_ranks(shape, model=config.model, layout=config.layout)
     critic = critic_ranks(shape, model=config.model, layout=config.layout)
     has_critic = config.algorithm.name == "ppo"
@@ -79,7 +80,7 @@ def stage_memories(config: Config, shape: ModelShape, hardware: Hardware, *, ima
             activations=decoder_activations(config, shape, stage=stage, width=width),
             vision=_tower_activations(config, shape, stage=stage, width=width, image_share=image_share),
             logits=logits_bytes(config, shape, width=width) if stage == config.layout.pipeline - 1 else 0,
-            runtime=RUNTIME_BYTES[hardware.device],
+            runtime=RUNTIME_BYTES[hardware.device.kind],
             snapshot=policy[stage].trained * width if has_reference else 0,
         )
         for stage in range(config.layout.pipeline)

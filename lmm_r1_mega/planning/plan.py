@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.config.device import Precision
 from lmm_r1_mega.convert.shape import ModelShape, RewardShape
 from lmm_r1_mega.planning.advice import Models, smallest_fit
 from lmm_r1_mega.planning.checks import PlanProblem, find_problems, gpus_needed
-from lmm_r1_mega.planning.hardware import Hardware, Precision, precision_on
+from lmm_r1_mega.planning.hardware import Hardware
 from lmm_r1_mega.planning.memory import StageMemory, stage_memories
 from lmm_r1_mega.planning.parameters import num_parameters, num_vision_parameters
 from lmm_r1_mega.planning.reward_models import RewardModelMemory, reward_model_memories
@@ -119,7 +120,7 @@ def model_facts(config: Config, shape: ModelShape, hardware: Hardware) -> ModelF
         parameters=num_parameters(shape),
         vision_parameters=num_vision_parameters(shape),
         padded_vocabulary=shape.padded_vocab(multiple=config.model.vocab_padding_multiple, tensor=config.layout.tensor),
-        precision=precision_on(hardware, config.model),
+        precision=hardware.device.precision(config.model.precision),
     )
 
 

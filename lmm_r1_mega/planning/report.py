@@ -97,7 +97,7 @@ def _engines(plan: RunPlan) -> Table:
 
 
 def _reward_models(plan: RunPlan) -> Table:
-    is_gpu = plan.hardware.device == "gpu"
+    is_gpu = plan.hardware.device.is_gpu
     where = "weights in host memory, on the GPU while they score" if is_gpu else "each a process in host memory"
     table = Table(title=f"memory of reward models, GiB ({where})", title_justify="left")
     for name in ("model", "place", "parameters", "weights", "activations", "runtime", "scoring"):

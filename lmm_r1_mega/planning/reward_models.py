@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.shape import RewardShape, VisionShape
-from lmm_r1_mega.planning.hardware import GIB, Hardware, element_bytes, precision_on
+from lmm_r1_mega.planning.hardware import GIB, Hardware, element_bytes
 
 RUNTIME_BYTES = {"gpu": GIB, "cpu": GIB}
 """An assumption: CUDA context, which stays on a GPU once it was used, and workspaces; Python and its libraries on a CPU."""
@@ -44,7 +44,7 @@ def reward_model_memories(
     config: Config, shapes: Mapping[str, RewardShape], hardware: Hardware, *, image_share: float
 ) -> list[RewardModelMemory]:
     """Memory of every model of `reward.models`, whose names `shapes` has too."""
-    width = element_bytes(precision_on(hardware, config.model))
+    width = element_bytes(hardware.device.precision(config.model.precision))
     return [
         RewardModelMemory(
             name=name,
@@ -52,7 +52,7 @@ def reward_model_memories(
             num_parameters=shapes[name].num_parameters,
             weights=shapes[name].num_parameters * width,
             activations=batch_activations(config, shapes[name], width=width, image_share=image_share),
-            runtime=RUNTIME_BYTES[hardware.device],
+            runtime=RUNTIME_BYTES[hardware.device.kind],
         )
         for index, name in enumerate(config.reward.models)
     ]

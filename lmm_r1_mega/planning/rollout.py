@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.shape import ModelShape
-from lmm_r1_mega.planning.hardware import GIB, Hardware, element_bytes, precision_on
+from lmm_r1_mega.planning.hardware import GIB, Hardware, element_bytes
 from lmm_r1_mega.planning.parameters import num_parameters
 
 WORKING_BYTES = {"gpu": 3 * GIB, "cpu": GIB}
@@ -43,11 +43,11 @@ def engine_memory(config: Config, shape: ModelShape, hardware: Hardware) -> Engi
     weights come there are the tensor that came and the next copy as well. While prompts are taken in there are, of one layer, the
     residual, its norm, and gate, up and their product.
     """
-    width = element_bytes(precision_on(hardware, config.model))
+    width = element_bytes(hardware.device.precision(config.model.precision))
     tensor = config.rollout.tensor
     weights = num_parameters(shape) * width // tensor
-    working = WORKING_BYTES[hardware.device]
-    if hardware.device == "cpu":
+    working = WORKING_BYTES[hardware.device.kind]
+    if not hardware.device.is_gpu:
         prompt_tokens = max(config.data.max_prompt_tokens + config.rollout.max_response_tokens, HOST_STEP_TOKENS)
         prefill = prompt_tokens * (2 * shape.hidden_size + 3 * shape.ffn_size // tensor) * width
         working += 3 * shape.vocab_size * shape.hidden_size * width // tensor + prefill

@@ -60,7 +60,7 @@ def _beside_stages(config: Config, memories: Memories, hardware: Hardware) -> tu
 
     On a CPU processes share nothing: zeros, and the largest reward model.
     """
-    if hardware.device == "cpu":
+    if not hardware.device.is_gpu:
         return Counter(), max((model.scoring for model in memories.reward_models), default=0)
     idle: Counter[int] = Counter()
     scoring = 0
@@ -78,7 +78,7 @@ def host_bytes(config: Config, memories: Memories, hardware: Hardware) -> int:
     ranks_per_stage = config.layout.tensor * config.layout.data
     num_engine_ranks = config.rollout.engines * config.rollout.tensor
     snapshots = ranks_per_stage * sum(stage.snapshot for stage in stages)
-    if hardware.device == "cpu":
+    if not hardware.device.is_gpu:
         processes = ranks_per_stage * sum(stage.peak for stage in stages) + num_engine_ranks * engine.budget
         return snapshots + processes + sum(model.scoring for model in models) + DRIVER_BYTES
     asleep = num_engine_ranks * engine.weights if config.cluster.placement == "hybrid" else 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.data.images.decode.previews import model_views
+from lmm_r1_mega.data.images.previews import model_views
 from lmm_r1_mega.process import progress
 from lmm_r1_mega.record.console import Console, open_console
 from lmm_r1_mega.record.folder import RunFolder, RunVerb

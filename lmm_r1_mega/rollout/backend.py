@@ -15,10 +15,10 @@ from vllm.logprobs import FlatLogprobs
 from vllm.sampling_params import RequestOutputKind
 
 from lmm_r1_mega.config import RolloutSettings
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.images.decode.patches import as_pil_images
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import as_pil_images
+from lmm_r1_mega.models.device import this_device
 from lmm_r1_mega.planning.rollout import HOST_STEP_TOKENS
-from lmm_r1_mega.rollout.environment import has_gpu
 from lmm_r1_mega.rollout.plugin import register
 from lmm_r1_mega.rollout.sampling import Sampling
 from lmm_r1_mega.schema import Completion, Prompt
@@ -38,7 +38,7 @@ def start(model_path: Path, *, settings: RolloutSettings, max_model_len: int, se
         logprobs_mode="processed_logprobs",
         max_model_len=max_model_len,
         use_tqdm_on_load=False,
-        **(_gpu_arguments(settings) if has_gpu() else _host_arguments(settings, max_model_len)),
+        **(_gpu_arguments(settings) if this_device().is_gpu else _host_arguments(settings, max_model_len)),
         **arguments,
     )
 

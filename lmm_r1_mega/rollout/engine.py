@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from lmm_r1_mega.config import RolloutSettings
-from lmm_r1_mega.data.chat.messages.processor import Processor
+from lmm_r1_mega.config.device import PlacementMode, PrecisionSetting
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.models.device import this_device
 from lmm_r1_mega.process import stacks
-from lmm_r1_mega.rollout.environment import Placement, Precision, has_gpu, prepare_process, transfer_backend, vllm_dtype
+from lmm_r1_mega.rollout.environment import prepare_process
 from lmm_r1_mega.rollout.sampling import Sampling, request_seed
 from lmm_r1_mega.rollout.transfer.client import WeightSyncError
 from lmm_r1_mega.schema import Completion, Prompt
 
 __all__ = ["PromptLimits", "RolloutEngine", "Sampling"]
+
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,14 @@ class RolloutEngine:
     """A vLLM engine that lives in this process; also the `SyncClient` of itself."""
 
     def __init__(
-        self, model_path: Path, *, settings: RolloutSettings, precision: Precision, limits: PromptLimits, placement: Placement, seed: int
+        self,
+        model_path: Path,
+        *,
+        settings: RolloutSettings,
+        precision: PrecisionSetting,
+        limits: PromptLimits,
+        placement: PlacementMode,
+        seed: int,
     ) -> None:
         """Load the model from its Hugging Face folder; weights have version 0 then.
 
@@ -48,13 +59,13 @@ class RolloutEngine:
         self._limits = limits
         self._max_response_tokens = settings.max_response_tokens
         self._processor = Processor.load(model_path, min_pixels=limits.min_pixels, max_pixels=limits.max_pixels)
-        self._sleeps = has_gpu() and placement == "hybrid"
+        self._sleeps = this_device().engines_sleep(placement)
         self._llm = backend.start(
             model_path,
             settings=settings,
             seed=seed,
-            weight_transfer_config={"backend": transfer_backend(placement)},
-            dtype=vllm_dtype(precision),
+            weight_transfer_config={"backend": this_device().weight_transfer(placement)},
+            dtype=_DTYPES[this_device().serving_precision(precision)],
             max_model_len=limits.max_tokens + settings.max_response_tokens,
             limit_mm_per_prompt={"image": max(limits.max_images, 1), "video": 0},
             mm_processor_kwargs=image_arguments(self._processor),

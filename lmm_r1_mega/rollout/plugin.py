@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from lmm_r1_mega.models.device import this_device
 from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
-from lmm_r1_mega.rollout.environment import has_gpu
 
 SHM_BACKEND = "shm"
 
@@ -21,7 +21,7 @@ def register() -> None:
 
     if SHM_BACKEND not in WeightTransferEngineFactory._registry:
         WeightTransferEngineFactory.register_engine(SHM_BACKEND, "lmm_r1_mega.rollout.transfer.receiver", "SharedMemoryReceiver")
-    if not has_gpu():
+    if not this_device().is_gpu:
         _register_model_class()
         _pack_no_embedding()
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from lmm_r1_mega.batching.packing import pack
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.shape import read_shape
-from lmm_r1_mega.data.chat.messages.vision_spec import VisionSpec
-from lmm_r1_mega.models.device import resolve_precision, training_device
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
+from lmm_r1_mega.models.device import this_device, training_device
 from lmm_r1_mega.schema import PackedBatch, Sequence, TokenStats
 from lmm_r1_mega.training import parallel, pipeline
 from lmm_r1_mega.training.batch_targets import by_sequence, on_device
@@ -91,4 +91,4 @@ def same_number(microbatches: list[list[T]]) -> list[list[T]]:
 def _length_multiple(config: Config) -> int:
     """What a microbatch's length must be a multiple of: sequence parallelism cuts it into equal parts."""
     parts = config.layout.tensor if config.layout.sequence_parallel else 1
-    return parts * (FP8_TOKENS if resolve_precision(config.model.precision) == "fp8" else 1)
+    return parts * (FP8_TOKENS if this_device().precision(config.model.precision) == "fp8" else 1)

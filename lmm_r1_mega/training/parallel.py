@@ -13,7 +13,7 @@ from megatron.core import parallel_state, tensor_parallel
 from torch import Tensor
 
 from lmm_r1_mega.config import LayoutSettings
-from lmm_r1_mega.models.device import distributed_backend, use_host_as_device
+from lmm_r1_mega.models.device import this_device, use_host_as_device
 from lmm_r1_mega.training.vocab_parallel import VocabShard, vocab_shard
 
 
@@ -24,10 +24,10 @@ def initialize(layout: LayoutSettings, *, rank: int, rendezvous: str, seed: int 
     0's machine on the network between the ranks. `timeout_s` is the deadline of every later collective. gloo on a CPU, nccl on GPUs.
     """
     use_host_as_device()
-    if torch.cuda.is_available():
+    if this_device().is_gpu:
         torch.cuda.set_device(rank % torch.cuda.device_count())
     dist.init_process_group(
-        distributed_backend(),
+        this_device().collectives,
         store=_open_store(rendezvous, rank=rank, num_ranks=layout.num_ranks, timeout=timedelta(seconds=timeout_s)),
         rank=rank,
         world_size=layout.num_ranks,

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.stream.stream.stream import PromptStream
 from PIL import Image
 
 from lmm_r1_mega.cli import run_here
 from lmm_r1_mega.config.reading import merge, parse_tree, to_yaml
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.stream.stream import PromptStream
 from lmm_r1_mega.errors import BAD_DATA, DONE, USAGE
 from lmm_r1_mega.record.folder import RunFolder
 from lmm_r1_mega.rewards.pool import RewardInput, RewardPool

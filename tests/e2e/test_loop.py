@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.stream.stream.files import PromptFile
-from lmm_r1_mega.data.stream.stream.stream import PromptStream
 
 from lmm_r1_mega.algorithms.controllers import make_controllers
 from lmm_r1_mega.algorithms.table import ALGORITHMS
@@ -20,6 +17,9 @@ from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.config import Config, RewardSettings
 from lmm_r1_mega.config.reading import merge, parse_tree, to_yaml
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.stream.files import PromptFile
+from lmm_r1_mega.data.stream.stream import PromptStream
 from lmm_r1_mega.driver.evaluate import evaluate
 from lmm_r1_mega.driver.rollouts import IN_FLIGHT_FILE, Rollouts
 from lmm_r1_mega.driver.run import Run, load_models, restore

@@ -21,9 +21,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_answers_survive_sleep_and_follow_weights_sent_through_cuda_ipc(folder: Path) -> None:
-    from lmm_r1_mega.data.chat.messages.processor import Processor
     from rollout_process import SETTINGS, EngineProcess, Transformers, text_prompt
 
+    from lmm_r1_mega.data.chat.processor import Processor
     from lmm_r1_mega.rollout.sampling import Sampling
     from lmm_r1_mega.rollout.transfer import open_sender
 

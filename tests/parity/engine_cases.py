@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from lmm_r1_mega.data.chat.messages.vision_spec import VisionSpec
 from safetensors.torch import load_file, save_file
 
 from lmm_r1_mega.algorithms.losses import Clip, PolicyLoss
@@ -14,6 +13,7 @@ from lmm_r1_mega.algorithms.ratios import Importance
 from lmm_r1_mega.algorithms.weights import token_weights
 from lmm_r1_mega.batching.sharing import num_positions
 from lmm_r1_mega.config import Config, LayoutSettings, ModelSettings, OptimizerSettings
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
 from lmm_r1_mega.schema import PolicyTarget, PromptImages, Sequence, SFTTarget, TokenStats, ValueTarget
 from lmm_r1_mega.training import parallel
 from lmm_r1_mega.training.engine import TrainEngine

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from lmm_r1_mega.data.chat.messages.vision_spec import VisionSpec
-from lmm_r1_mega.data.images.decode.patches import as_pil_images
 from safetensors.torch import load_file, save_file
 
 from lmm_r1_mega.batching.sharing import num_new_tokens
 from lmm_r1_mega.convert.hf_shapes import short_name
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
+from lmm_r1_mega.data.images.patches import as_pil_images
 from lmm_r1_mega.schema import PromptImages, Sequence
 from tools.make_tiny_model import TinyShape, make_tiny_model
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.images.decode.patches import as_pil_images
 from torch import Tensor
 
 from lmm_r1_mega.config import RolloutSettings
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import as_pil_images
 from lmm_r1_mega.rollout.sampling import Sampling
 from lmm_r1_mega.schema import Completion, Prompt
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 from engine_cases import Case, make_model, make_sequences, start_engine
-from lmm_r1_mega.data.chat.messages.vision_spec import VisionSpec
 from spawn import spawn
 from torch import Tensor
 
 from lmm_r1_mega.batching.packing import pack
 from lmm_r1_mega.convert.hf_shapes import hf_shapes, long_name
 from lmm_r1_mega.convert.shape import VisionShape, read_shape
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
 from lmm_r1_mega.planning.hardware import Hardware
 from lmm_r1_mega.planning.memory import layer_activations, stage_memories, tower_activations
 from tools.make_tiny_model import TinyShape, make_tiny_model

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from lmm_r1_mega.data.chat.messages.processor import Processor
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from test_reward_model import shown
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.models.reward_model import RewardModel, reward_shape
 from lmm_r1_mega.planning.reward_models import decoder_bytes, image_bytes, tower_bytes
 from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lmm_r1_mega.data.chat.messages.messages import Turn
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.images.decode.patches import as_pil_images, join_images
 from PIL import Image
 
+from lmm_r1_mega.data.chat.messages import Turn
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import as_pil_images, join_images
 from tools.make_tiny_model import TinyShape, make_tiny_model
 
 SIZES = [(56, 56), (131, 90), (40, 300), (29, 30)]

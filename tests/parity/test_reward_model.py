@@ -4,11 +4,11 @@ import json
 
 import pytest
 import torch
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.images.decode.patches import join_images
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import join_images
 from lmm_r1_mega.models.reward_model import RewardModel, kind_of, token_batches
 from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.schema import Completion, Prompt, PromptImages, Sample

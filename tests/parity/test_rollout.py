@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.images.decode.patches import join_images
 from PIL import Image
 from rollout_process import MAX_PROMPT_TOKENS, EngineProcess, Transformers
 from safetensors.torch import load_file, save_file
 
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import join_images
 from lmm_r1_mega.rollout.sampling import Sampling
 from lmm_r1_mega.rollout.transfer.client import (
     CorruptTensorError,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lmm_r1_mega.data.formats.columns.rows import RowRefused, is_encodable
+from lmm_r1_mega.data.formats.rows import RowRefused, is_encodable
 
 PLACE = "<image>"
 """Where an image of a column stands in a text."""

@@ -13,8 +13,8 @@ from typing import Any
 
 from PIL.Image import Image
 
-from lmm_r1_mega.data.chat.messages.tokenizer import ChatTokenizer
-from lmm_r1_mega.data.images.decode.patches import PixelScale
+from lmm_r1_mega.data.chat.tokenizer import ChatTokenizer
+from lmm_r1_mega.data.images.patches import PixelScale
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.schema import PromptImages

@@ -11,9 +11,9 @@ from collections.abc import Sequence as Items
 from pathlib import Path
 from typing import Any
 
-from lmm_r1_mega.data.chat.messages.messages import Turn
-from lmm_r1_mega.data.chat.messages.model_files import read_settings
-from lmm_r1_mega.data.chat.messages.template_process import CPU_S, MAX_CHARACTERS, MEMORY_BYTES
+from lmm_r1_mega.data.chat.messages import Turn
+from lmm_r1_mega.data.chat.model_files import read_settings
+from lmm_r1_mega.data.chat.template_process import CPU_S, MAX_CHARACTERS, MEMORY_BYTES
 from lmm_r1_mega.errors import BadData
 
 _FILE = "chat_template.jinja"
@@ -28,7 +28,7 @@ class ChatTemplate:
 
         Raises: BadData where the source is no template, or one without end.
         """
-        command = [sys.executable, "-P", "-m", "lmm_r1_mega.data.chat.messages.template_process"]
+        command = [sys.executable, "-P", "-m", "lmm_r1_mega.data.chat.template_process"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         weakref.finalize(self, _end, self._process)
         problem = self._ask([source, dict(variables)])

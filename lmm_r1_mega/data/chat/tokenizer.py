@@ -15,11 +15,11 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
-from lmm_r1_mega.data.chat.messages.messages import Turn
-from lmm_r1_mega.data.chat.messages.model_files import read_settings
-from lmm_r1_mega.data.chat.messages.template import ChatTemplate
-from lmm_r1_mega.data.chat.messages.vision_spec import VisionSpec
-from lmm_r1_mega.data.images.decode.sizes import ImageSizes
+from lmm_r1_mega.data.chat.messages import Turn
+from lmm_r1_mega.data.chat.model_files import read_settings
+from lmm_r1_mega.data.chat.template import ChatTemplate
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
+from lmm_r1_mega.data.images.sizes import ImageSizes
 from lmm_r1_mega.errors import BadData
 
 _NAMED = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))

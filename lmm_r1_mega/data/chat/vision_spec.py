@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmm_r1_mega.data.chat.messages.model_files import read_settings
+from lmm_r1_mega.data.chat.model_files import read_settings
 
 if TYPE_CHECKING:  # a data file is checked without the seconds and the memory that importing torch takes
     from jaxtyping import Int

@@ -15,7 +15,7 @@ import pyarrow
 import pyarrow.ipc
 import pyarrow.parquet
 
-from lmm_r1_mega.data.formats.columns.rows import BadRow, Change, Keep, RawRow
+from lmm_r1_mega.data.formats.rows import BadRow, Change, Keep, RawRow
 from lmm_r1_mega.errors import BadData
 
 Batches = Iterator[pyarrow.RecordBatch]

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from lmm_r1_mega.data.formats.columns.arrow_files import arrow_batches, copy_tables, folder_batches, parquet_batches, read_tables
-from lmm_r1_mega.data.formats.columns.hub import PREFIX, hub_batches, is_hub_name
-from lmm_r1_mega.data.formats.columns.json_list import copy_list, is_list, read_list
-from lmm_r1_mega.data.formats.columns.rows import BadRow, Change, Keep, RawRow
-from lmm_r1_mega.data.formats.columns.text_files import copy_csv, copy_lines, read_csv, read_lines
+from lmm_r1_mega.data.formats.arrow_files import arrow_batches, copy_tables, folder_batches, parquet_batches, read_tables
+from lmm_r1_mega.data.formats.hub import PREFIX, hub_batches, is_hub_name
+from lmm_r1_mega.data.formats.json_list import copy_list, is_list, read_list
+from lmm_r1_mega.data.formats.rows import BadRow, Change, Keep, RawRow
+from lmm_r1_mega.data.formats.text_files import copy_csv, copy_lines, read_csv, read_lines
 
 
 class CopyImage(Protocol):

@@ -9,7 +9,7 @@ from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, TextIO
 
-from lmm_r1_mega.data.formats.columns.rows import BROKEN_LIST, BadRow, Change, Keep, RawRow, is_encodable
+from lmm_r1_mega.data.formats.rows import BROKEN_LIST, BadRow, Change, Keep, RawRow, is_encodable
 from lmm_r1_mega.errors import BadData
 
 _BOM = b"\xef\xbb\xbf"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmm_r1_mega.data.formats.columns.rows import BadRow, Change, Keep, RawRow, is_encodable
+from lmm_r1_mega.data.formats.rows import BadRow, Change, Keep, RawRow, is_encodable
 from lmm_r1_mega.errors import BadData
 
 _BOM = b"\xef\xbb\xbf"

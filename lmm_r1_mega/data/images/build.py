@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from threading import Lock
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.images.decode.decode import ImageLimits, ImageRefused, ImageSource, decode_image, read_image
-from lmm_r1_mega.data.images.decode.patches import join_images
-from lmm_r1_mega.data.stream.stream.prepare import PreparedRecord, image_limits
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.decode import ImageLimits, ImageRefused, ImageSource, decode_image, read_image
+from lmm_r1_mega.data.images.patches import join_images
+from lmm_r1_mega.data.stream.prepare import PreparedRecord, image_limits
 from lmm_r1_mega.schema import Prompt, PromptImages
 
 

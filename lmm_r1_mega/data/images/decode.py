@@ -21,8 +21,8 @@ import xxhash
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
-from lmm_r1_mega.data.formats.columns.rows import is_encodable
-from lmm_r1_mega.data.images.decode.fetch import FetchRefused, allowed_origin, fetch
+from lmm_r1_mega.data.formats.rows import is_encodable
+from lmm_r1_mega.data.images.fetch import FetchRefused, allowed_origin, fetch
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _END_MARKS = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}

@@ -6,14 +6,14 @@ from io import BytesIO
 
 from PIL import Image
 
-from lmm_r1_mega.data.images.decode.patches import as_pil_images
+from lmm_r1_mega.data.images.patches import as_pil_images
 from lmm_r1_mega.schema import PromptImages
 
 MAX_SIDE = 512
 """Pixels; what is larger is shown smaller than the model sees it."""
 
 
-def model_views(images: PromptImages, *, merge_size: int) -> list[bytes]:
+def model_previews(images: PromptImages, *, merge_size: int) -> list[bytes]:
     """Each image of a prompt as a PNG file, as the image processor scaled it; long sides end at `MAX_SIDE`."""
     return [_png(image) for image in as_pil_images(images, merge_size=merge_size)]
 

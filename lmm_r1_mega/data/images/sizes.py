@@ -7,7 +7,7 @@ from math import ceil, floor, sqrt
 from pathlib import Path
 from typing import Any
 
-from lmm_r1_mega.data.chat.messages.model_files import read_settings
+from lmm_r1_mega.data.chat.model_files import read_settings
 
 _MAX_RATIO = 200  # of the sides of an image
 

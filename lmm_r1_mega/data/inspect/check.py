@@ -12,13 +12,13 @@ from statistics import median
 import xxhash
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.chat.messages.tokenizer import ChatTokenizer
-from lmm_r1_mega.data.formats.columns.columns import format_of
-from lmm_r1_mega.data.formats.columns.rows import FIXES, BadRow
-from lmm_r1_mega.data.images.decode.decode import ImageLimits, ImageRefused, load_image, locate_image
+from lmm_r1_mega.data.chat.tokenizer import ChatTokenizer
+from lmm_r1_mega.data.formats.columns import format_of
+from lmm_r1_mega.data.formats.rows import FIXES, BadRow
+from lmm_r1_mega.data.images.decode import ImageLimits, ImageRefused, load_image, locate_image
 from lmm_r1_mega.data.inspect.gold import GoldAnswers, GoldProblems
-from lmm_r1_mega.data.stream.stream.prepare import PreparedRecord, Preparer, image_limits
-from lmm_r1_mega.data.stream.stream.prompts import Record, read_rows
+from lmm_r1_mega.data.stream.prepare import PreparedRecord, Preparer, image_limits
+from lmm_r1_mega.data.stream.prompts import Record, read_rows
 
 _BATCH = 256  # rows whose answers are judged together; with more, Python looks for cycles among them again and again
 _BAR = 40  # letters of a histogram's longest bar

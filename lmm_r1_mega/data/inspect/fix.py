@@ -6,10 +6,10 @@ import os
 import re
 from pathlib import Path
 
-from lmm_r1_mega.data.chat.messages.messages import map_references
-from lmm_r1_mega.data.formats.columns.columns import FORMATS, format_of
-from lmm_r1_mega.data.formats.columns.rows import Change
-from lmm_r1_mega.data.images.decode.decode import image_folder
+from lmm_r1_mega.data.chat.messages import map_references
+from lmm_r1_mega.data.formats.columns import FORMATS, format_of
+from lmm_r1_mega.data.formats.rows import Change
+from lmm_r1_mega.data.images.decode import image_folder
 from lmm_r1_mega.data.inspect.check import Report
 from lmm_r1_mega.errors import BadData
 

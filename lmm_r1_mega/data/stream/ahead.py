@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-from lmm_r1_mega.data.formats.columns.rows import BadRow
-from lmm_r1_mega.data.images.decode.decode import ImageRefused
-from lmm_r1_mega.data.stream.stream.prepare import PreparedRecord
-from lmm_r1_mega.data.stream.stream.threads import Threads
+from lmm_r1_mega.data.formats.rows import BadRow
+from lmm_r1_mega.data.images.decode import ImageRefused
+from lmm_r1_mega.data.stream.prepare import PreparedRecord
+from lmm_r1_mega.data.stream.threads import Threads
 from lmm_r1_mega.errors import ProcessLost
 
 Item = TypeVar("Item")

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.formats.columns.rows import BROKEN_LIST, FIXES, BadRow
-from lmm_r1_mega.data.images.decode.build import Builder, Demonstration
-from lmm_r1_mega.data.stream.stream.ahead import Ahead
-from lmm_r1_mega.data.stream.stream.prepare import PreparedRecord, Preparer, image_limits
-from lmm_r1_mega.data.stream.stream.prompts import Purpose, read_rows
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.formats.rows import BROKEN_LIST, FIXES, BadRow
+from lmm_r1_mega.data.images.build import Builder, Demonstration
+from lmm_r1_mega.data.stream.ahead import Ahead
+from lmm_r1_mega.data.stream.prepare import PreparedRecord, Preparer, image_limits
+from lmm_r1_mega.data.stream.prompts import Purpose, read_rows
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Prompt
 

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Int
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.chat.messages.tokenizer import ChatTokenizer
-from lmm_r1_mega.data.formats.columns.rows import BadRow, RowRefused
-from lmm_r1_mega.data.images.decode.decode import ImageLimits, ImageRefused, ImageSource, image_folder, locate_image, measure_image
-from lmm_r1_mega.data.stream.stream.prompts import Record
+from lmm_r1_mega.data.chat.tokenizer import ChatTokenizer
+from lmm_r1_mega.data.formats.rows import BadRow, RowRefused
+from lmm_r1_mega.data.images.decode import ImageLimits, ImageRefused, ImageSource, image_folder, locate_image, measure_image
+from lmm_r1_mega.data.stream.prompts import Record
 from lmm_r1_mega.errors import BadData
 
 _BATCH = 1024  # rows tokenized by one call

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.chat.messages.messages import Turn, parse_chat, with_columns
-from lmm_r1_mega.data.formats.columns.columns import format_of, set_name
-from lmm_r1_mega.data.formats.columns.rows import BadRow, RawRow, RowRefused, is_encodable
+from lmm_r1_mega.data.chat.messages import Turn, parse_chat, with_columns
+from lmm_r1_mega.data.formats.columns import format_of, set_name
+from lmm_r1_mega.data.formats.rows import BadRow, RawRow, RowRefused, is_encodable
 
 Purpose = Literal["prompts", "demonstrations", "any"]
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.formats.columns.rows import BadRow
-from lmm_r1_mega.data.images.decode.build import Builder, Demonstration
-from lmm_r1_mega.data.images.decode.decode import ImageRefused
-from lmm_r1_mega.data.stream.stream.ahead import Ahead
-from lmm_r1_mega.data.stream.stream.files import Loaded, check_bad_rows, load_entries, note_unreadable
-from lmm_r1_mega.data.stream.stream.order import Order
-from lmm_r1_mega.data.stream.stream.prepare import PreparedRecord
-from lmm_r1_mega.data.stream.stream.prompts import check_names
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.formats.rows import BadRow
+from lmm_r1_mega.data.images.build import Builder, Demonstration
+from lmm_r1_mega.data.images.decode import ImageRefused
+from lmm_r1_mega.data.stream.ahead import Ahead
+from lmm_r1_mega.data.stream.files import Loaded, check_bad_rows, load_entries, note_unreadable
+from lmm_r1_mega.data.stream.order import Order
+from lmm_r1_mega.data.stream.prepare import PreparedRecord
+from lmm_r1_mega.data.stream.prompts import check_names
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Prompt
 

@@ -11,7 +11,8 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from lmm_r1_mega.config import RolloutSettings
-from lmm_r1_mega.rollout.environment import Placement, transfer_backend
+from lmm_r1_mega.config.device import PlacementMode
+from lmm_r1_mega.models.device import this_device
 from lmm_r1_mega.rollout.transfer.bucket import Segment
 from lmm_r1_mega.rollout.transfer.client import Export, SyncClient, SyncDeadlineError
 
@@ -34,13 +35,13 @@ class WeightSender(Protocol):
 
 
 def open_sender(
-    export: Export, client: SyncClient, *, settings: RolloutSettings, placement: Placement, rank: int, host: str
+    export: Export, client: SyncClient, *, settings: RolloutSettings, placement: PlacementMode, rank: int, host: str
 ) -> WeightSender:
     """The sender that fits the devices and the placement; collective on GPUs. Rank 0 drives the engines.
 
     `host` is this machine's address on the network between the ranks and the engines.
     """
-    backend = transfer_backend(placement)
+    backend = this_device().weight_transfer(placement)
     if backend != "shm":
         from lmm_r1_mega.rollout.transfer.accelerator import AcceleratorSender  # needs CUDA
 

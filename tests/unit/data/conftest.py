@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lmm_r1_mega.data.chat.messages.processor import Processor
 from PIL import Image
 
+from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 
 TEMPLATE = """\

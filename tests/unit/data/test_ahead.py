@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lmm_r1_mega.data.formats.columns.rows import BadRow
-from lmm_r1_mega.data.images.decode.decode import ImageRefused
-from lmm_r1_mega.data.stream.stream.ahead import Ahead
-from lmm_r1_mega.data.stream.stream.files import PromptFile
-from lmm_r1_mega.data.stream.stream.prepare import PreparedRecord
-from lmm_r1_mega.data.stream.stream.prompts import Record
-from lmm_r1_mega.data.stream.stream.stream import PromptStream
-from lmm_r1_mega.data.stream.stream.stream import ahead as aheads
 
 from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.formats.rows import BadRow
+from lmm_r1_mega.data.images.decode import ImageRefused
+from lmm_r1_mega.data.stream import ahead as aheads
+from lmm_r1_mega.data.stream.ahead import Ahead
+from lmm_r1_mega.data.stream.files import PromptFile
+from lmm_r1_mega.data.stream.prepare import PreparedRecord
+from lmm_r1_mega.data.stream.prompts import Record
+from lmm_r1_mega.data.stream.stream import PromptStream
 from lmm_r1_mega.errors import ProcessLost
 
 NO_TOKENS = np.array([], dtype=np.int32)

@@ -10,10 +10,10 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from lmm_r1_mega.data.formats.columns.rows import FIXES
 from PIL import Image
 
 from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.formats.rows import FIXES
 from lmm_r1_mega.data.inspect.check import check_file
 
 NUM_OF_EACH, NUM_GOOD = 250, 3000

@@ -1,8 +1,9 @@
 import json
 
 import pytest
-from lmm_r1_mega.data.chat.messages.messages import Chat, Turn, map_references, parse_chat, with_columns
-from lmm_r1_mega.data.formats.columns.rows import RowRefused
+
+from lmm_r1_mega.data.chat.messages import Chat, Turn, map_references, parse_chat, with_columns
+from lmm_r1_mega.data.formats.rows import RowRefused
 
 
 def user(*parts: object) -> list[dict]:

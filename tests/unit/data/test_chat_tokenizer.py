@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lmm_r1_mega.data.chat.messages.messages import Turn
-from lmm_r1_mega.data.chat.messages.template import ChatTemplate
-from lmm_r1_mega.data.chat.messages.tokenizer import ChatTokenizer
-from lmm_r1_mega.data.images.decode.sizes import ImageSizes
 
+from lmm_r1_mega.data.chat.messages import Turn
+from lmm_r1_mega.data.chat.template import ChatTemplate
+from lmm_r1_mega.data.chat.tokenizer import ChatTokenizer
+from lmm_r1_mega.data.images.sizes import ImageSizes
 from lmm_r1_mega.errors import BadData
 
 QUICKSTART = Path(__file__).parents[3] / "examples/quickstart/model"

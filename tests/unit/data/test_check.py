@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lmm_r1_mega.data.formats.columns.rows import FIXES
 
 from lmm_r1_mega import cli
 from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.formats.rows import FIXES
 from lmm_r1_mega.data.inspect.check import Histogram, check_file, describe, histogram
 from lmm_r1_mega.data.inspect.fix import check_target, write_good_rows
 from lmm_r1_mega.data.inspect.gold import GoldAnswers, is_plain

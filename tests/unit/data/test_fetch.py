@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from lmm_r1_mega.data.images.decode.fetch import FetchRefused, Origin, allowed_origin, fetch
+
+from lmm_r1_mega.data.images.fetch import FetchRefused, Origin, allowed_origin, fetch
 
 PRIVATE = [
     "127.0.0.1",

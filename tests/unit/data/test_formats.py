@@ -7,10 +7,10 @@ import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from lmm_r1_mega.data.formats.columns.columns import format_of, set_name
-from lmm_r1_mega.data.formats.columns.rows import BadRow, RawRow
 
 from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.formats.columns import format_of, set_name
+from lmm_r1_mega.data.formats.rows import BadRow, RawRow
 from lmm_r1_mega.data.inspect.check import check_file
 from lmm_r1_mega.data.inspect.fix import folder_to_declare, write_good_rows
 from lmm_r1_mega.errors import BadData

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
-from lmm_r1_mega.data.formats.columns.columns import format_of, set_name
-from lmm_r1_mega.data.formats.columns.hub import HubName, is_hub_name, parse_hub_name
-from lmm_r1_mega.data.stream.stream.prompts import Record, check_names, read_rows
 
 from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.formats.columns import format_of, set_name
+from lmm_r1_mega.data.formats.hub import HubName, is_hub_name, parse_hub_name
+from lmm_r1_mega.data.stream.prompts import Record, check_names, read_rows
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from lmm_r1_mega.data.images.decode.decode import ImageBytes, ImageFile, ImageLimits, ImageRefused, load_image, locate_image, measure_image
 from PIL import Image
+
+from lmm_r1_mega.data.images.decode import ImageBytes, ImageFile, ImageLimits, ImageRefused, load_image, locate_image, measure_image
 
 OUTSIDE = [
     "../secret.png",

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lmm_r1_mega.data.formats.columns.columns import json_list
-from lmm_r1_mega.data.formats.columns.json_list import read_list
-from lmm_r1_mega.data.formats.columns.rows import BROKEN_LIST, BadRow, RawRow
-from lmm_r1_mega.data.stream.stream.stream import PromptStream
 
 from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.formats import json_list
+from lmm_r1_mega.data.formats.json_list import read_list
+from lmm_r1_mega.data.formats.rows import BROKEN_LIST, BadRow, RawRow
 from lmm_r1_mega.data.inspect.check import check_file, describe
 from lmm_r1_mega.data.inspect.fix import write_good_rows
+from lmm_r1_mega.data.stream.stream import PromptStream
 from lmm_r1_mega.errors import BadData
 
 GOOD = '{"message": [{"role": "user", "content": "%d ?"}], "answer": %d}'

@@ -4,8 +4,9 @@ import re
 
 import numpy as np
 import pytest
-from lmm_r1_mega.data.images.decode.decode import ImageLimits, ImageRefused, load_image, locate_image, measure_image
 from odd_images import Odd, all_odd
+
+from lmm_r1_mega.data.images.decode import ImageLimits, ImageRefused, load_image, locate_image, measure_image
 
 ODD = all_odd()
 

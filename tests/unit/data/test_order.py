@@ -3,7 +3,8 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lmm_r1_mega.data.stream.stream.order import Order
+
+from lmm_r1_mega.data.stream.order import Order
 
 
 def visits(order: Order, count: int) -> list[tuple[int, int]]:

@@ -2,9 +2,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lmm_r1_mega.data.chat.messages.vision_spec import VisionSpec
 
 from lmm_r1_mega.batching.packing import gather_responses, pack, scatter_responses
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
 from lmm_r1_mega.schema import PromptImages, Sequence
 
 IMAGE, START, END = 90, 91, 92

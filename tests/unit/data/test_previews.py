@@ -3,15 +3,16 @@
 from io import BytesIO
 
 import numpy as np
-from lmm_r1_mega.data.chat.messages.processor import Processor
-from lmm_r1_mega.data.images.decode.patches import join_images
-from lmm_r1_mega.data.views import MAX_SIDE, model_views
+from lmm_r1_mega.data.images.previews import MAX_SIDE, model_previews
 from PIL import Image
+
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import join_images
 
 
 def views(processor, *images):
     images = join_images([processor.prompt_images(image) for image in images])
-    return [Image.open(BytesIO(view), formats=["PNG"]) for view in model_views(images, merge_size=processor.spec.merge_size)]
+    return [Image.open(BytesIO(view), formats=["PNG"]) for view in model_previews(images, merge_size=processor.spec.merge_size)]
 
 
 def test_images_of_a_size_that_is_read_as_it_is_are_kept_pixel_by_pixel(processor):

@@ -4,11 +4,12 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from lmm_r1_mega.data.chat.messages.messages import Turn
-from lmm_r1_mega.data.chat.messages.processor import Processor, load_pixel_scale
-from lmm_r1_mega.data.images.decode.patches import as_pil_images, join_images
 from PIL import Image
 from tokenizers import Tokenizer
+
+from lmm_r1_mega.data.chat.messages import Turn
+from lmm_r1_mega.data.chat.processor import Processor, load_pixel_scale
+from lmm_r1_mega.data.images.patches import as_pil_images, join_images
 
 SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
 

@@ -3,11 +3,11 @@ import json
 import pyarrow
 import pyarrow.parquet
 import pytest
-from lmm_r1_mega.data.chat.messages.messages import Turn
-from lmm_r1_mega.data.formats.columns.rows import FIXES, BadRow
-from lmm_r1_mega.data.stream.stream.prompts import Record, check_names, read_rows
 
 from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.chat.messages import Turn
+from lmm_r1_mega.data.formats.rows import FIXES, BadRow
+from lmm_r1_mega.data.stream.prompts import Record, check_names, read_rows
 
 ASKED = [{"role": "user", "content": "2 + 2 ?"}]
 ANSWERED = [*ASKED, {"role": "assistant", "content": "4"}]

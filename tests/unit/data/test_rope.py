@@ -2,9 +2,9 @@ import json
 
 import pytest
 import torch
-from lmm_r1_mega.data.chat.messages.vision_spec import VisionSpec
 
 from lmm_r1_mega.batching.rope import mrope_positions
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
 
 SPEC = VisionSpec(image_token_id=90, video_token_id=93, vision_start_token_id=91, vision_end_token_id=92, merge_size=2)
 TOKENS = {"image_token_id": 90, "video_token_id": 93, "vision_start_token_id": 91, "vision_end_token_id": 92}

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lmm_r1_mega.data.images.decode.build import ImageCache
-from lmm_r1_mega.data.images.decode.decode import ImageLimits, locate_image
-from lmm_r1_mega.data.stream.stream.files import DemonstrationFile, PromptFile
-from lmm_r1_mega.data.stream.stream.stream import DemonstrationStream, PromptStream, StreamPosition
 from PIL import Image
 
 from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.images.build import ImageCache
+from lmm_r1_mega.data.images.decode import ImageLimits, locate_image
+from lmm_r1_mega.data.stream.files import DemonstrationFile, PromptFile
+from lmm_r1_mega.data.stream.stream import DemonstrationStream, PromptStream, StreamPosition
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Prompt
 

@@ -15,8 +15,8 @@ WATCHED = """
 import json, os, sys
 from pathlib import Path
 
-from lmm_r1_mega.data.images.decode.decode import fetch
-from lmm_r1_mega.data.images.decode.decode import ImageLimits, ImageRefused, load_image, locate_image, measure_image
+from lmm_r1_mega.data.images import fetch
+from lmm_r1_mega.data.images.decode import ImageLimits, ImageRefused, load_image, locate_image, measure_image
 from PIL import Image
 
 plan = json.loads(sys.stdin.read())

@@ -8,7 +8,7 @@ import sys
 import textwrap
 
 import pytest
-from lmm_r1_mega.record.lines import append_rows, keep_rows, read_rows, write_whole
+from lmm_r1_mega.record.jsonl import append_rows, keep_rows, read_rows, write_whole
 
 from lmm_r1_mega.errors import BAD_DATA, REQUEUE, BadData, DiskFull, StorageFailed, exit_status, naming_storage_errors
 
@@ -55,7 +55,7 @@ FILL = """
 import resource, sys
 from pathlib import Path
 from lmm_r1_mega.errors import DiskFull
-from lmm_r1_mega.record.lines import append_rows, write_whole
+from lmm_r1_mega.record.jsonl import append_rows, write_whole
 rows, whole = Path(sys.argv[1]) / "rows.jsonl", Path(sys.argv[1]) / "whole"
 append_rows(rows, [{"step": 1, "text": "a" * 600}])
 write_whole(whole, b"old")
@@ -138,7 +138,7 @@ def test_rows_survive_a_kill_between_them(tmp_path):
     script = textwrap.dedent(f"""
         import os, signal
         from pathlib import Path
-        from lmm_r1_mega.record.lines import append_rows
+        from lmm_r1_mega.record.jsonl import append_rows
         for step in range(1, 6):
             append_rows(Path({str(tmp_path / "m.jsonl")!r}), [{{"step": step}}])
         os.kill(os.getpid(), signal.SIGKILL)

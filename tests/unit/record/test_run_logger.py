@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from lmm_r1_mega.record.book import open_run_logger
+from lmm_r1_mega.record.run_logger import open_run_logger
 from PIL import Image
 
 from lmm_r1_mega.config import Config

@@ -1,9 +1,9 @@
 """Rows of levels, read by the data layer."""
 
-from lmm_r1_mega.data.stream.stream.prompts import read_rows
 from PIL import Image, ImageChops
 
 from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.stream.prompts import read_rows
 from lmm_r1_mega.sokoban.room import parse_room
 from tools.make_sokoban import main
 from tools.sokoban_image import draw_image

@@ -5,12 +5,12 @@ import json
 import pyarrow
 import pyarrow.parquet
 import pytest
-from lmm_r1_mega.data.formats.columns.rows import RowRefused
-from lmm_r1_mega.data.images.decode.decode import locate_image
-from lmm_r1_mega.data.stream.stream.prepare import image_limits
-from lmm_r1_mega.data.stream.stream.prompts import read_rows
 
 from lmm_r1_mega.config import DataSettings
+from lmm_r1_mega.data.formats.rows import RowRefused
+from lmm_r1_mega.data.images.decode import locate_image
+from lmm_r1_mega.data.stream.prepare import image_limits
+from lmm_r1_mega.data.stream.prompts import read_rows
 from lmm_r1_mega.rewards.equality import gold_problem
 from lmm_r1_mega.rewards.extract import format_reward
 from tools.prepare_data import main, write_rows

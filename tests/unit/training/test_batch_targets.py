@@ -1,9 +1,9 @@
 """Targets at the loss positions of a row, and the way back."""
 
 import torch
-from lmm_r1_mega.data.chat.messages.vision_spec import VisionSpec
 
 from lmm_r1_mega.batching.packing import pack
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
 from lmm_r1_mega.schema import PolicyTarget, Sequence
 from lmm_r1_mega.training.batch_targets import by_sequence, policy_tokens
 
