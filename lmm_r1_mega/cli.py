@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_here(name: str, arguments: list[str]) -> int:
-    """Run a verb in this process; errors that a user can mend are a message, others a traceback."""
+    """Run a verb in this process; errors that a user can fix are a message, others a traceback."""
     run: Callable[[list[str]], int] = importlib.import_module(f"lmm_r1_mega.commands.{name}").run
     try:
         status = run(arguments)

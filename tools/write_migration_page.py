@@ -13,7 +13,7 @@ from lmm_r1_mega.migration.flags import FLAGS, Flag
 from lmm_r1_mega.migration.newer import ADDED, RENAMED
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "migration.md"
-KINDS = {"switch": "switch", "int": "whole number", "float": "number", "text": "text"}
+KINDS = {"switch": "switch", "int": "integer", "float": "number", "text": "text"}
 OPENING = """\
 # Coming from LMM-R1 or OpenRLHF
 

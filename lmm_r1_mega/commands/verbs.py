@@ -121,7 +121,7 @@ VERBS = {
                 "--out FILE.html  where to write it; report.html in RUN otherwise",
             ),
         ),
-        Verb("doctor", "", "versions, devices, what is missing and the command that mends it"),
+        Verb("doctor", "", "versions, devices, what is missing and the command that fixes it"),
     )
 }
 

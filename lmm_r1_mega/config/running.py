@@ -108,7 +108,7 @@ class RolloutSettings(Section):
     max_sequences: PositiveInt = 256
     """Sequences that one engine runs at the same time."""
     prefix_caching: bool = True
-    """Share the prompt's keys and values among its samples."""
+    """Share the prompt's KV cache among its samples."""
     gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.6
     """Share of a GPU's memory that an engine may take."""
     kv_cache_gib: PositiveFloat = 1.0

@@ -54,7 +54,7 @@ def flatten(groups: list[Group]) -> list[Scored]:
 def is_informative(group: Group, settings: AlgorithmSettings) -> bool:
     """Whether a group may be trained: two of its rewards differ after clipping. Without dynamic sampling every group may.
 
-    Samples without a verdict do not count.
+    Unscored samples do not count.
     """
     low, high = settings.reward_clip or (-math.inf, math.inf)
     rewards = {min(max(one.score.reward, low), high) for one in group if one.score.reward is not None}

@@ -161,7 +161,7 @@ class Updates:
 def update(trainers: Trainers, annotated: Annotated, advantages: Advantages, config: Config, *, loss: PolicyLoss | None) -> Updates:
     """All optimizer steps on a step's samples; the critic first, against the values it gave. Without `loss` only the critic learns.
 
-    A step without a single verdict teaches nothing, and no optimizer moves.
+    A step in which nothing is scored teaches nothing, and no optimizer moves.
     """
     weights, count = loss_weights(annotated, config), config.algorithm.optimizer_steps
     of_critic = list(mini_batches(value_targets(annotated, advantages, weights), count))
@@ -201,7 +201,7 @@ def _importance(settings: AlgorithmSettings) -> Importance | None:
 
 
 def adapt(controllers: Controllers, annotated: Annotated, advantages: Advantages, updates: Updates) -> None:
-    """Let a finished step move what the next one is weighed with. A step without a verdict moves nothing."""
+    """Let a finished step move what the next one is weighed with. A step in which nothing is scored moves nothing."""
     if not annotated.valid.any():
         return
     measured, num_samples = advantages.metrics, len(annotated.scored)

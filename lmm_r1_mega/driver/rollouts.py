@@ -188,7 +188,7 @@ def staleness(scored: list[Scored], step: int, *, at_most: int) -> dict[str, flo
     """By how many updates the weights that a sample was drawn from are older than those that learn from it.
 
     Raises:
-        RuntimeError: a sample is older than `at_most`: a fault of ours.
+        RuntimeError: a sample is older than `at_most`: an internal error.
     """
     ages = [step - one.sample.completion.weight_version for one in scored]
     if not 0 <= min(ages) <= max(ages) <= at_most:

@@ -35,7 +35,7 @@ def sample_metrics(scored: list[Scored], accounting: SampleAccounting, *, traine
     """Rewards by component and source, lengths, truncation, invalid samples by reason, and the conservation of samples.
 
     Raises:
-        SamplesLost: the samples that were asked for are not those that are trained, dropped, without a verdict or in flight.
+        SamplesLost: the samples that were asked for are not those that are trained, dropped, unscored or in flight.
     """
     completions = [one.sample.completion for one in scored]
     lengths = [len(completion.response_ids) for completion in completions]
@@ -53,7 +53,7 @@ def sample_metrics(scored: list[Scored], accounting: SampleAccounting, *, traine
 
 
 def conservation(scored: list[Scored], accounting: SampleAccounting, *, trained: int) -> dict[str, float]:
-    """Where the samples of a step went. One without a verdict counts as invalid, whether its group is trained or not.
+    """Where the samples of a step went. An unscored one counts as invalid, whether its group is trained or not.
 
     Raises:
         SamplesLost: some are nowhere, or there are more than were asked for.

@@ -67,7 +67,7 @@ def _check_scores(verdicts: Sequence[Verdict]) -> None:
     if verdicts and len(verdicts) == reasons.total():
         raise ValueError(
             f"the rewards score none of {len(verdicts)} right answers to records of data.train ({counted(reasons)}): "
-            f"mend what the reason names; `lmm-r1-mega reward try` repeats it"
+            f"fix what the reason names; `lmm-r1-mega reward try` repeats it"
         )
 
 
@@ -86,10 +86,10 @@ class ScoringWatch:
         what = f"step {step + 1}: {reasons.total()} of {len(scored)} samples have no reward ({counted(reasons)})"
         if self._steps_unscored == self._max_steps:
             raise BadData(
-                f"{what}, as in the step before: nothing is trained. Mend what the reason names, then `lmm-r1-mega resume` the run"
+                f"{what}, as in the step before: nothing is trained. Fix what the reason names, then `lmm-r1-mega resume` the run"
             )
         if reasons.total() - reasons[TRUNCATED] > self._max_share * len(scored):
-            raise BadData(f"{what}, more than reward.max_invalid_share {self._max_share}: mend what the reason names, or raise it")
+            raise BadData(f"{what}, more than reward.max_invalid_share {self._max_share}: fix what the reason names, or raise it")
         if reasons.total() > WORTH_A_WARNING * len(scored):
             logger.warning("%s", what)
 

@@ -105,7 +105,7 @@ class _Classifier:
 
         config = _classifier_config(folder)
         text = config.get_text_config()
-        text.use_cache = False  # keys and values of all layers, which nobody reads
+        text.use_cache = False  # the KV cache of all layers, which nobody reads
         self._tokenizer = AutoTokenizer.from_pretrained(folder, **_LOADING)
         self.module, report = AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=dtype, **_WEIGHTS)
         _refuse_missing(folder, report["missing_keys"])

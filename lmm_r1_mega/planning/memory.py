@@ -108,7 +108,7 @@ def layer_activations(shape: ModelShape, layout: LayoutSettings, *, width: int) 
     """Bytes a token that one decoder layer keeps for its backward pass, without recomputation.
 
     Counted in the manner of Korthikanti et al. 2022 ("Reducing Activation Recomputation in Large Transformer Models", section 4)
-    for this layer: no dropout, attention that does not keep its scores, grouped keys and values, a gated feed-forward network.
+    for this layer: no dropout, attention that does not keep its scores, grouped-query attention, a gated feed-forward network.
     Split by sequence parallelism only: of each of the two norms the input, the normed input and the output, 6 h. Always split over
     the tensor-parallel ranks: query, key, value, result and its copy for the projection; gate and up in one piece, up again, the
     activated gate, and their product, 5 ffn. Never split: sines and cosines of query and key, 4 d.

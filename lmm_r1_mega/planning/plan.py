@@ -69,7 +69,7 @@ class RunPlan:
     engine: EngineMemory
     reward_models: tuple[RewardModelMemory, ...]
     concurrent_samples: int
-    """Longest samples whose keys and values one engine holds at once."""
+    """Longest samples whose KV cache one engine holds at once."""
     problems: tuple[PlanProblem, ...]
     verdict: MemoryCheck
     advice: str | None

@@ -89,7 +89,7 @@ def _memory(plan: RunPlan) -> Table:
 def _engines(plan: RunPlan) -> Table:
     engine = plan.engine
     table = Table(title="memory of a rollout engine's processor, GiB", title_justify="left")
-    for name in ("budget", "weights", "working", "keys and values", "tokens", "longest samples at once"):
+    for name in ("budget", "weights", "working", "KV cache", "tokens", "longest samples at once"):
         table.add_column(name, justify="right")
     sizes = (engine.budget, engine.weights, engine.working, engine.kv_room)
     table.add_row(*(_gib(size) for size in sizes), str(engine.kv_tokens), str(plan.concurrent_samples))

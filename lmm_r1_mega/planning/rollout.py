@@ -27,17 +27,17 @@ class EngineMemory:
 
     @property
     def kv_room(self) -> int:
-        """What is left for keys and values; negative where the weights alone do not fit."""
+        """What is left for the KV cache; negative where the weights alone do not fit."""
         return self.budget - self.weights - self.working
 
     @property
     def kv_tokens(self) -> int:
-        """Tokens of keys and values that the engine can hold."""
+        """Tokens of KV cache that the engine can hold."""
         return max(self.kv_room, 0) // self.kv_bytes_per_token
 
 
 def engine_memory(config: Config, shape: ModelShape, hardware: Hardware) -> EngineMemory:
-    """Weights and room for keys and values; where ranks outnumber key-value heads each holds a whole one.
+    """Weights and room for the KV cache; where ranks outnumber key-value heads each holds a whole one.
 
     On a CPU vLLM multiplies with a packed copy of the output layer and keeps the original, which an embedding may share. While new
     weights come there are the tensor that came and the next copy as well. While prompts are taken in there are, of one layer, the

@@ -102,7 +102,7 @@ def _reasons(config: Config, need: MemoryCheck, engine: EngineMemory, hardware: 
             )
     if engine.kv_tokens < longest:
         reasons.append(
-            f"an engine has room for {engine.kv_tokens} tokens of keys and values and the longest sample has {longest}: raise "
+            f"an engine has room for {engine.kv_tokens} tokens of KV cache and the longest sample has {longest}: raise "
             f"{'rollout.tensor or rollout.gpu_memory' if hardware.device == 'gpu' else 'rollout.kv_cache_gib'}"
         )
     if hardware.host_gib is not None and need.host > hardware.host_gib * GIB * config.cluster.nodes:

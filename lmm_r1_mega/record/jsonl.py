@@ -46,7 +46,7 @@ def checked_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
         except (ValueError, RecursionError) as error:
             raise damaged_line(path, number, f"is no JSON ({error})") from None
         if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-            raise damaged_line(path, number, "has no whole number `step`")
+            raise damaged_line(path, number, "has no integer `step`")
         yield line, row
 
 

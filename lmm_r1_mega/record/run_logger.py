@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.data.images.previews import model_views
+from lmm_r1_mega.data.images.previews import model_previews
 from lmm_r1_mega.process import progress
 from lmm_r1_mega.record.console import Console, open_console
 from lmm_r1_mega.record.folder import RunFolder, RunVerb
@@ -62,7 +62,7 @@ class RunLogger:
     def images(self, prompts: Iterable[Prompt], *, merge_size: int) -> dict[str, list[str]]:
         """Keeps the images of prompts in the run's folder, and says in which files, by prompt id."""
         distinct = {prompt.id: prompt.images for prompt in prompts}
-        previews = {name: [] if vision is None else model_views(vision, merge_size=merge_size) for name, vision in distinct.items()}
+        previews = {name: [] if vision is None else model_previews(vision, merge_size=merge_size) for name, vision in distinct.items()}
         return {name: [self.folder.keep_image(view) for view in of_prompt] for name, of_prompt in previews.items()}
 
     def samples(self, rows: list[dict[str, Any]]) -> None:

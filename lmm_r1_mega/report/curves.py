@@ -63,5 +63,5 @@ def _marks(stretch: Sequence[CurvePoint]) -> list[CurvePoint]:
 def _rounded(value: float) -> float | None:
     try:
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-    except OverflowError:  # a whole number that no float holds
+    except OverflowError:  # an integer that no float holds
         return None

@@ -128,6 +128,6 @@ def reset_caches(llm: LLM) -> None:
     Raises: RuntimeError where vLLM keeps them, as it does while a request is under way: an internal error.
     """
     if not llm.reset_prefix_cache():
-        raise RuntimeError("vLLM kept keys and values of the old weights, because a request still uses them: nothing may be generated")
+        raise RuntimeError("vLLM kept the KV cache of the old weights, because a request still uses them: nothing may be generated")
     llm.reset_mm_cache()
     llm.llm_engine.reset_encoder_cache()

@@ -128,7 +128,7 @@ class RolloutEngine:
         self._update_is_open = False
 
     def sleep(self) -> None:
-        """Give the GPU's memory to the trainer: weights to the host, keys and values dropped. Nothing on a CPU."""
+        """Give the GPU's memory to the trainer: weights to the host, KV cache dropped. Nothing on a CPU."""
         if self._sleeps:
             self._llm.sleep(level=1)
 

@@ -214,7 +214,7 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
     "broken JSON": (
         lambda p: p.train("--data.train", p.written("a.json", "[{]")),
         BAD_DATA,
-        r"(?s)mend the list at this place.*a.json:1: broken_list: .* at line 1, column 3 \(byte 2\)",
+        r"(?s)fix the list at this place.*a.json:1: broken_list: .* at line 1, column 3 \(byte 2\)",
     ),
     "broken Parquet": (
         lambda p: p.train("--data.train", p.written("a.parquet", "PAR1")),
@@ -257,17 +257,17 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
     "reward file that always raises": (
         reward_file("def reward_func(queries, prompts, labels): return [1.0] * len(quries)"),
         USAGE,
-        r"the rewards score none of 4 right answers to records of data.train \(4 x function: raised NameError\): mend",
+        r"the rewards score none of 4 right answers to records of data.train \(4 x function: raised NameError\): fix",
     ),
     "dead reward server": (
         lambda p: p.train("--reward.remote.urls", "http://127.0.0.1:9/", "--reward.remote.timeout_s", "0.3"),
         USAGE,
-        r"the rewards score none of 4 .* \(4 x remote: connection failed\): mend",
+        r"the rewards score none of 4 .* \(4 x remote: connection failed\): fix",
     ),
     "dead judge": (
         lambda p: p.train("--reward.judge.urls", "http://127.0.0.1:9/v1", "--reward.judge.model", "m", "--reward.remote.timeout_s", "0.3"),
         USAGE,
-        r"the rewards score none of 4 .* \(4 x judge: connection failed\): mend",
+        r"the rewards score none of 4 .* \(4 x judge: connection failed\): fix",
     ),
     "rewards that pay nothing": (
         lambda p: p.train("--reward.weights", "function", "0"),
@@ -352,7 +352,7 @@ BAD_ROWS: dict[str, tuple[object, str]] = {
         {"message": [*asked()["message"], {"role": "assistant", "content": "2"}, {"role": "system", "content": "?"}]},
         "message: turn 3 is the system's",
     ),
-    "a truth value as answer": (asked(answer=True), "answer: answer must be a string, a number or a list, got bool"),
+    "a boolean as answer": (asked(answer=True), "answer: answer must be a string, a number or a list, got bool"),
     "a forged token": (asked("<|im_end|>"), "special_token: the text has the model's special token '<|im_end|>'"),
     "a missing image": (shown("gone.png"), "image: image "),
     "text as image": (shown("text.png"), "cannot be read as an image"),
@@ -390,7 +390,7 @@ def test_every_bad_row_is_named_with_what_mends_it(place, capsys, bad_file):
     assert run_here("data", ["check", str(bad_file), place.config, limits]) == BAD_DATA
     printed = capsys.readouterr().out
     for line, (name, (_, reason)) in enumerate(BAD_ROWS.items(), start=2):
-        [found] = re.findall(rf"line {line}: (.*)\n    mend it: \w", printed)
+        [found] = re.findall(rf"line {line}: (.*)\n    fix: \w", printed)
         assert reason in found, name
     assert f"2 good rows, {len(BAD_ROWS)} bad" in printed
 

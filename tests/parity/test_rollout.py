@@ -241,7 +241,7 @@ def test_more_prompt_tokens_than_a_step_takes_in(fresh, prompts):
 
 
 def test_caches_that_vllm_keeps_are_an_error_and_no_silence(fresh, prompts):
-    with pytest.raises(RuntimeError, match="vLLM kept keys and values of the old weights"):
+    with pytest.raises(RuntimeError, match="vLLM kept the KV cache of the old weights"):
         fresh.reset_during_a_request(prompts[0])
 
 

@@ -23,7 +23,7 @@ def settings(**algorithm):
 
 
 def group(name, *rewards):
-    """A reward of None is a sample without a verdict."""
+    """A reward of None is a sample unscored."""
     prompt, completion = Prompt(name, "s", "q", (1,), (1,), None, "3"), Completion((1,), torch.tensor([5]), torch.zeros(1), "", "stop", 0)
     return [Scored(Sample(prompt, completion), Score(reward, {}, "timeout" if reward is None else None)) for reward in rewards]
 

@@ -42,7 +42,7 @@ def test_more_invalid_samples_than_the_setting_allows_end_the_run_and_truncated_
     watch(0.5).check(0, step("a", "a", None, None))
     watch(0.0).check(0, step("truncated", "truncated", "truncated", None))
     assert [one.getMessage() for one in caplog.records] == ["step 1: 3 of 4 samples have no reward (3 x truncated)"]
-    with pytest.raises(BadData, match=r"step 1: 3 of 4 .* \(3 x a\), more than reward.max_invalid_share 0.5: mend"):
+    with pytest.raises(BadData, match=r"step 1: 3 of 4 .* \(3 x a\), more than reward.max_invalid_share 0.5: fix"):
         watch(0.5).check(0, step("a", "a", "a", None))
 
 

@@ -16,7 +16,7 @@ IMAGE_COLUMNS = ("images", "image", "image_path", "image_paths", "image_url", "i
 """Columns that hold images in public data."""
 
 _ROLES = ("system", "user", "assistant")
-_Place = tuple[int, int]  # turn and part, from 1
+_MessagePart = tuple[int, int]  # turn and part, from 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def _parse_turn(entry: Any, number: int) -> tuple[Turn, list[str]]:
     return turn, [piece.reference for piece in pieces if isinstance(piece, _Image)]
 
 
-def _parse_part(part: Any, place: _Place) -> str | _Image:
+def _parse_part(part: Any, place: _MessagePart) -> str | _Image:
     if isinstance(part, str):
         return _clean(part, place)
     if not isinstance(part, dict):
@@ -208,7 +208,7 @@ def _reference(value: Any) -> Any:
     return value.get("url") or value.get("path")
 
 
-def _clean(text: Any, place: _Place) -> str:
+def _clean(text: Any, place: _MessagePart) -> str:
     if not isinstance(text, str):
         raise RowRefused("message", f"{_named(place)} must be a text, got {_described(text)}")
     if not is_encodable(text):
@@ -216,7 +216,7 @@ def _clean(text: Any, place: _Place) -> str:
     return text
 
 
-def _named(place: _Place) -> str:
+def _named(place: _MessagePart) -> str:
     return f"turn {place[0]}, part {place[1]}"
 
 

@@ -53,7 +53,7 @@ def copy_list(path: Path, target: Path, keep: Keep, *, change: Change | None = N
                 border = ",\n"
             copy.write("\n]\n" if border == ",\n" else "[]\n")
     except _Broken as broken:
-        raise BadData(f"data file {path}, element {broken.number}: {broken}: mend that place first") from broken
+        raise BadData(f"data file {path}, element {broken.number}: {broken}: fix that place first") from broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class _Broken(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Spot:
     """A place in a file."""
 
     line: int
@@ -85,11 +85,11 @@ class _Place:
     byte: int
     """Bytes of the file before it."""
 
-    def after(self, text: str) -> _Place:
+    def after(self, text: str) -> _Spot:
         """The place behind a text that begins here."""
         lines = text.count("\n")
         column = len(text) - text.rindex("\n") - 1 if lines else self.column + len(text)
-        return _Place(self.line + lines, column, self.byte + len(text.encode(errors=_KEEP_BYTES)))
+        return _Spot(self.line + lines, column, self.byte + len(text.encode(errors=_KEEP_BYTES)))
 
     def __str__(self) -> str:
         return f"line {self.line}, column {self.column + 1} (byte {self.byte})"
@@ -99,7 +99,7 @@ def _elements(path: Path) -> Iterator[_Element]:
     """The elements of a list without ever holding more than one of them and the letters of a chunk."""
     number = 0
     with path.open("rb") as raw:
-        start = _Place(1, 0, len(_BOM) if raw.read(len(_BOM)) == _BOM else 0)
+        start = _Spot(1, 0, len(_BOM) if raw.read(len(_BOM)) == _BOM else 0)
     with path.open(encoding="utf-8-sig", errors=_KEEP_BYTES, newline="") as file:
         window = _Window(file, start)
         try:
@@ -126,13 +126,13 @@ def _decoded(window: _Window) -> Iterator[tuple[Any, str]]:
 class _Window:
     """The part of an open file that is being decoded."""
 
-    def __init__(self, file: TextIO, start: _Place) -> None:
+    def __init__(self, file: TextIO, start: _Spot) -> None:
         self._file = file
         self._text = ""
         self._begin = start
         self._next = 0
 
-    def place(self, index: int) -> _Place:
+    def place(self, index: int) -> _Spot:
         """Where in the file a letter of the window is."""
         return self._begin.after(self._text[:index])
 

@@ -12,7 +12,7 @@ BROKEN_LIST = "broken_list"
 
 FIXES = {
     "json": "write one JSON object a line, in UTF-8",
-    BROKEN_LIST: "mend the list at this place, or write one row a line into a .jsonl file, where a bad row is no other's concern",
+    BROKEN_LIST: "fix the list at this place, or write one row a line into a .jsonl file, where a bad row is no other's concern",
     "cells": "give every row as many cells as the header has, quotes inside a cell doubled, in UTF-8",
     "row": "write an object with the columns that data.input_key and data.label_key name",
     "message": 'write turns as [{"role": "user", "content": text or parts}]; end with the user (reward training) or the assistant (sft)',
@@ -23,7 +23,7 @@ FIXES = {
     "too_long": "shorten the row, lower data.max_pixels, or raise data.max_prompt_tokens (sft: layout.max_tokens_per_microbatch)",
     "duplicate_id": "give every row of a file its own id, or none",
 }
-"""Kinds of bad rows and what mends them."""
+"""Kinds of bad rows and the fix."""
 
 Keep = Callable[[int], bool]
 """Whether the row of a line is kept."""

@@ -111,7 +111,7 @@ def histogram(sizes: Counter[int]) -> Histogram | None:
 
 
 def describe(report: Report) -> str:
-    """The report as text: counts, histograms, rows worth a look, then every bad row with what mends it."""
+    """The report as text: counts, histograms, rows worth a look, then every bad row with the fix."""
     answers, unit = report.answers, report.unit
     lines = [
         f"{report.file}: {report.num_good} good rows, {len(report.bad_rows)} bad",
@@ -130,7 +130,7 @@ def describe(report: Report) -> str:
     if not report.num_good and not report.bad_rows:
         lines += ["  there is no row in it: give a file with rows"]
     for bad in report.bad_rows:
-        lines += [f"  {unit} {bad.line}: {bad.kind}: {bad.reason}", f"    mend it: {FIXES[bad.kind]}"]
+        lines += [f"  {unit} {bad.line}: {bad.kind}: {bad.reason}", f"    fix: {FIXES[bad.kind]}"]
     return "\n".join(lines)
 
 

@@ -36,7 +36,7 @@ def write_good_rows(report: Report, target: Path, *, message_key: str = "message
     """
     check_target(report.file, target)
     if not report.num_good:
-        raise BadData(f"no row of {report.file} is good, so --fix writes nothing: mend it as described above")
+        raise BadData(f"no row of {report.file} is good, so --fix writes nothing: fix it as described above")
     bad = {row.line for row in report.bad_rows}
     aside = target.with_name(target.name + ".partial")
     try:

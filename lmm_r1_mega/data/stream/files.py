@@ -53,7 +53,7 @@ def load_entries(path: Path, settings: DataSettings, processor: Processor, *, pu
 def check_bad_rows(bad_rows: list[BadRow], settings: DataSettings) -> None:
     """Stop where `data.bad_rows` says so, and always for those that are `_FATAL`; else log.
 
-    Raises: BadData that spells out the first rows and what mends them.
+    Raises: BadData that spells out the first rows and the fix.
     """
     fatal = bad_rows if settings.bad_rows == "refuse" else [bad for bad in bad_rows if bad.kind in _FATAL]
     if fatal:
@@ -63,7 +63,7 @@ def check_bad_rows(bad_rows: list[BadRow], settings: DataSettings) -> None:
 
 
 def describe_bad_rows(bad_rows: list[BadRow]) -> str:
-    """Counts by kind with what mends them, then the first rows."""
+    """Counts by kind with the fix, then the first rows."""
     kinds = Counter(bad.kind for bad in bad_rows)
     lines = [f"  {count} x {kind}: {FIXES[kind]}" for kind, count in kinds.most_common()]
     lines += [f"  {bad}" for bad in bad_rows[:_SHOWN]]

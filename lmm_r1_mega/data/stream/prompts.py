@@ -119,7 +119,7 @@ def _label(value: dict[str, Any], key: str) -> str | None:
     if label is None:
         return None
     if isinstance(label, bool) or not isinstance(label, str | int):
-        raise RowRefused("row", f"{key} must be a string or a whole number, got {type(label).__name__}")
+        raise RowRefused("row", f"{key} must be a string or an integer, got {type(label).__name__}")
     text = str(label)
     if not is_encodable(text):
         raise RowRefused("row", f"{key} has half of a surrogate pair, which is no letter")

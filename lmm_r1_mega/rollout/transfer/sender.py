@@ -80,7 +80,7 @@ class SharedMemorySender:
         self._digests = digests
         self._deadline_s = deadline_s
         self._filling, self._loading = Segment(bucket_bytes), Segment(bucket_bytes)
-        self._call: _Call | None = None
+        self._call: _TransferCall | None = None
 
     def send(self, version: int) -> None:
         """See `WeightSender.send`."""
@@ -139,7 +139,7 @@ class SharedMemorySender:
         self._wait()
 
     def _begin(self, method: _Method, *arguments: object) -> None:
-        self._call = _Call(method, partial(getattr(self._client, method), *arguments))
+        self._call = _TransferCall(method, partial(getattr(self._client, method), *arguments))
 
     def _wait(self) -> None:
         if self._call is not None:
@@ -150,7 +150,7 @@ class SharedMemorySender:
 _Method = Literal["init_weight_transfer_engine", "start_weight_update", "update_weights", "finish_weight_update"]
 
 
-class _Call:
+class _TransferCall:
     """A call on a thread of its own, so that a bucket can be filled meanwhile and a dead engine cannot hang the trainer."""
 
     def __init__(self, name: str, function: Callable[[], None]) -> None:

@@ -2,7 +2,7 @@
 
 The reference below is plain Python in float64, written from the papers, with one loop a sum; it shares nothing with the package.
 Means of a group are exact (`statistics.mean`): what equal rewards leave of a rounded one, 1e-6 would blow up.
-Steps have masked padding full of junk, samples without a verdict, groups of equal rewards, empty and truncated responses.
+Steps have masked padding full of junk, unscored samples, groups of equal rewards, empty and truncated responses.
 """
 
 from __future__ import annotations

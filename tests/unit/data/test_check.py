@@ -62,7 +62,7 @@ def test_a_file_with_all_sorts_of_rows(processor, save_image, write_rows, tmp_pa
     assert "4 good rows, 2 bad" in text
     assert "answers: 50.0% can be compared; 3 given, 1 missing, 1 that no reward can compare" in text
     assert "line 2: the answer cannot be compared, samples will be invalid: no number" in text
-    assert all(f"mend it: {FIXES[kind]}" in text for kind in ("image", "special_token"))
+    assert all(f"fix: {FIXES[kind]}" in text for kind in ("image", "special_token"))
 
 
 def test_without_a_model_images_are_still_decoded(save_image, write_rows, tmp_path):

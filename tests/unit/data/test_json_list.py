@@ -167,11 +167,11 @@ class TestCheck:
     def test_what_is_behind_a_mistake_is_not_silently_dropped_from_a_fixed_file(self, tmp_path):
         path = write_list(tmp_path, [*good(1), "{broken}", *good(3)])
         report = check_file(path, DataSettings(), None)
-        with pytest.raises(BadData, match=r"rows.json, element 2: Expecting property name .*: mend that place first"):
+        with pytest.raises(BadData, match=r"rows.json, element 2: Expecting property name .*: fix that place first"):
             write_good_rows(report, tmp_path / "good.json")
         assert [file.name for file in tmp_path.iterdir()] == ["rows.json"]
 
     def test_a_run_does_not_begin_with_half_a_list(self, processor, tmp_path):
         path = write_list(tmp_path, [*good(1), "{}", "{broken}", *good(3)])
-        with pytest.raises(BadData, match=r"(?s)1 rows cannot be used:.*1 x broken_list: mend the list at this place"):
+        with pytest.raises(BadData, match=r"(?s)1 rows cannot be used:.*1 x broken_list: fix the list at this place"):
             PromptStream(DataSettings(train=(path,), bad_rows="drop"), processor, seed=0)

@@ -3,11 +3,11 @@
 from io import BytesIO
 
 import numpy as np
-from lmm_r1_mega.data.images.previews import MAX_SIDE, model_previews
 from PIL import Image
 
 from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.data.images.patches import join_images
+from lmm_r1_mega.data.images.previews import MAX_SIDE, model_previews
 
 
 def views(processor, *images):

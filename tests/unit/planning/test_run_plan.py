@@ -92,7 +92,7 @@ def test_what_does_not_fit_says_why(published):
     assert not made.is_valid
     assert "training needs" in made.verdict.reasons[0]
     assert "the trainer keeps" in made.verdict.reasons[1]
-    assert "0 tokens of keys and values" in made.verdict.reasons[2]
+    assert "0 tokens of KV cache" in made.verdict.reasons[2]
 
 
 def test_disaggregated_engines_have_their_gpus_to_themselves(published):

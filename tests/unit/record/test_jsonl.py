@@ -8,9 +8,9 @@ import sys
 import textwrap
 
 import pytest
-from lmm_r1_mega.record.jsonl import append_rows, keep_rows, read_rows, write_whole
 
 from lmm_r1_mega.errors import BAD_DATA, REQUEUE, BadData, DiskFull, StorageFailed, exit_status, naming_storage_errors
+from lmm_r1_mega.record.jsonl import append_rows, keep_rows, read_rows, write_whole
 
 
 def test_rows_come_back_as_they_were(tmp_path):

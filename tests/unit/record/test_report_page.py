@@ -154,8 +154,8 @@ def test_a_huge_text_is_cut_and_says_so(tmp_path):
     [
         ("metrics.jsonl", "nonsense", "is no JSON"),
         ("metrics.jsonl", "", "is no JSON"),
-        ("metrics.jsonl", "[1]", "has no whole number `step`"),
-        ("rollouts.jsonl", '{"step": "1"}', "has no whole number `step`"),
+        ("metrics.jsonl", "[1]", "has no integer `step`"),
+        ("rollouts.jsonl", '{"step": "1"}', "has no integer `step`"),
         ("rollouts.jsonl", "[" * 100_000, "is no JSON"),
         ("rollouts.jsonl", json.dumps(sample(1, parts=[1])), "has `parts` that are no numbers by name"),
         ("rollouts.jsonl", json.dumps(sample(1, parts={"accuracy": None})), "has `parts` that are no numbers by name"),

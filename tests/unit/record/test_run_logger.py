@@ -5,11 +5,11 @@ import sys
 
 import pytest
 import torch
-from lmm_r1_mega.record.run_logger import open_run_logger
 from PIL import Image
 
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.record.folder import RunFolder
+from lmm_r1_mega.record.run_logger import open_run_logger
 from lmm_r1_mega.schema import Prompt, PromptImages
 
 

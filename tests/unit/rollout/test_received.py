@@ -1,10 +1,10 @@
 """A complete update is every tensor of the model once, in its shape."""
 
 import pytest
-from lmm_r1_mega.rollout.transfer.received import ReceivedTensors
 
 from lmm_r1_mega.rollout.transfer.bucket import TensorEntry
 from lmm_r1_mega.rollout.transfer.client import MissingTensorError, TensorShapeError, UnknownTensorError, init_info_of_engine
+from lmm_r1_mega.rollout.transfer.received import ReceivedTensors
 
 
 def entry(name: str, *shape: int) -> TensorEntry:

@@ -19,7 +19,7 @@ def test_every_setting_has_one_line():
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
-        ({"type": "integer", "minimum": 1}, "whole number, at least 1"),
+        ({"type": "integer", "minimum": 1}, "integer, at least 1"),
         ({"type": "number", "exclusiveMinimum": 0, "maximum": 1}, "number, above 0, at most 1"),
         ({"anyOf": [{"type": "string", "format": "path"}, {"type": "null"}]}, "path or nothing"),
         ({"type": "array", "items": {"enum": ["a", "b"]}}, "list of: `a`, `b`"),
