@@ -34,6 +34,6 @@ def _circles(count: int, size: int, rng: random.Random) -> Image.Image:
     pen, radius = ImageDraw.Draw(image), size // 10
     for _ in range(count):
         x, y = rng.randint(radius, size - radius), rng.randint(radius, size - radius)
-        colour = rng.randint(0, 200), rng.randint(0, 200), rng.randint(0, 200)
-        pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour)
+        color = rng.randint(0, 200), rng.randint(0, 200), rng.randint(0, 200)
+        pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=color)
     return image

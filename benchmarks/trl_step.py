@@ -57,13 +57,13 @@ def main() -> None:
     cli.add_argument("--free", action="store_true", help="end at EOS instead of after exactly --tokens")
     options = cli.parse_args()
     torch.manual_seed(0)
-    colours = torch.randint(0, 256, (options.prompts * options.steps, 3)).tolist()
+    colors = torch.randint(0, 256, (options.prompts * options.steps, 3)).tolist()
     rows = [
         {
             "prompt": [{"role": "user", "content": "How many circles?"}],
-            "image": Image.new("RGB", (options.size, options.size), tuple(colour)),
+            "image": Image.new("RGB", (options.size, options.size), tuple(color)),
         }
-        for colour in colours
+        for color in colors
     ]
     lengths: list[int] = []
 

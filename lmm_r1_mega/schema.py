@@ -72,7 +72,7 @@ class Completion:
 
 @dataclass(frozen=True)
 class Sample:
-    """A prompt and one answer to it. Samples of a prompt are neighbours in a list and share `prompt`."""
+    """A prompt and one answer to it. Samples of a prompt are neighbors in a list and share `prompt`."""
 
     prompt: Prompt
     completion: Completion
@@ -154,7 +154,7 @@ class SFTTarget:
 class PackedBatch:
     """Sequences packed end to end without padding: one micro-batch.
 
-    A sequence of n tokens takes n - 1 positions: its inputs are tokens 0..n-2, its labels tokens 1..n-1. Neighbours of one prompt share
+    A sequence of n tokens takes n - 1 positions: its inputs are tokens 0..n-2, its labels tokens 1..n-1. Neighbors of one prompt share
     the prompt's positions. Places that only fill the microbatch up to a multiple are a sequence of their own, with `loss_mask` false.
     """
 

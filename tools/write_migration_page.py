@@ -61,7 +61,7 @@ script starts one of the two and asks nobody else. Servers of your own are `rewa
   says so. With `--no_advantage_std_norm` it is `none`; the mean over the batch, which is taken off there all the same, stays then.
 * KL inside the loss with `k1` is an error: it has no gradient towards the reference there. `algorithm.kl.importance_weighted` gives it
   one, which is another run.
-* Reward models are normalised by the mean and deviation of the run so far, there by those in the model's `config.json`.
+* Reward models are normalized by the mean and deviation of the run so far, there by those in the model's `config.json`.
 * The loss is a mean over tokens there whatever the estimator, so `algorithm.aggregation` is `token`; the published GRPO and Dr. GRPO
   have others, see [settings](configuration.md).
 * `grpo` gives exactly 0 where all rewards of a group are equal.

@@ -73,7 +73,7 @@ class AdaptiveCoefficient:
 
 @dataclass
 class ReturnScale:
-    """Running mean and deviation of the returns, in whose units the critic speaks (value normalisation, Yu et al. 2022, MAPPO).
+    """Running mean and deviation of the returns, in whose units the critic speaks (value normalization, Yu et al. 2022, MAPPO).
 
     The first `SCALE_STEPS` steps count equally, later ones as in a moving average of that length. Before the first step, and
     where it is not `moving`, the critic speaks in plain returns.
@@ -143,7 +143,7 @@ class Controllers:
 
 def make_controllers(config: Config) -> Controllers:
     """The controllers that the settings ask for: adaptive exactly where they give a target."""
-    return Controllers(_of_kl(config.algorithm), _of_entropy(config.algorithm), ReturnScale(config.critic.normalise_returns))
+    return Controllers(_of_kl(config.algorithm), _of_entropy(config.algorithm), ReturnScale(config.critic.normalize_returns))
 
 
 def _of_kl(settings: AlgorithmSettings) -> FixedCoefficient | AdaptiveCoefficient:

@@ -55,12 +55,11 @@ class Algorithm:
     """Over what advantages are shifted and scaled where the settings do not say."""
     aggregation: Aggregation
     """How the loss counts tokens where the settings do not say."""
-    needs_critic: bool = False
 
 
 ALGORITHMS: dict[str, Algorithm] = {
     # Schulman et al. 2017; advantages whitened as in Huang et al. 2022, "The 37 implementation details of PPO", no. 7
-    "ppo": Algorithm(no_baseline, credit_by_gae, whitening="batch", aggregation="token", needs_critic=True),
+    "ppo": Algorithm(no_baseline, credit_by_gae, whitening="batch", aggregation="token"),
     # Shao et al. 2024
     "grpo": Algorithm(group_standard_score, credit_by_return, whitening="none", aggregation="sequence"),
     # Liu et al. 2025

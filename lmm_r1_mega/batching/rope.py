@@ -33,9 +33,7 @@ def mrope_positions(
         count = merged[0] * merged[1] * merged[2]
         first = places[seen]
         if places[seen + count - 1] != first + count - 1:
-            raise ValueError(
-                f"the {count} tokens of an image with grid {grid} are not neighbours: an image's tokens may not be interrupted"
-            )
+            raise ValueError(f"the {count} tokens of an image with grid {grid} are not neighbors: an image's tokens may not be interrupted")
         parts += [_text_positions(first - start, position), _image_positions(merged, position + first - start)]
         position += first - start + max(merged[1:])
         start, seen = first + count, seen + count

@@ -1,4 +1,4 @@
-"""Neighbours in a micro-batch that share the tokens of their prompt.
+"""Neighbors in a micro-batch that share the tokens of their prompt.
 
 The samples of a prompt differ in their responses only, so a micro-batch computes the prompt once: the first sample has all of its
 tokens, each later one adds its response alone, and attends to the first one's prompt as if it were its own. Values and gradients are
@@ -39,7 +39,7 @@ def have_one_prompt(one: Sequence, other: Sequence) -> bool:
 
 
 def lenders(sequences: Items[Sequence]) -> list[int]:
-    """For each sequence of a microbatch the index of the one whose prompt it uses: the first of its prompt's neighbours, perhaps itself.
+    """For each sequence of a microbatch the index of the one whose prompt it uses: the first of its prompt's neighbors, perhaps itself.
 
     Example: prompts a, a, b, a -> [0, 0, 2, 3]
     """
@@ -59,7 +59,7 @@ def num_new_tokens(sequences: Items[Sequence]) -> list[int]:
 
 
 def bundle(sequences: Items[Sequence], *, budget: int, num_ranks: int) -> list[list[int]]:
-    """Indices of neighbours that go into the same microbatch: samples of one prompt, as many as fit into `budget` positions.
+    """Indices of neighbors that go into the same microbatch: samples of one prompt, as many as fit into `budget` positions.
 
     A prompt's samples are cut into more bundles where there are too few for `num_ranks` ranks to share evenly.
 

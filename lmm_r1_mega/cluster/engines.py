@@ -59,7 +59,7 @@ class RolloutEngines:
         wait_all(ready, doing="loading the model", timeout_s=self._start_timeout_s)
 
     def generate(self, prompts: list[Prompt], *, samples: int, sampling: Sampling, seed: int) -> list[Sample]:
-        """`samples` answers to every prompt, those of a prompt as neighbours, in the order of `prompts`.
+        """`samples` answers to every prompt, those of a prompt as neighbors, in the order of `prompts`.
 
         The result does not depend on the number of engines: every prompt has random numbers of its own.
         """

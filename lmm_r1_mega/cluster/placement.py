@@ -63,7 +63,7 @@ def _where() -> tuple[str, tuple[str, ...]]:
 
 
 def place_processes(config: Config, *, num_trainers: int, engines: bool = True) -> Placement:
-    """Reserve the bundles of a run and give every process its slot, neighbours in rank on one machine.
+    """Reserve the bundles of a run and give every process its slot, neighbors in rank on one machine.
 
     Raises:
         ProcessLost: the cluster does not have the resources within `cluster.start_timeout_s`.

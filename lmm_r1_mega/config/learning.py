@@ -1,4 +1,4 @@
-"""Settings of what is learnt and how: algorithm, critic, optimizer."""
+"""Settings of what is learned and how: algorithm, critic, optimizer."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ Whitening = Literal["none", "batch", "group"]
 
 GROUP_BASELINES: frozenset[AlgorithmName] = frozenset({"grpo", "dr_grpo", "rloo", "reinforce_baseline"})
 """Algorithms that compare a sample with the others of its prompt."""
+CRITIC_ALGORITHMS: frozenset[AlgorithmName] = frozenset({"ppo"})
+"""Algorithms that learn a value of every token."""
 
 
 class KLSettings(Section):
@@ -116,6 +118,16 @@ class AlgorithmSettings(Section):
     dynamic_sampling: DynamicSamplingSettings = DynamicSamplingSettings()
     """Groups whose rewards are all equal are replaced."""
 
+    @property
+    def needs_critic(self) -> bool:
+        """Whether a value model is trained."""
+        return self.name in CRITIC_ALGORITHMS
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether a reference policy is kept."""
+        return self.kl.coefficient > 0
+
     @model_validator(mode="after")
     def _groups_are_large_enough(self) -> AlgorithmSettings:
         compares = {f"algorithm.name {self.name}": self.name in GROUP_BASELINES, "algorithm.whitening group": self.whitening == "group"}
@@ -168,7 +180,7 @@ class CriticSettings(Section):
     """Peak learning rate of the critic."""
     value_clip: PositiveFloat = 0.2
     """Range of the value's change in one step."""
-    normalise_returns: bool = False
+    normalize_returns: bool = False
     """The critic learns returns that are shifted and scaled by their running mean and deviation."""
     warmup_steps: NonNegativeInt = 0
     """Steps in which only the critic learns."""

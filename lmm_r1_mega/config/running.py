@@ -131,7 +131,7 @@ class RunSettings(Section):
     steps: PositiveInt = 100
     """Rollout steps (`train`) or optimizer steps (`sft`)."""
     seed: NonNegativeInt = 0
-    """Seed of the data order, the sampling and the initialisation of new weights."""
+    """Seed of the data order, the sampling and the initialization of new weights."""
     save_every: NonNegativeInt = 20
     """Steps between checkpoints; 0 saves only at the end."""
     keep_checkpoints: PositiveInt = 2

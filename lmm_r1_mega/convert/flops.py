@@ -1,4 +1,4 @@
-"""Floating-point operations of a model, the measure of work by which rows are balanced and utilisation is reported."""
+"""Floating-point operations of a model, the measure of work by which rows are balanced and utilization is reported."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from lmm_r1_mega.convert.rules import WeightRule
 
 @dataclass(frozen=True)
 class RowRun:
-    """Rows of one Hugging Face tensor that are neighbours, in the same order, in the whole Megatron tensor."""
+    """Rows of one Hugging Face tensor that are neighbors, in the same order, in the whole Megatron tensor."""
 
     part: int
     """Which of the rule's Hugging Face tensors."""

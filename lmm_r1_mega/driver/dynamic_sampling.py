@@ -42,7 +42,7 @@ class Selection:
 
 
 def in_groups(scored: list[Scored], size: int) -> list[Group]:
-    """Cut a list into groups of `size` neighbours; `flatten` is the inverse."""
+    """Cut a list into groups of `size` neighbors; `flatten` is the inverse."""
     return [scored[start : start + size] for start in range(0, len(scored), size)]
 
 

@@ -111,7 +111,7 @@ def _without_images(one: Scored) -> Scored:
 
 
 def summarize(sampled: list[Scored], greedy: list[Scored], *, samples: int, measure: str) -> SetAccuracy:
-    """Figures of one held-out file by the component `measure`. `sampled` holds `samples` neighbours for each entry of `greedy`."""
+    """Figures of one held-out file by the component `measure`. `sampled` holds `samples` neighbors for each entry of `greedy`."""
     verdicts = [one.score.parts.get(measure) for one in sampled]
     right = [verdict or 0.0 for verdict in verdicts]
     groups = [right[start : start + samples] for start in range(0, len(right), samples)]

@@ -21,7 +21,7 @@ from lmm_r1_mega.algorithms.controllers import Controllers
 from lmm_r1_mega.algorithms.losses import Clip, PolicyLoss
 from lmm_r1_mega.algorithms.metrics import mismatch
 from lmm_r1_mega.algorithms.ratios import Importance
-from lmm_r1_mega.algorithms.table import ALGORITHMS, aggregation_of, prepare
+from lmm_r1_mega.algorithms.table import aggregation_of, prepare
 from lmm_r1_mega.algorithms.trajectories import Advantages, Trajectories, cut_responses, each_token
 from lmm_r1_mega.algorithms.weights import token_weights
 from lmm_r1_mega.cluster.trainers import MiniBatch, Trainers
@@ -40,7 +40,7 @@ class Annotated:
 
     scored: list[Scored]
     batches: list[MiniBatch]
-    """Neighbouring samples, an optimizer step each."""
+    """Neighboring samples, an optimizer step each."""
     old_logprobs: list[Tensor] | None
     """None where the update's own forward pass gives them."""
     reference_logprobs: list[Tensor] | None
@@ -82,8 +82,8 @@ def annotate(trainers: Trainers, scored: list[Scored], config: Config, *, forbid
         scored=scored,
         batches=batches,
         old_logprobs=rollout_logprobs(scored) if is_bypass else own,
-        reference_logprobs=by_batch(lambda batch: trainers.logprobs(batch, reference)) if needs_reference(config.algorithm) else None,
-        values=by_batch(trainers.values) if ALGORITHMS[config.algorithm.name].needs_critic else None,
+        reference_logprobs=by_batch(lambda batch: trainers.logprobs(batch, reference)) if config.algorithm.needs_reference else None,
+        values=by_batch(trainers.values) if config.algorithm.needs_critic else None,
         is_bypass=is_bypass,
     )
     check_finite("the trainer's log-probabilities", annotated.old_logprobs, scored)
@@ -113,23 +113,18 @@ def explaining_divergence(step: int, num_samples: int, config: Config) -> Iterat
         ) from error
 
 
-def needs_reference(settings: AlgorithmSettings) -> bool:
-    """Whether a reference policy is kept."""
-    return settings.kl.coefficient > 0
-
-
 def old_logprobs_from_update(settings: AlgorithmSettings) -> bool:
     """Whether the one update of a step gives the trainer's old log-probabilities, and nothing needs them before it."""
     one_update = settings.optimizer_steps == settings.epochs == 1 and settings.old_logprobs == "trainer"
-    return one_update and not needs_reference(settings) and not ALGORITHMS[settings.name].needs_critic
+    return one_update and not settings.needs_reference and not settings.needs_critic
 
 
 def as_sequences(samples: Iterable[Sample]) -> list[Sequence]:
     """The tokens of samples exactly as the engine returned them."""
     sequences: list[Sequence] = []
-    for prompt_ids, neighbours in groupby(samples, key=lambda sample: sample.completion.prompt_ids):
+    for prompt_ids, neighbors in groupby(samples, key=lambda sample: sample.completion.prompt_ids):
         ids = torch.tensor(prompt_ids)
-        sequences += [Sequence(torch.cat([ids, one.completion.response_ids]), len(ids), one.prompt.images) for one in neighbours]
+        sequences += [Sequence(torch.cat([ids, one.completion.response_ids]), len(ids), one.prompt.images) for one in neighbors]
     return sequences
 
 
@@ -178,7 +173,7 @@ def update(trainers: Trainers, annotated: Annotated, advantages: Advantages, con
 def policy_loss(config: Config, controllers: Controllers, *, forbidden_ids: tuple[int, ...], step: int) -> PolicyLoss | None:
     """The policy's loss at a step; None while only the critic warms up."""
     algorithm = config.algorithm
-    if ALGORITHMS[algorithm.name].needs_critic and step < config.critic.warmup_steps:
+    if algorithm.needs_critic and step < config.critic.warmup_steps:
         return None
     return PolicyLoss(
         clip=Clip(algorithm.clip_low, algorithm.clip_high, algorithm.dual_clip),
@@ -244,7 +239,7 @@ def value_targets(annotated: Annotated, advantages: Advantages, weights: list[Te
 
 
 def mini_batches(items: list[T], count: int) -> Iterator[list[T]]:
-    """Cut a list into `count` neighbouring pieces whose lengths differ by at most one.
+    """Cut a list into `count` neighboring pieces whose lengths differ by at most one.
 
     Example: 5 items in 2 -> the first 3, the last 2
     """

@@ -51,7 +51,7 @@ class StepSamples:
     """What a step learns from."""
 
     scored: list[Scored]
-    """Whole groups, samples of a prompt as neighbours."""
+    """Whole groups, samples of a prompt as neighbors."""
     accounting: SampleAccounting
     metrics: dict[str, float]
 

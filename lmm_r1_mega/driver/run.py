@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from lmm_r1_mega.algorithms.controllers import Controllers, make_controllers
-from lmm_r1_mega.algorithms.table import ALGORITHMS
 from lmm_r1_mega.algorithms.trajectories import Advantages
 from lmm_r1_mega.cluster.engines import RolloutEngines
 from lmm_r1_mega.cluster.placement import Placement, describe, machines, num_bundles, place_processes
@@ -26,7 +25,7 @@ from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.data.stream.files import PromptFile
 from lmm_r1_mega.data.stream.stream import PromptStream, StreamPosition
 from lmm_r1_mega.driver.evaluate import SetAccuracy, check_measurable, check_scorable, evaluate
-from lmm_r1_mega.driver.learning import REFERENCE, Annotated, Updates, mismatch_metrics, needs_reference
+from lmm_r1_mega.driver.learning import REFERENCE, Annotated, Updates, mismatch_metrics
 from lmm_r1_mega.driver.rollouts import Rollouts, StepSamples
 from lmm_r1_mega.driver.step_metrics import rollout_rows, sample_metrics, update_metrics
 from lmm_r1_mega.driver.unscored import trial_samples, try_reward_models, try_text_rewards
@@ -167,7 +166,7 @@ def load_models(config: Config, trainers: Trainers) -> None:
     per_step = config.algorithm.epochs * config.algorithm.optimizer_steps
     waiting = config.critic.warmup_steps if "critic" in roles(config) else 0
     trainers.load("policy", config.model.path, total_steps=max(1, config.run.steps - waiting) * per_step)
-    if needs_reference(config.algorithm):
+    if config.algorithm.needs_reference:
         trainers.take_snapshot(REFERENCE)
     if "critic" in roles(config):
         trainers.load("critic", config.critic.path or config.model.path, total_steps=config.run.steps * per_step)
@@ -175,7 +174,7 @@ def load_models(config: Config, trainers: Trainers) -> None:
 
 def roles(config: Config) -> tuple[Role, ...]:
     """Models that are trained."""
-    return ("policy", "critic") if ALGORITHMS[config.algorithm.name].needs_critic else ("policy",)
+    return ("policy", "critic") if config.algorithm.needs_critic else ("policy",)
 
 
 def is_due(done: int, every: int, *, last: int) -> bool:

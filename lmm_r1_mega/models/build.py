@@ -22,7 +22,7 @@ from lmm_r1_mega.schema import Role
 def build_model(hf_path: Path, *, model: ModelSettings, layout: LayoutSettings, role: Role) -> Qwen2_5_VL:
     """This rank's stage of the model in the folder `hf_path`, weights loaded and `model.freeze` applied, not wrapped for DDP.
 
-    megatron.core's parallel state must be initialised for `layout`. A critic has a value head, at zero, for its output layer.
+    megatron.core's parallel state must be initialized for `layout`. A critic has a value head, at zero, for its output layer.
     """
     shape = read_shape(hf_path)
     padded_vocab = shape.padded_vocab(multiple=model.vocab_padding_multiple, tensor=layout.tensor)

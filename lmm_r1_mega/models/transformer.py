@@ -24,7 +24,7 @@ _RECOMPUTE: dict[str, dict[str, Any]] = {
 
 
 def transformer_config(shape: ModelShape, *, model: ModelSettings, layout: LayoutSettings) -> TransformerConfig:
-    """Settings of the language model on this rank. Weights are left uninitialised: they are read from a checkpoint."""
+    """Settings of the language model on this rank. Weights are left uninitialized: they are read from a checkpoint."""
     device = this_device()
     precision = device.precision(model.precision)
     settings = _PRECISION[precision] | _RECOMPUTE[model.recompute]

@@ -121,7 +121,7 @@ def _length_errors(config: Config, shape: ModelShape) -> Iterator[str]:
 
 def _rollout_errors(config: Config, shape: ModelShape) -> Iterator[str]:
     tensor = config.rollout.tensor
-    if config.algorithm.name == "ppo" and config.critic.warmup_steps >= config.run.steps:
+    if config.algorithm.needs_critic and config.critic.warmup_steps >= config.run.steps:
         yield (
             f"critic.warmup_steps {config.critic.warmup_steps} leaves none of run.steps {config.run.steps} for the policy to learn in: "
             f"lower it, or raise run.steps"

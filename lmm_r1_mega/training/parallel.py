@@ -47,7 +47,7 @@ def _open_store(rendezvous: str, *, rank: int, num_ranks: int, timeout: timedelt
 
 
 def form_groups(layout: LayoutSettings, *, seed: int = 0) -> None:
-    """Megatron's parallel state over the ranks of an initialised torch.distributed.
+    """Megatron's parallel state over the ranks of an initialized torch.distributed.
 
     Raises: ValueError where the layout does not use exactly these ranks.
     """

@@ -58,7 +58,7 @@ class Processes:
                 "layout": {"tensor": 2},
                 "rollout": {"engines": 2},
                 "algorithm": {"prompts_per_step": 5},
-                "critic": {"normalise_returns": True},
+                "critic": {"normalize_returns": True},
                 "run": {"steps": 3, "save_every": 0},
             },
         )
@@ -124,7 +124,7 @@ def test_three_steps(processes, tmp_path, name):
         assert row["mismatch/abs_max"] < 1e-4, rows
         assert math.isfinite(row["loss"]) and row["grad_norm"] > 0
         assert row["ratio/min"] <= row["ratio/mean"] <= row["ratio/max"] and 0 < row["ratio/ess"] <= 1
-        assert row["perf/update_tflops_per_rank"] > 0 and 0 < row["perf/utilisation/update"] < 1
+        assert row["perf/update_tflops_per_rank"] > 0 and 0 < row["perf/utilization/update"] < 1
     samples = [json.loads(line) for line in (tmp_path / "run" / "rollouts.jsonl").read_text().splitlines()]
     assert all((tmp_path / "run" / image).is_file() for sample in samples for image in sample["images"])
     assert all(len(sample["images"]) == sample["prompt"].count("<|image_pad|>") for sample in samples)

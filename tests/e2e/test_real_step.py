@@ -35,7 +35,7 @@ LIMIT_BYTES = 24 * GIB
 SIDE = 1024
 IMAGE_TOKENS = 36 * 37
 """Of such an image within a megapixel."""
-REWARD = '''"""Pays for nothing that can be learnt, but differently."""
+REWARD = '''"""Pays for nothing that can be learned, but differently."""
 
 import zlib
 

@@ -181,7 +181,7 @@ def test_a_step_moves_what_the_next_one_is_weighed_with():
 def test_the_critic_speaks_in_units_of_the_returns():
     """Rewards 5 and 1 of one token each: after a step the scale has mean 3 and deviation 2."""
     samples = [scored(1, 5.0), scored(1, 1.0)]
-    settings = parse_tree({"algorithm": {"name": "ppo", "samples_per_prompt": 2}, "critic": {"normalise_returns": True}}, source="test")
+    settings = parse_tree({"algorithm": {"name": "ppo", "samples_per_prompt": 2}, "critic": {"normalize_returns": True}}, source="test")
     controllers, told = make_controllers(settings), [torch.tensor([1.0]), torch.tensor([-1.0])]
     valued = Annotated(samples, as_batches(samples), [torch.zeros(1)] * 2, None, told)
     first = estimate(valued, settings.algorithm, controllers)

@@ -89,8 +89,8 @@ def whitened(advantages: list[list[float]]) -> list[list[float]]:
     flat = [number for response in advantages for number in response]
     if not flat:
         return advantages
-    centre, spread = mean(flat), math.sqrt(pvariance(flat))
-    return [[(number - centre) / (spread + EPS) for number in response] for response in advantages]
+    center, spread = mean(flat), math.sqrt(pvariance(flat))
+    return [[(number - center) / (spread + EPS) for number in response] for response in advantages]
 
 
 def expected_credit(groups: list[list[Response]], settings: AlgorithmSettings) -> tuple[list[list[float]], list[list[float]]]:

@@ -11,7 +11,7 @@ ROOM = "#######\n#@ .$*#\n#######"
 def cell(image, row, column):
     """Colours of one place and their number of pixels."""
     corner = CELL * column, CELL * row
-    return {colour: count for count, colour in image.crop((*corner, corner[0] + CELL, corner[1] + CELL)).getcolors(256)}
+    return {color: count for count, color in image.crop((*corner, corner[0] + CELL, corner[1] + CELL)).getcolors(256)}
 
 
 @pytest.mark.parametrize(
@@ -20,12 +20,12 @@ def cell(image, row, column):
 )
 def test_a_place_shows_its_sign_and_no_other(column, there):
     signs = {WALL, FLOOR, PLAYER, TARGET, BOX, PLACED}
-    assert {colour for colour in cell(draw_image(parse_room(ROOM)), 1, column) if colour in signs} == there
+    assert {color for color in cell(draw_image(parse_room(ROOM)), 1, column) if color in signs} == there
 
 
 def test_a_player_on_a_target_shows_both():
-    colours = cell(draw_image(parse_room("####\n#+$#\n####")), 1, 1)
-    assert colours[PLAYER] > 100 and colours[TARGET] > 20
+    colors = cell(draw_image(parse_room("####\n#+$#\n####")), 1, 1)
+    assert colors[PLAYER] > 100 and colors[TARGET] > 20
 
 
 def test_an_image_has_a_merged_patch_a_place():
