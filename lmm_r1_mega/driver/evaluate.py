@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from lmm_r1_mega.cluster.engines import RolloutEngines
-from lmm_r1_mega.cluster.placement import num_bundles, place_processes
+from lmm_r1_mega.cluster.placement import place_processes
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.config import Config, RewardSettings, RolloutSettings
 from lmm_r1_mega.convert.checkpoints import check_weight_files
@@ -145,7 +145,7 @@ def evaluate_files(model_path: Path, files: Mapping[str, Path], config: Config) 
     with ExitStack() as stack:
         pool = stack.enter_context(RewardPool(config.reward))
         check_scorable(pool, held_out)
-        stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=0)))
+        stack.enter_context(ray_session(config.cluster, num_processes=gpus_needed(config, num_trainers=0)))
         engines = RolloutEngines(config, place_processes(config, num_trainers=0), model_path, max_images=max_images)
         engines.wait_until_ready()
         rewards = Rewards(pool, pool.weights)

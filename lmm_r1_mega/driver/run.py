@@ -12,7 +12,7 @@ from typing import Any
 from lmm_r1_mega.algorithms.controllers import Controllers, make_controllers
 from lmm_r1_mega.algorithms.trajectories import Advantages
 from lmm_r1_mega.cluster.engines import RolloutEngines
-from lmm_r1_mega.cluster.placement import Placement, describe, machines, num_bundles, place_processes
+from lmm_r1_mega.cluster.placement import Placement, describe, machines, place_processes
 from lmm_r1_mega.cluster.reward_models import RewardModels
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
@@ -31,7 +31,7 @@ from lmm_r1_mega.driver.step_metrics import rollout_rows, sample_metrics, update
 from lmm_r1_mega.driver.unscored import trial_samples, try_reward_models, try_text_rewards
 from lmm_r1_mega.errors import naming_storage_errors
 from lmm_r1_mega.models.reward_model import kind_of
-from lmm_r1_mega.planning.checks import check_overlap, check_run
+from lmm_r1_mega.planning.checks import check_overlap, check_run, gpus_needed
 from lmm_r1_mega.process.progress import is_asked_to_stop, stop_if_asked
 from lmm_r1_mega.record.checkpoints import STATE_FILE
 from lmm_r1_mega.record.folder import Checkpoint
@@ -129,7 +129,7 @@ def open_run(config: Config, *, resume: Checkpoint | None = None, allow_change: 
             open_run_logger(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None)
         )
         with run_logger.phase("start"):
-            stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)))
+            stack.enter_context(ray_session(config.cluster, num_processes=gpus_needed(config, num_trainers=config.layout.num_ranks)))
             placement = place_processes(config, num_trainers=config.layout.num_ranks)
             say_where(run_logger, placement)
             check_overlap(config, has_gpus=placement.has_gpus)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from lmm_r1_mega.algorithms.weights import token_weights
-from lmm_r1_mega.cluster.placement import num_bundles, place_processes
+from lmm_r1_mega.cluster.placement import place_processes
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.config import Config
@@ -22,7 +22,7 @@ from lmm_r1_mega.data.stream.stream import DemonstrationStream, StreamPosition
 from lmm_r1_mega.driver.learning import explaining_divergence
 from lmm_r1_mega.driver.run import export, is_due, read_state, save, say_where
 from lmm_r1_mega.driver.step_metrics import update_metrics
-from lmm_r1_mega.planning.checks import check_run
+from lmm_r1_mega.planning.checks import check_run, gpus_needed
 from lmm_r1_mega.process.progress import is_asked_to_stop, stop_if_asked
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.record.run_logger import RunLogger, open_run_logger
@@ -87,7 +87,7 @@ def _open(config: Config, *, resume: Checkpoint | None, allow_change: bool) -> I
             config.data, processor, seed=config.run.seed, max_tokens=config.layout.max_tokens_per_microbatch
         )
         run_logger = stack.enter_context(open_run_logger(config, to_yaml(config), verb="sft", resume_after=resume.step if resume else None))
-        trainers_only = num_bundles(config, num_trainers=config.layout.num_ranks, engines=False)
+        trainers_only = gpus_needed(config, num_trainers=config.layout.num_ranks, engines=False)
         with run_logger.phase("start"):
             stack.enter_context(ray_session(config.cluster, num_processes=trainers_only))
             placement = place_processes(config, num_trainers=config.layout.num_ranks, engines=False)

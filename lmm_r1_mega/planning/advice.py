@@ -87,7 +87,7 @@ def _engines(config: Config, shape: ModelShape) -> Iterator[Config]:
 
 def _with_machines(config: Config) -> Config:
     """The configuration with as many machines as it needs."""
-    nodes = -(-gpus_needed(config) // _gpus_per_node(config))
+    nodes = -(-gpus_needed(config, num_trainers=config.layout.num_ranks) // _gpus_per_node(config))
     return config.model_copy(update={"cluster": config.cluster.model_copy(update={"nodes": nodes})})
 
 

@@ -77,10 +77,10 @@ def rollout_tensor_sizes(shape: ModelShape) -> list[int]:
     return [size for size in whole if shape.num_kv_heads % size == 0 or size % shape.num_kv_heads == 0]
 
 
-def gpus_needed(config: Config) -> int:
-    """GPUs of a run: hybrid engines borrow the trainer's, disaggregated ones have their own."""
-    engines = config.rollout.engines * config.rollout.tensor
-    return config.layout.num_ranks + (engines if config.cluster.placement == "disaggregated" else 0)
+def gpus_needed(config: Config, *, num_trainers: int, engines: bool = True) -> int:
+    """GPUs of a run, or its slots on CPUs: hybrid engines borrow the trainer's, disaggregated ones have their own."""
+    wanted = config.rollout.engines * config.rollout.tensor if engines else 0
+    return num_trainers + wanted if config.cluster.placement == "disaggregated" or num_trainers == 0 else num_trainers
 
 
 def _model_errors(config: Config, shape: ModelShape) -> Iterator[str]:
@@ -165,7 +165,7 @@ def _gpu_errors(config: Config, hardware: Hardware) -> Iterator[str]:
     yield from _overlap_errors(config)
     if not per_node:
         return
-    needed, present = gpus_needed(config), config.cluster.nodes * per_node
+    needed, present = gpus_needed(config, num_trainers=config.layout.num_ranks), config.cluster.nodes * per_node
     if needed > present:
         layout = config.layout
         apart = needed - layout.num_ranks

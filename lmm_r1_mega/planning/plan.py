@@ -99,7 +99,7 @@ def plan(
         model=model_facts(config, shape, hardware),
         hardware=hardware,
         image_share=image_share,
-        num_gpus=gpus_needed(config),
+        num_gpus=gpus_needed(config, num_trainers=config.layout.num_ranks),
         ranks=rank_grid(config),
         batch=batch_arithmetic(config),
         stages=stages,

@@ -11,7 +11,7 @@ import torch
 from lmm_r1_mega.algorithms.controllers import make_controllers
 from lmm_r1_mega.algorithms.table import ALGORITHMS
 from lmm_r1_mega.cluster.engines import RolloutEngines
-from lmm_r1_mega.cluster.placement import num_bundles, place_processes
+from lmm_r1_mega.cluster.placement import place_processes
 from lmm_r1_mega.cluster.reward_models import RewardModels
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
@@ -26,6 +26,7 @@ from lmm_r1_mega.driver.run import Run, load_models, restore
 from lmm_r1_mega.driver.unscored import trial_samples, try_reward_models, try_text_rewards
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.models.reward_model import RewardModel
+from lmm_r1_mega.planning.checks import gpus_needed
 from lmm_r1_mega.record.completions import write_completions
 from lmm_r1_mega.record.folder import Checkpoint, RunFolder
 from lmm_r1_mega.record.run_logger import open_run_logger
@@ -63,7 +64,7 @@ class Processes:
             },
         )
         config = parse_tree(self.base, source="test")
-        stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=2)))
+        stack.enter_context(ray_session(config.cluster, num_processes=gpus_needed(config, num_trainers=2)))
         self.rewards = rewards_of(config.reward, stack.enter_context(RewardPool(config.reward)))
         self.processor = Processor.load(config.model.path, min_pixels=3136, max_pixels=3136)
         self.placement = place_processes(config, num_trainers=2)
