@@ -37,12 +37,12 @@ from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.cluster.workers import PolicyView, RankInfo
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.config.reading import read_config, to_yaml
-from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.data.stream.stream import PromptStream
 from lmm_r1_mega.driver.learning import annotate, estimate, policy_loss, update
 from lmm_r1_mega.driver.rollouts import Rollouts
 from lmm_r1_mega.driver.run import Run, load_models
+from lmm_r1_mega.families.registry import read_shape
 from lmm_r1_mega.record.run_logger import RunLogger, open_run_logger
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.total import Rewards

@@ -22,13 +22,14 @@ from prompts import write_image_prompts
 
 from lmm_r1_mega.algorithms.controllers import make_controllers
 from lmm_r1_mega.cluster.engines import RolloutEngines
-from lmm_r1_mega.cluster.placement import num_bundles, place_processes
+from lmm_r1_mega.cluster.placement import place_processes
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.data.stream.stream import PromptStream
 from lmm_r1_mega.driver.learning import annotate, estimate, policy_loss, update
+from lmm_r1_mega.planning.checks import gpus_needed
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Sample, Score, Scored
 
@@ -115,7 +116,7 @@ def main(model: tyro.conf.Positional[Path], options: tyro.conf.OmitArgPrefixes[O
         rows = write_image_prompts(Path(folder), options.prompts * options.steps, size=options.size)
         config = _config(model, rows, options)
         processor = Processor.load(model, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
-        with ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)):
+        with ray_session(config.cluster, num_processes=gpus_needed(config, num_trainers=config.layout.num_ranks)):
             placement = place_processes(config, num_trainers=config.layout.num_ranks)
             engines = RolloutEngines(config, placement, model, max_images=1)
             engines.make_room()

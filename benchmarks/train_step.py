@@ -26,7 +26,7 @@ from lmm_r1_mega.algorithms.losses import Clip, PolicyLoss
 from lmm_r1_mega.config import Config, ModelSettings
 from lmm_r1_mega.config.device import Precision
 from lmm_r1_mega.convert.flops import sequence_flops
-from lmm_r1_mega.convert.shape import read_shape
+from lmm_r1_mega.families.registry import read_shape
 from lmm_r1_mega.models.device import this_device, training_device
 from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.schema import PolicyTarget, Sequence

@@ -160,7 +160,7 @@ class PackedBatch:
 
     input_ids: Int[Tensor, "tokens"]
     labels: Int[Tensor, "tokens"]
-    position_ids: Int[Tensor, "3 tokens"]
+    position_ids: Int[Tensor, "axes tokens"]
     """M-RoPE positions (time, height, width) of the inputs."""
     loss_mask: Bool[Tensor, "tokens"]
     """True where labels[t] was sampled by the policy."""

@@ -20,17 +20,18 @@ from lmm_r1_mega.data.images.patches import join_images
 from lmm_r1_mega.schema import PackedBatch, PromptImages, Sequence
 
 
-def pack(sequences: list[Sequence], *, spec: VisionSpec, multiple_of: int = 1) -> PackedBatch:
+def pack(sequences: list[Sequence], *, spec: VisionSpec | None, multiple_of: int = 1) -> PackedBatch:
     """Put sequences end to end into one micro-batch whose length is a multiple of `multiple_of`.
 
-    Padding at the end is a masked sequence of its own; a micro-batch of no sequences is such a sequence alone.
+    `spec` is None for a model that sees no images. Padding at the end is a masked sequence of its own; a micro-batch of no sequences
+    is such a sequence alone.
 
     Raises: ValueError if the image tokens of a sequence do not match its grids.
     """
     lengths = num_new_tokens(sequences)
     filling = max(-sum(lengths) % multiple_of, 0 if sequences else multiple_of)
     masks = [torch.arange(-length, 0) >= -sequence.response_length for length, sequence in zip(lengths, sequences, strict=True)]
-    blank = torch.full((filling,), spec.fill_token_id)
+    blank = torch.full((filling,), spec.fill_token_id if spec else 0)
     pieces = [*lengths, filling] if filling else lengths
     ids = torch.cat([*(_last(sequence.token_ids[:-1], length) for sequence, length in zip(sequences, lengths, strict=True)), blank])
     positions = [_last(_positions(sequence, spec), length) for sequence, length in zip(sequences, lengths, strict=True)]
@@ -39,12 +40,12 @@ def pack(sequences: list[Sequence], *, spec: VisionSpec, multiple_of: int = 1) -
     return PackedBatch(
         input_ids=ids,
         labels=torch.cat([*(_last(sequence.token_ids, length) for sequence, length in zip(sequences, lengths, strict=True)), blank]),
-        position_ids=torch.cat([*positions, torch.arange(filling).expand(3, -1)], dim=1),
+        position_ids=torch.cat([*positions, torch.arange(filling).expand(3 if spec else 1, -1)], dim=1),
         loss_mask=torch.cat([*masks, torch.zeros(filling, dtype=torch.bool)]),
         sequence_starts=torch.tensor([0, *accumulate(pieces)], dtype=torch.int32),
         borrowed=_borrowed(sequences, lengths, num_pieces=len(pieces)),
         images=join_images(distinct),
-        image_features=_image_features(sequences, lengths, distinct, spec) if image_sets else None,
+        image_features=_image_features(sequences, lengths, distinct, spec) if spec and image_sets else None,
     )
 
 
@@ -114,6 +115,9 @@ def _image_features(
     return torch.cat(taken)
 
 
-def _positions(sequence: Sequence, spec: VisionSpec) -> Tensor:
+def _positions(sequence: Sequence, spec: VisionSpec | None) -> Int[Tensor, "axes tokens"]:
+    """Three axes for a model with images, one for a model of text."""
+    if spec is None:
+        return torch.arange(len(sequence.token_ids) - 1)[None]
     grids = None if sequence.images is None else sequence.images.grid_thw
     return mrope_positions(sequence.token_ids[:-1], grids, spec)

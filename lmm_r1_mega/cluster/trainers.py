@@ -28,7 +28,7 @@ from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.cluster.workers import PolicyView, RankInfo, TrainWorker
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.flops import sequence_flops
-from lmm_r1_mega.convert.shape import read_shape
+from lmm_r1_mega.families.registry import read_shape
 from lmm_r1_mega.schema import PolicyTarget, PolicyUpdate, Role, Sequence, SFTTarget, UpdateReport, ValueTarget
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from lmm_r1_mega.commands.arguments import take_flag, take_positional
 from lmm_r1_mega.config.reading import model_folder, read_config
-from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.errors import DONE
+from lmm_r1_mega.families.registry import read_shape
 
 
 def run(arguments: list[str]) -> int:

@@ -16,6 +16,7 @@ from lmm_r1_mega.config import Config, RewardSettings, RolloutSettings
 from lmm_r1_mega.convert.checkpoints import check_weight_files
 from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.data.stream.files import PromptFile
+from lmm_r1_mega.planning.checks import gpus_needed
 from lmm_r1_mega.rewards.golds import scorable_rows
 from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.rule_names import measure_of

@@ -20,7 +20,6 @@ from lmm_r1_mega.config import Config
 from lmm_r1_mega.config.reading import to_yaml
 from lmm_r1_mega.convert.checkpoints import check_weight_files
 from lmm_r1_mega.convert.megatron_folder import missing_files
-from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.data.stream.files import PromptFile
 from lmm_r1_mega.data.stream.stream import PromptStream, StreamPosition
@@ -30,6 +29,7 @@ from lmm_r1_mega.driver.rollouts import Rollouts, StepSamples
 from lmm_r1_mega.driver.step_metrics import rollout_rows, sample_metrics, update_metrics
 from lmm_r1_mega.driver.unscored import trial_samples, try_reward_models, try_text_rewards
 from lmm_r1_mega.errors import naming_storage_errors
+from lmm_r1_mega.families.registry import read_shape
 from lmm_r1_mega.models.reward_model import kind_of
 from lmm_r1_mega.planning.checks import check_overlap, check_run, gpus_needed
 from lmm_r1_mega.process.progress import is_asked_to_stop, stop_if_asked

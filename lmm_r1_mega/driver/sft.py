@@ -15,13 +15,13 @@ from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.config.reading import to_yaml
 from lmm_r1_mega.convert.checkpoints import check_weight_files
-from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.data.images.build import Demonstration
 from lmm_r1_mega.data.stream.stream import DemonstrationStream, StreamPosition
 from lmm_r1_mega.driver.learning import explaining_divergence
 from lmm_r1_mega.driver.run import export, is_due, read_state, save, say_where
 from lmm_r1_mega.driver.step_metrics import update_metrics
+from lmm_r1_mega.families.registry import read_shape
 from lmm_r1_mega.planning.checks import check_run, gpus_needed
 from lmm_r1_mega.process.progress import is_asked_to_stop, stop_if_asked
 from lmm_r1_mega.record.folder import Checkpoint

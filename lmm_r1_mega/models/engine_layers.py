@@ -47,8 +47,8 @@ class EngineAttention(TEDotProductAttention):
         return attended.reshape(attended.shape[0], 1, -1)
 
 
-def layer_spec() -> ModuleSpec:
+def layer_spec(*, has_qk_norm: bool) -> ModuleSpec:
     """One decoder layer: norms fused into the linear layers that follow them."""
-    layer = get_gpt_layer_with_transformer_engine_spec()
+    layer = get_gpt_layer_with_transformer_engine_spec(qk_layernorm=has_qk_norm)
     layer.submodules.self_attention.submodules.core_attention = EngineAttention
     return layer

@@ -23,9 +23,10 @@ from torch import Tensor
 
 from lmm_r1_mega.config.device import PrecisionSetting
 from lmm_r1_mega.convert.hf_folder import HFReader
-from lmm_r1_mega.convert.shape import RewardShape, read_shape
 from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.data.images.patches import as_pil_images
+from lmm_r1_mega.families.registry import read_shape
+from lmm_r1_mega.families.shape import RewardShape
 from lmm_r1_mega.models.device import keep_float32_exact, this_device, training_device
 from lmm_r1_mega.process import stacks
 from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable

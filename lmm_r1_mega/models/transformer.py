@@ -9,7 +9,7 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 
 from lmm_r1_mega.config import LayoutSettings, ModelSettings
 from lmm_r1_mega.config.device import Precision
-from lmm_r1_mega.convert.shape import ModelShape
+from lmm_r1_mega.families.shape import ModelShape
 from lmm_r1_mega.models.device import this_device
 
 _PRECISION: dict[Precision, dict[str, Any]] = {
@@ -37,11 +37,12 @@ def transformer_config(shape: ModelShape, *, model: ModelSettings, layout: Layou
         kv_channels=shape.head_dim,
         layernorm_epsilon=shape.norm_eps,
         normalization="RMSNorm",
-        mrope_section=list(shape.mrope_section),
+        mrope_section=list(shape.mrope_section or (shape.head_dim // 2, 0, 0)),
         gated_linear_unit=True,
         activation_func=torch.nn.functional.silu,
         add_bias_linear=False,
-        add_qkv_bias=True,
+        add_qkv_bias=shape.has_qkv_bias,
+        qk_layernorm=shape.has_qk_norm,
         hidden_dropout=0.0,
         attention_dropout=0.0,
         tensor_model_parallel_size=layout.tensor,

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.convert.hf_shapes import TOWER
-from lmm_r1_mega.convert.shape import ModelShape, RewardShape
+from lmm_r1_mega.families.shape import ModelShape, RewardShape
+from lmm_r1_mega.families.weights import TOWER
 from lmm_r1_mega.planning.checks import divisors, gpus_needed, rollout_tensor_sizes, tensor_sizes
 from lmm_r1_mega.planning.hardware import Hardware
 from lmm_r1_mega.planning.memory import stage_memories
@@ -43,7 +43,8 @@ def smallest_fit(config: Config, models: Models, hardware: Hardware, *, image_sh
         return None
     freeze = tuple(dict.fromkeys((*config.model.freeze, TOWER + "*")))
     frozen = config.model_copy(update={"model": config.model.model_copy(update={"freeze": freeze})})
-    for tried, extra in ((config, ""), (frozen, f" --model.freeze {' '.join(freeze)}")):
+    smaller = ((frozen, f" --model.freeze {' '.join(freeze)}"),) if models.policy.vision else ()
+    for tried, extra in ((config, ""), *smaller):
         found = _first_fit(tried, models, hardware, image_share=image_share)
         if found:
             return _as_settings(found) + extra

@@ -9,7 +9,7 @@ from typing import Literal
 
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.freeze import freeze_problems
-from lmm_r1_mega.convert.shape import ModelShape
+from lmm_r1_mega.families.shape import ModelShape
 from lmm_r1_mega.planning.hardware import Hardware
 from lmm_r1_mega.planning.parameters import policy_ranks
 

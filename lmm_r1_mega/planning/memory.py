@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from lmm_r1_mega.config import Config, LayoutSettings
 from lmm_r1_mega.config.device import Precision
-from lmm_r1_mega.convert.hf_shapes import TOWER
-from lmm_r1_mega.convert.shape import ModelShape, VisionShape
+from lmm_r1_mega.families.shape import ModelShape, VisionShape
+from lmm_r1_mega.families.weights import TOWER
 from lmm_r1_mega.planning.hardware import GIB, Hardware, element_bytes
 from lmm_r1_mega.planning.parameters import RankParameters, critic_ranks, policy_ranks
 
@@ -146,16 +146,16 @@ def tower_activations(vision: VisionShape, *, num_patches: int, width: int) -> i
 
     Each of a block's two norms computes in fp32 and keeps that input, the normed one and its output; attention keeps query, key and
     value in one piece, rotated query and key, the result and its copy; the feed-forward network keeps gate, activated gate, up and
-    their product.
+    their product, without a gate its input and its output.
     """
     norms = 2 * vision.hidden_size * (4 + 2 * width)
-    rest = (7 * vision.hidden_size + 4 * vision.ffn_size) * width
+    rest = (7 * vision.hidden_size + (4 if vision.is_gated else 2) * vision.ffn_size) * width
     return num_patches * vision.depth * (norms + rest)
 
 
 def _tower_activations(config: Config, shape: ModelShape, *, stage: int, width: int, image_share: float) -> int:
     """Bytes of the tower's activations: on the first stage, for every micro-batch under way; none where it is frozen."""
-    if stage > 0 or any(pattern.removeprefix("model.") == TOWER + "*" for pattern in config.model.freeze):
+    if shape.vision is None or stage > 0 or any(pattern.removeprefix("model.") == TOWER + "*" for pattern in config.model.freeze):
         return 0
     num_patches = int(config.layout.max_tokens_per_microbatch * image_share) * shape.vision.merge_size**2
     return config.layout.pipeline * tower_activations(shape.vision, num_patches=num_patches, width=width)

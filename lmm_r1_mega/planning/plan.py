@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.config.device import Precision
-from lmm_r1_mega.convert.shape import ModelShape, RewardShape
+from lmm_r1_mega.families.shape import ModelShape, RewardShape
 from lmm_r1_mega.planning.advice import Models, smallest_fit
 from lmm_r1_mega.planning.checks import PlanProblem, find_problems, gpus_needed
 from lmm_r1_mega.planning.hardware import Hardware

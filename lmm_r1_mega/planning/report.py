@@ -39,7 +39,7 @@ def _facts(plan: RunPlan) -> Table:
     table.add_row("", f"vocabulary padded to {model.padded_vocabulary}, {model.precision}")
     table.add_row("step", f"{batch.samples} samples; optimizer steps: {batch.optimizer_steps}, of {batch.samples_per_update} samples each")
     table.add_row("", f"{batch.samples_per_rank} samples a data rank, at most {batch.microbatches_per_rank} rows")
-    table.add_row("processors", f"{plan.num_gpus} {'GPUs' if plan.hardware.device == 'gpu' else 'trainer processes on CPUs'}")
+    table.add_row("processors", f"{plan.num_gpus} {'GPUs' if plan.hardware.device.is_gpu else 'trainer processes on CPUs'}")
     return table
 
 

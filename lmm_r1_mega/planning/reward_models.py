@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.convert.shape import RewardShape, VisionShape
+from lmm_r1_mega.families.shape import RewardShape, VisionShape
 from lmm_r1_mega.planning.hardware import GIB, Hardware, element_bytes
 
 RUNTIME_BYTES = {"gpu": GIB, "cpu": GIB}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.convert.shape import ModelShape
+from lmm_r1_mega.families.shape import ModelShape
 from lmm_r1_mega.planning.hardware import GIB, Hardware, element_bytes
 from lmm_r1_mega.planning.parameters import num_parameters
 

@@ -103,7 +103,7 @@ def _reasons(config: Config, need: MemoryCheck, engine: EngineMemory, hardware: 
     if engine.kv_tokens < longest:
         reasons.append(
             f"an engine has room for {engine.kv_tokens} tokens of KV cache and the longest sample has {longest}: raise "
-            f"{'rollout.tensor or rollout.gpu_memory' if hardware.device == 'gpu' else 'rollout.kv_cache_gib'}"
+            f"{'rollout.tensor or rollout.gpu_memory' if hardware.device.is_gpu else 'rollout.kv_cache_gib'}"
         )
     if hardware.host_gib is not None and need.host > hardware.host_gib * GIB * config.cluster.nodes:
         there = hardware.host_gib * config.cluster.nodes

@@ -11,28 +11,28 @@ from megatron.core import parallel_state
 from torch import Tensor
 
 from lmm_r1_mega.convert.hf_folder import HFReader, HFWriter
-from lmm_r1_mega.convert.plan import Transfer
-from lmm_r1_mega.models.load import canonical_parameters, plan_of
-from lmm_r1_mega.models.qwen2_5_vl import Qwen2_5_VL
+from lmm_r1_mega.convert.mapping import Transfer
+from lmm_r1_mega.models.load import canonical_parameters, mapping_of
+from lmm_r1_mega.models.vision_language import VisionLanguageModel
 
 READER = 0  # the global rank that always gets the tensors
 
 
 @torch.no_grad()
-def export_weights(model: Qwen2_5_VL, hf_path: Path, *, everywhere: bool) -> Iterator[tuple[str, Tensor]]:
+def export_weights(model: VisionLanguageModel, hf_path: Path, *, everywhere: bool) -> Iterator[tuple[str, Tensor]]:
     """Name and tensor of every weight, in the layout of the folder `hf_path` and the trainer's precision; collective.
 
     Every rank iterates to the end. Global rank 0 gets the whole tensors, the others too with `everywhere`, else tensors of the
     same shape on the meta device. A tensor may share memory with the model.
     """
     with HFReader(hf_path) as hf:
-        plan, shapes = plan_of(hf, model), hf.contents.shapes()
+        mapping, shapes = mapping_of(hf, model), hf.contents.shapes()
     held = {name: parameter.detach() for name, parameter in canonical_parameters(model).items()}
     owners = _owning_ranks(list(held))
-    for transfer in plan.transfers:
+    for transfer in mapping.transfers:
         owner = owners[transfer.megatron]
         parts = _parts(transfer, held, owner=owner)
-        for index, name in enumerate(map(plan.source_name, transfer.hf)):
+        for index, name in enumerate(map(mapping.source_name, transfer.hf)):
             blank = torch.empty(shapes[name], dtype=model.config.params_dtype, device="meta")
             yield name, _delivered(parts[index] if parts else None, blank, owner=owner, everywhere=everywhere)
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lmm_r1_mega.batching.packing import pack
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.convert.shape import read_shape
-from lmm_r1_mega.data.chat.vision_spec import VisionSpec
+from lmm_r1_mega.data.chat.vision_spec import vision_spec_of
+from lmm_r1_mega.families.registry import read_shape
 from lmm_r1_mega.models.device import this_device, training_device
 from lmm_r1_mega.schema import PackedBatch, Sequence, TokenStats
 from lmm_r1_mega.training import parallel, pipeline
@@ -33,7 +33,7 @@ class ForwardPass:
 
     def __init__(self, model: MegatronModule, hf_path: Path, config: Config) -> None:
         self._model = model
-        self._spec, self._vocab_size = VisionSpec.load(hf_path), read_shape(hf_path).vocab_size
+        self._spec, self._vocab_size = vision_spec_of(hf_path), read_shape(hf_path).vocab_size
         self._length_multiple = _length_multiple(config)
 
     def logprobs(

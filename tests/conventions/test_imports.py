@@ -16,7 +16,7 @@ from convention_rules import (
 LAYERS = (
     ("errors",),
     ("process",),
-    ("config", "schema", "sokoban"),
+    ("config", "schema", "sokoban", "families"),
     ("algorithms", "rewards", "data", "convert", "migration"),
     ("batching", "models", "planning"),
     ("training", "rollout"),

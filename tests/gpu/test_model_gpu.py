@@ -6,8 +6,8 @@ import pytest
 
 from lmm_r1_mega.batching.packing import pack
 from lmm_r1_mega.config import LayoutSettings, ModelSettings
-from lmm_r1_mega.convert.shape import read_shape
 from lmm_r1_mega.data.chat.vision_spec import VisionSpec
+from lmm_r1_mega.families.registry import read_shape
 
 pytestmark = pytest.mark.gpu
 LOGPROB_BARS = {"fp32": 1e-4, "bf16": 0.1, "fp8": 0.5}

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lmm_r1_mega.batching.sharing import num_new_tokens
-from lmm_r1_mega.convert.hf_shapes import short_name
 from lmm_r1_mega.data.chat.vision_spec import VisionSpec
 from lmm_r1_mega.data.images.patches import as_pil_images
+from lmm_r1_mega.families.weights import short_name
 from lmm_r1_mega.schema import PromptImages, Sequence
 from tools.make_tiny_model import TinyShape, make_tiny_model
 

@@ -12,8 +12,8 @@ from megatron.core.pipeline_parallel import get_forward_backward_func
 from torch import Tensor
 
 from lmm_r1_mega.config import LayoutSettings, ModelSettings
-from lmm_r1_mega.convert.plan import default_plan
-from lmm_r1_mega.convert.shape import ModelShape
+from lmm_r1_mega.convert.mapping import default_mapping
+from lmm_r1_mega.families.shape import ModelShape
 from lmm_r1_mega.models.build import build_model
 from lmm_r1_mega.models.load import canonical_parameters
 from lmm_r1_mega.schema import PackedBatch
@@ -90,7 +90,7 @@ def last_stage(results: list[StageResult]) -> list[list[torch.Tensor]]:
 def hf_gradients(results: list[StageResult], shape: ModelShape, padded: int) -> dict[str, torch.Tensor]:
     """Gradients of all ranks, put together and mapped back to Hugging Face names; copies must agree bit by bit."""
     found = {}
-    for transfer in default_plan(shape, padded_vocab=padded).transfers:
+    for transfer in default_mapping(shape, padded_vocab=padded).transfers:
         copies = [(result.tensor_rank, result.gradients[transfer.megatron]) for result in results if transfer.megatron in result.gradients]
         shards = dict(copies)
         for rank, copy in copies:

@@ -30,7 +30,7 @@ class VisionSpec:
     def load(cls, model_path: Path | str) -> VisionSpec:
         """Read the spec from a Hugging Face folder's `config.json`.
 
-        Raises: ValueError where the folder has no configuration of a vision-language model.
+        Raises: ValueError if the folder has no configuration of a vision-language model.
         """
         if not (Path(model_path) / "config.json").is_file():
             raise ValueError(f"model.path {model_path} has no config.json: give a Hugging Face folder")
@@ -62,3 +62,8 @@ class VisionSpec:
         Example: grids [[1, 4, 6]] with merge_size 2 -> [6]
         """
         return [int(count) // self.merge_size**2 for count in grid_thw.prod(dim=1)]
+
+
+def vision_spec_of(model_path: Path | str) -> VisionSpec | None:
+    """The spec of a Hugging Face folder; None for a model that sees no images."""
+    return VisionSpec.load(model_path) if read_settings(Path(model_path), "config.json").get("vision_config") else None

@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 
 from lmm_r1_mega.convert.checkpoints import check_weight_files, compare, hf_to_megatron, megatron_to_hf
 from lmm_r1_mega.convert.hf_folder import INDEX, HFReader, HFWriter
-from lmm_r1_mega.convert.hf_shapes import long_name
 from lmm_r1_mega.convert.megatron_folder import MegatronReader, missing_files
 from lmm_r1_mega.convert.safetensors_file import SafetensorsReader, SafetensorsWriter, TensorSpec
 from lmm_r1_mega.errors import BadData
+from lmm_r1_mega.families.weights import long_name
 from tools.make_tiny_model import TinyShape, make_tiny_model
 
 

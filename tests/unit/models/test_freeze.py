@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmm_r1_mega.convert.plan import Transfer, WeightMapping
+from lmm_r1_mega.convert.mapping import Transfer, WeightMapping
 from lmm_r1_mega.convert.rules import QKV, Copy
 from lmm_r1_mega.models.freeze import frozen_parameters
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from lmm_r1_mega.commands.plan import run
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.config.reading import read_config
-from lmm_r1_mega.convert.shape import RewardShape
+from lmm_r1_mega.families.shape import RewardShape
 from lmm_r1_mega.planning.hardware import GIB, Hardware
 from lmm_r1_mega.planning.plan import plan
 from lmm_r1_mega.planning.report import as_json, render

@@ -1,15 +1,15 @@
-"""Which Hugging Face tensors become which Megatron parameter: a plan that uses every name exactly once, or fails."""
+"""Which Hugging Face tensors become which Megatron parameter: a mapping that uses every name exactly once, or fails."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lmm_r1_mega.convert.hf_shapes import LONG_PREFIXES, TOWER, hf_shapes, long_name
-from lmm_r1_mega.convert.qwen2_5_vl import table
-from lmm_r1_mega.convert.rules import Copy, WeightRule
-from lmm_r1_mega.convert.shape import ModelShape
+from lmm_r1_mega.convert.rules import Copy, WeightRule, rule_of
 from lmm_r1_mega.errors import BadData
+from lmm_r1_mega.families.registry import hf_tensors
+from lmm_r1_mega.families.shape import ModelShape
+from lmm_r1_mega.families.weights import LONG_PREFIXES, TOWER, decoder_rows, long_name
 
 
 @dataclass(frozen=True)
@@ -38,31 +38,30 @@ class WeightMapping:
         return long_name(short) if self.long_names else short
 
 
-def make_plan(found: Mapping[str, tuple[int, ...]], shape: ModelShape, *, padded_vocab: int) -> WeightMapping:
+def make_mapping(found: Mapping[str, tuple[int, ...]], shape: ModelShape, *, padded_vocab: int) -> WeightMapping:
     """Mapping for a checkpoint with the tensors `found` (name to shape, either layout of names).
 
-    Raises `BadData` with the lists where a tensor is missing, unknown or of another shape than `shape` says.
+    Raises: `BadData` with the lists if a tensor is missing, unknown or of another shape than `shape` says.
     """
     long_names = any(name.startswith(longer) for name in found for longer in LONG_PREFIXES.values())
-    expected = hf_shapes(shape)
+    expected = hf_tensors(shape)
     _check(found, expected, long_names=long_names)
     transfers = [Transfer(name, (name,), Copy()) for name in expected if name.startswith(TOWER)]
-    for row in table(shape, padded_vocab=padded_vocab):
-        layers = range(shape.num_layers) if "{layer}" in row.megatron else range(1)
-        for layer in layers:
+    for row in decoder_rows(shape):
+        rule = rule_of(row, shape, padded_vocab=padded_vocab)
+        for layer in range(shape.num_layers) if "{layer}" in row.megatron else range(1):
             names = tuple(name.format(layer=layer) for name in row.hf)
-            transfers.append(Transfer(row.megatron.format(layer=layer), names, row.rule))
-    used = [name for transfer in transfers for name in transfer.hf]
-    _check_used_once(used, expected)
+            transfers.append(Transfer(row.megatron.format(layer=layer), names, rule))
+    _check_used_once([name for transfer in transfers for name in transfer.hf], expected)
     order = {name: index for index, name in enumerate(expected)}
     return WeightMapping(tuple(sorted(transfers, key=lambda transfer: order[transfer.hf[0]])), long_names)
 
 
-def default_plan(shape: ModelShape, *, padded_vocab: int, long_names: bool = False) -> WeightMapping:
+def default_mapping(shape: ModelShape, *, padded_vocab: int, long_names: bool = False) -> WeightMapping:
     """Mapping for a complete checkpoint of `shape` that need not be present."""
-    expected = hf_shapes(shape)
+    expected = hf_tensors(shape)
     names = {long_name(name) if long_names else name: dims for name, dims in expected.items()}
-    return make_plan(names, shape, padded_vocab=padded_vocab)
+    return make_mapping(names, shape, padded_vocab=padded_vocab)
 
 
 def _check(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], *, long_names: bool) -> None:

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL: the vision tower of transformers in front of a megatron.core GPTModel, on packed micro-batches."""
+"""A megatron.core GPTModel on packed micro-batches, with the vision encoder of transformers in front of it if the family has one."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from megatron.core.tensor_parallel import gather_from_sequence_parallel_region, 
 from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor
 
-from lmm_r1_mega.convert.shape import ModelShape
 from lmm_r1_mega.data.images.patches import PixelScale
+from lmm_r1_mega.families.shape import ModelShape
 from lmm_r1_mega.models.attention import describe_packing
 from lmm_r1_mega.models.device import training_device
 from lmm_r1_mega.models.specs import decoder_spec
 from lmm_r1_mega.schema import PackedBatch, PromptImages
 
 
-class Qwen2_5_VL(GPTModel):
-    """One pipeline stage of Qwen2.5-VL; the first also holds the vision tower, whole on every tensor-parallel rank."""
+class VisionLanguageModel(GPTModel):
+    """One pipeline stage of a model; the first also holds the vision encoder, whole on every tensor-parallel rank."""
 
     def __init__(self, config: TransformerConfig, shape: ModelShape, *, padded_vocab: int, tied: bool) -> None:
         super().__init__(
@@ -57,7 +57,7 @@ class Qwen2_5_VL(GPTModel):
         embedded = self._embed(microbatch, device) if self.pre_process else None
         output = super().forward(
             input_ids=None,
-            position_ids=microbatch.position_ids[:, None].to(device),
+            position_ids=microbatch.position_ids.expand(3, -1)[:, None].to(device),  # text has one axis: three equal ones
             attention_mask=None,
             decoder_input=embedded,
             packed_seq_params=describe_packing(microbatch.sequence_starts, microbatch.borrowed, device),
@@ -69,7 +69,7 @@ class Qwen2_5_VL(GPTModel):
         ids = microbatch.input_ids.to(device)
         embedded = self.embedding(input_ids=ids[None], position_ids=None)[:, 0]
         if microbatch.images is None or microbatch.image_features is None:
-            embedded = self._touch_tower(embedded)
+            embedded = embedded if self.shape.vision is None else self._touch_tower(embedded)
         else:
             positions = (ids == self.shape.image_token_id).nonzero()[:, 0]
             embedded = self._place_images(embedded, positions, vision=microbatch.images, chosen=microbatch.image_features.to(device))
