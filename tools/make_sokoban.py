@@ -70,13 +70,13 @@ def write_rows(out: Path, difficulty: Difficulty, *, count: int, seed: int) -> l
     return rows
 
 
-def write_row(level: Level, image: Path) -> dict[str, Any]:
+def write_row(level: Level, path: Path) -> dict[str, Any]:
     """Saves the image; the row that goes with it. Images are named relative to the data file."""
-    draw_image(level.room).save(image)
-    image = {"type": "image", "image": f"{image.parent.name}/{image.name}"}
+    draw_image(level.room).save(path)
+    image = {"type": "image", "image": f"{path.parent.name}/{path.name}"}
     turns = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": [image, {"type": "text", "text": TASK}]}]
     return {
-        "id": image.stem,
+        "id": path.stem,
         "datasource": "sokoban",
         "message": turns,
         "answer": draw_room(level.room),

@@ -1,20 +1,21 @@
-"""Small random Qwen2.5-VL models in Hugging Face layout, for the quickstart, the tests and the benchmarks.
+"""Small random models of every family in Hugging Face layout, for the quickstart, the tests and the benchmarks.
 
 python -m tools.make_tiny_model OUT --hidden 256 --layers 8 --vocab 2048
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig
+from transformers import PreTrainedTokenizerFast
 
 from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 
@@ -57,10 +58,24 @@ CHAT_TEMPLATE = """\
 """Qwen's turns; unlike Qwen's own template it adds no system turn to a chat that has none."""
 
 
+Family = Literal["qwen2", "qwen3", "qwen2_vl", "qwen2_5_vl"]
+CLASSES: dict[Family, str] = {
+    "qwen2": "Qwen2",
+    "qwen3": "Qwen3",
+    "qwen2_vl": "Qwen2VL",
+    "qwen2_5_vl": "Qwen2_5_VL",
+}
+"""How the classes of a family begin in transformers."""
+HEAD_DIMS: dict[Family, int] = {"qwen3": 64}
+"""Of families whose heads have a width of their own."""
+
+
 @dataclass(frozen=True)
 class TinyShape:
-    """Sizes of a small Qwen2.5-VL. Heads have 32 dimensions, so `hidden` and `vision_hidden` are multiples of 32."""
+    """Sizes of a small model. Heads have 32 dimensions, so `hidden` and `vision_hidden` are multiples of 32."""
 
+    family: Family = "qwen2_5_vl"
+    """`model_type` of the model."""
     hidden: int = 128
     """Width of the decoder."""
     layers: int = 4
@@ -145,32 +160,56 @@ def train_tokenizer(corpus: Iterable[str], *, vocab_size: int) -> PreTrainedToke
 def make_tiny_model(
     folder: Path, shape: TinyShape | None = None, *, tokenizer: PreTrainedTokenizerFast | None = None, seed: int = 0
 ) -> int:
-    """Write a random Qwen2.5-VL (config, fp32 safetensors, tokenizer, processor, generation settings); returns its number of parameters.
+    """Write a random model (config, fp32 safetensors, tokenizer, processor, generation settings); returns its number of parameters.
 
     The weights depend only on the shape, the size of the tokenizer and the seed. transformers and vLLM load the folder.
     """
-    make_torchvision_importable()
-    from transformers import Qwen2_5_VLForConditionalGeneration  # imports torchvision, which must be importable first
-
     shape = shape or TinyShape()
     tokenizer = tokenizer or train_tokenizer(sum_corpus(), vocab_size=min(shape.vocab, 2000))
     if len(tokenizer) > shape.vocab:
         raise ValueError(f"vocab {shape.vocab} is smaller than the tokenizer's {len(tokenizer)} tokens: raise it")
+    config = _config(shape, {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS})
+    kind = "ForConditionalGeneration" if _sees(shape) else "ForCausalLM"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Qwen2_5_VLForConditionalGeneration(_config(shape, tokenizer)).float()
+        model = _class(shape, kind)(config).float()
     end, pad = (tokenizer.convert_tokens_to_ids(token) for token in ("<|im_end|>", "<|endoftext|>"))
     model.generation_config.update(eos_token_id=[end, pad], pad_token_id=pad, bos_token_id=pad)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    Path(folder, "preprocessor_config.json").write_text(json.dumps(processor_settings(shape), indent=2) + "\n", encoding="utf-8")
+    if _sees(shape):
+        Path(folder, "preprocessor_config.json").write_text(json.dumps(processor_settings(shape), indent=2) + "\n", encoding="utf-8")
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _config(shape: TinyShape, tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
-    """The Qwen2.5-VL configuration of a shape."""
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
-    text = {
+def _sees(shape: TinyShape) -> bool:
+    return shape.family in ("qwen2_vl", "qwen2_5_vl")
+
+
+def _class(shape: TinyShape, kind: str) -> Any:
+    make_torchvision_importable()  # which transformers imports with its models
+    return getattr(importlib.import_module("transformers"), CLASSES[shape.family] + kind)
+
+
+def _config(shape: TinyShape, ids: dict[str, int]) -> Any:
+    """The configuration of a shape; `ids` are those of the special tokens."""
+    common = {"tie_word_embeddings": shape.tied, "initializer_range": shape.init_range}
+    if not _sees(shape):
+        return _class(shape, "Config")(**_text_settings(shape, ids), **common)
+    tokens = {
+        "image_token_id": ids["<|image_pad|>"],
+        "video_token_id": ids["<|video_pad|>"],
+        "vision_start_token_id": ids["<|vision_start|>"],
+        "vision_end_token_id": ids["<|vision_end|>"],
+    }
+    text = _text_settings(shape, ids) | common
+    return _class(shape, "Config")(text_config=text, vision_config=_vision_settings(shape), **tokens, **common)
+
+
+def _text_settings(shape: TinyShape, ids: dict[str, int]) -> dict[str, Any]:
+    rope = {"rope_type": "default", "rope_theta": shape.rope_theta} | ({"mrope_section": list(MROPE_SECTION)} if _sees(shape) else {})
+    head_dim = {"head_dim": HEAD_DIMS[shape.family]} if shape.family in HEAD_DIMS else {}
+    return head_dim | {
         "vocab_size": shape.vocab,
         "hidden_size": shape.hidden,
         "intermediate_size": shape.intermediate or 3 * shape.hidden,
@@ -178,43 +217,37 @@ def _config(shape: TinyShape, tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLC
         "num_attention_heads": shape.heads,
         "num_key_value_heads": shape.kv_heads,
         "max_position_embeddings": 4096,
-        "rope_parameters": {"rope_type": "default", "mrope_section": list(MROPE_SECTION), "rope_theta": shape.rope_theta},
-        "tie_word_embeddings": shape.tied,
-        "initializer_range": shape.init_range,
+        "rope_parameters": rope,
         "bos_token_id": ids["<|endoftext|>"],
         "eos_token_id": ids["<|im_end|>"],
         "pad_token_id": ids["<|endoftext|>"],
     }
-    vision = {
+
+
+def _vision_settings(shape: TinyShape) -> dict[str, Any]:
+    common = {
         "depth": shape.vision_depth,
-        "hidden_size": shape.vision_hidden,
-        "intermediate_size": 2 * shape.vision_hidden,
         "num_heads": shape.vision_hidden // HEAD_DIM,
-        "out_hidden_size": shape.hidden,
-        "fullatt_block_indexes": [shape.vision_depth - 1],
-        "window_size": 112,
         "patch_size": PATCH,
         "spatial_merge_size": MERGE,
         "initializer_range": shape.init_range,
     }
-    whole: dict[str, Any] = {
-        "text_config": text,
-        "vision_config": vision,
-        "tie_word_embeddings": shape.tied,
-        "initializer_range": shape.init_range,
-        "image_token_id": ids["<|image_pad|>"],
-        "video_token_id": ids["<|video_pad|>"],
-        "vision_start_token_id": ids["<|vision_start|>"],
-        "vision_end_token_id": ids["<|vision_end|>"],
+    if shape.family == "qwen2_vl":  # its width is `embed_dim`, and `hidden_size` that of its output
+        return common | {"embed_dim": shape.vision_hidden, "hidden_size": shape.hidden, "mlp_ratio": 2}
+    return common | {
+        "hidden_size": shape.vision_hidden,
+        "intermediate_size": 2 * shape.vision_hidden,
+        "out_hidden_size": shape.hidden,
+        "fullatt_block_indexes": [shape.vision_depth - 1],
+        "window_size": 112,
     }
-    return Qwen2_5_VLConfig(**whole)
 
 
 def processor_settings(shape: TinyShape) -> dict[str, object]:
     """Contents of `preprocessor_config.json`; both spellings of the pixel bounds, for both readers."""
     return {
         "image_processor_type": "Qwen2VLImageProcessor",
-        "processor_class": "Qwen2_5_VLProcessor",
+        "processor_class": f"{CLASSES[shape.family]}Processor",
         "do_normalize": True,
         "patch_size": PATCH,
         "merge_size": MERGE,
@@ -231,7 +264,7 @@ DEFAULT = TinyShape()
 
 
 def main(out: tyro.conf.Positional[Path], shape: Annotated[TinyShape, tyro.conf.arg(name="")] = DEFAULT, *, seed: int = 0) -> None:
-    """Write a small random Qwen2.5-VL.
+    """Write a small random model.
 
     Args:
         out: Folder to write.

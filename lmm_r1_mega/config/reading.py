@@ -168,7 +168,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _options(arguments: list[str]) -> Iterator[tuple[str, Any]]:
-    """`--layout.row-tokens=4 --data.train a b` -> (layout.max_tokens_per_microbatch, "4"), (data.train, ["a", "b"])."""
+    """`--layout.max-tokens-per-microbatch=4 --data.train a b` -> (layout.max_tokens_per_microbatch, "4"), (data.train, ["a", "b"])."""
     fields = dict(setting_fields())
     starts = [place for place, argument in enumerate(arguments) if argument.startswith("--")]
     if arguments and 0 not in starts:

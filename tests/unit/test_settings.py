@@ -54,7 +54,7 @@ def test_every_kind_of_value_can_be_written_as_an_option():
         "--reward.weights": ["accuracy", "2"],
         "--algorithm.reward_clip": ["-1", "0.5"],
         "--algorithm.kl.target": ["None"],
-        "--layout.row-tokens": ["64"],
+        "--layout.max-tokens-per-microbatch": ["64"],
         "--layout.sequence_parallel": ["false"],
         "--rollout.top_k": ["-1"],
         "--optimizer.learning_rate": ["1e-5"],

@@ -8,7 +8,7 @@ from lmm_r1_mega.config.device import Device
 
 def test_rows_and_back():
     assignment = MicrobatchAssignment([[[3, 0], []], [[2], [1, 4]]], flops=0.0)
-    assert assignment.rows(list("abcde")) == [[["d", "a"], []], [["c"], ["b", "e"]]]
+    assert assignment.microbatches(list("abcde")) == [[["d", "a"], []], [["c"], ["b", "e"]]]
     assert assignment.ranks(list("abcde")) == [["d", "a"], ["c", "b", "e"]]
     assert assignment.restore([[30, 0], [20, 10, 40]]) == [0, 10, 20, 30, 40]
 

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from lmm_r1_mega.cluster.images import ray  # Ray is imported after what it reads is settled
+from lmm_r1_mega.cluster.images import put_images, ray  # Ray is imported after what it reads is settled
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.config import ClusterSettings
 from lmm_r1_mega.schema import PromptImages, Sequence

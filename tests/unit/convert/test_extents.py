@@ -15,7 +15,7 @@ from lmm_r1_mega.errors import BadData
 
 def test_runs_of_rows_by_hand():
     assert row_runs(QKV(num_heads=2, num_kv_heads=2, head_dim=1), [2, 2, 2]) == [
-        RowRun(part=part, part_row=group, whole_row=3 * group + part, num_microbatches=1) for group in range(2) for part in range(3)
+        RowRun(part=part, part_row=group, whole_row=3 * group + part, num_rows=1) for group in range(2) for part in range(3)
     ]
     assert row_runs(GateUp(), [5, 5]) == [RowRun(0, 0, 0, 5), RowRun(1, 0, 5, 5)]
     assert row_runs(Vocab(size=3, padded_size=8), [3]) == [RowRun(0, 0, 0, 3)]
@@ -32,7 +32,7 @@ def test_moving_the_runs_is_what_the_rule_does(rule, rows, rest):
     whole = rule.to_megatron(parts)
     moved = torch.zeros_like(whole)
     for run in row_runs(rule, rows):
-        moved[run.whole_row : run.whole_row + run.num_microbatches] = parts[run.part][run.part_row : run.part_row + run.num_microbatches]
+        moved[run.whole_row : run.whole_row + run.num_rows] = parts[run.part][run.part_row : run.part_row + run.num_rows]
     assert torch.equal(moved, whole)
 
 

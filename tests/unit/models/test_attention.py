@@ -62,7 +62,7 @@ def test_a_borrowed_prompt_is_as_if_each_sequence_had_its_own(plan):
     for gradient, target in zip(torch.autograd.grad((found * weight).sum(), parts), wanted_gradients, strict=True):
         torch.testing.assert_close(gradient, target, rtol=0, atol=1e-12)
     assert row.cu_seqlens_q.tolist() == [0, 5, 12, 14, 24]
-    assert row.whole.places.tolist() == [place for at in places for place in at]
+    assert row.whole.positions.tolist() == [place for at in places for place in at]
 
 
 def test_sequences_are_grouped_while_padding_is_cheap():

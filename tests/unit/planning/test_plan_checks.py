@@ -99,7 +99,7 @@ def test_warnings(published, sections, message):
 
 @pytest.mark.parametrize("correction", [{"old_logprobs": "rollout"}, {"importance_cap": 2.0}, {"importance_bounds": (0.5, 2.0)}])
 def test_each_correction_of_older_samples_will_do(published, correction):
-    found = problems(published("7B"), "warning", rollout={"ahead": 1}, algorithm=correction)
+    found = problems(published("7B"), "warning", rollout={"max_staleness": 1}, algorithm=correction)
     assert not any("older weights" in one for one in found), found
 
 
