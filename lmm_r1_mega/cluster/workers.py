@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.models.device import this_device
 from lmm_r1_mega.process import stacks
-from lmm_r1_mega.rollout.transfer import WeightSender, init_info_of_engine, open_sender
+from lmm_r1_mega.rollout.transfer import LARGEST_BUCKET_BYTES, Follower, SharedMemorySender, WeightSender, init_info_of_engine
 from lmm_r1_mega.schema import PolicyTarget, Role, SFTTarget, UpdateReport, ValueTarget
 
 if TYPE_CHECKING:
@@ -117,16 +118,28 @@ class TrainWorker:
     def publish(self, engines: list[ActorHandle], *, version: int) -> None:
         """Send the policy's weights to the rollout engines; collective, rank 0 drives."""
         if self._sender is None:
-            on_every_gpu = this_device().weight_transfer(self._config.cluster.placement) == "ipc"
-            self._sender = open_sender(
-                lambda: self._models["policy"].export(everywhere=on_every_gpu),
-                RolloutClient(engines, config=self._config),
-                settings=self._config.rollout,
-                placement=self._config.cluster.placement,
-                rank=self._rank,
-                host=ray.util.get_node_ip_address(),
-            )
+            self._sender = self._open_sender(RolloutClient(engines, config=self._config))
         self._sender.send(version)
+
+    def _open_sender(self, client: RolloutClient) -> WeightSender:
+        """The sender that fits the devices and the placement; collective on GPUs."""
+        settings, export = self._config.rollout, self._models["policy"].export
+        backend = this_device().weight_transfer(self._config.cluster.placement)
+        if backend != "shm":
+            from lmm_r1_mega.rollout.transfer.accelerator import AcceleratorSender  # needs CUDA
+
+            tensors = partial(export.tensors, everywhere=backend == "ipc")
+            host = ray.util.get_node_ip_address()
+            return AcceleratorSender(tensors, client, settings=settings, backend=backend, rank=self._rank, host=host)
+        if self._rank != 0:
+            return Follower(export.tensors)
+        return SharedMemorySender(
+            export.tensors,
+            client,
+            bucket_bytes=min(settings.bucket_mib * 2**20, LARGEST_BUCKET_BYTES),
+            digests=settings.verify_weights != "never",
+            deadline_s=self._config.cluster.step_timeout_s,
+        )
 
     def save(self, folders: Mapping[Role, Path]) -> None:
         for role, folder in folders.items():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +21,7 @@ from lmm_r1_mega.training import optimizer as adamw
 from lmm_r1_mega.training import parallel, pipeline
 from lmm_r1_mega.training.batch_targets import by_sequence, policy_tokens, sft_weights, value_tokens
 from lmm_r1_mega.training.checkpoint import Trained, load_checkpoint, save_checkpoint
-from lmm_r1_mega.training.export import export_weights, write_hf
+from lmm_r1_mega.training.export import WeightExport, write_hf
 from lmm_r1_mega.training.forward_pass import ForwardPass, same_number
 from lmm_r1_mega.training.objectives import Objective, means, policy_objective, sft_objective, value_objective
 from lmm_r1_mega.training.schedule import learning_rate_share
@@ -116,17 +117,14 @@ class TrainEngine:
         """Inverse of `save`, at this or another layout. Snapshots stay as they are."""
         self._steps_done = load_checkpoint(folder, Trained(self._module, self._optimizer))
 
-    def export(self, *, everywhere: bool = False) -> Iterator[tuple[str, Tensor]]:
-        """Hugging Face names and whole tensors, one at a time, in the trainer's precision.
-
-        Every rank iterates to the end. Global rank 0 gets the tensors, the others too with `everywhere`, else only their shapes
-        on the meta device. A tensor may share memory with the model: use it before the next update.
-        """
-        return export_weights(self._module, self._hf_path, everywhere=everywhere)
+    @cached_property
+    def export(self) -> WeightExport:
+        """Passes over all weights under their Hugging Face names; making it is collective."""
+        return WeightExport(self._module, self._hf_path)
 
     def export_hf(self, folder: Path) -> None:
         """Write a Hugging Face folder: weights with index, config, tokenizer, processor, chat template."""
-        write_hf(folder, self.export(), source=self._hf_path, dtype=self._module.config.params_dtype)
+        write_hf(folder, self.export.tensors(), source=self._hf_path, dtype=self._module.config.params_dtype)
 
     def _update(
         self, microbatches: list[list[Target]], objective: Callable[[PackedBatch, list[Target], Tensor], Objective]

@@ -69,7 +69,6 @@ LAZY = {
     "record.trackers": "a tracker's library is needed only by a run that asks for it",
     "rollout.engine": "vLLM reads its environment when it is imported",
     "rollout.plugin": "vLLM loads the plug-in while it is itself being imported",
-    "rollout.transfer.sender": "the GPU's transfer needs vLLM's GPU build",
 }
 """Modules that import inside a function, and why."""
 

@@ -25,7 +25,6 @@ def test_answers_survive_sleep_and_follow_weights_sent_through_cuda_ipc(folder: 
 
     from lmm_r1_mega.data.chat.processor import Processor
     from lmm_r1_mega.rollout.sampling import Sampling
-    from lmm_r1_mega.rollout.transfer import open_sender
 
     processor = Processor.load(folder)
     prompt, model, engine = text_prompt(processor), Transformers(folder, processor), EngineProcess(folder)
@@ -46,7 +45,7 @@ def test_answers_survive_sleep_and_follow_weights_sent_through_cuda_ipc(folder: 
     assert gap() <= 1e-4
     weights["lm_head.weight"] *= 1.5
     model.model.lm_head.weight.data *= 1.5
-    sender = open_sender(export, engine, settings=SETTINGS, placement="hybrid", rank=0, host="127.0.0.1")
+    sender = AcceleratorSender(export, engine, settings=SETTINGS, backend="ipc", rank=0, host="127.0.0.1")
     sender.send(7)
     assert gap() <= 1e-4
     (completion,) = engine.generate([prompt], samples=1, sampling=Sampling(1), seed=0)[0]

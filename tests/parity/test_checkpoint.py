@@ -41,7 +41,7 @@ def updates(engine: TrainEngine, model: Path, case: Case, count: int) -> list[Up
 
 
 def exported(engine: TrainEngine) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in engine.export()}
+    return {name: tensor.clone() for name, tensor in engine.export.tensors()}
 
 
 def unbroken(model: Path, case: Case, folder: Path) -> tuple[Any, ...]:

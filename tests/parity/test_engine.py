@@ -156,9 +156,9 @@ def test_the_critic_starts_at_zero_and_learns_the_same_everywhere(model: Path, c
 def supervised(model: Path, case: Case, images: bool) -> tuple[Any, ...]:
     engine = start_engine(model, case)
     targets = sft_targets(make_sequences(model, images=images))
-    before = {name: tensor.clone() for name, tensor in engine.export(everywhere=True)}
+    before = {name: tensor.clone() for name, tensor in engine.export.tensors(everywhere=True)}
     reports = [engine.update_sft([[targets[i] for i in row] for row in case.own_rows()]) for _ in range(4)]
-    after = {name: tensor.clone() for name, tensor in engine.export(everywhere=True)}
+    after = {name: tensor.clone() for name, tensor in engine.export.tensors(everywhere=True)}
     return reports, {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
 
 
@@ -212,12 +212,12 @@ def test_the_learning_rate_warms_up_from_the_first_step_on(model: Path) -> None:
 
 def absurd_update(model: Path) -> bool:
     engine = start_engine(model, Case())
-    before = {name: tensor.clone() for name, tensor in engine.export()}
+    before = {name: tensor.clone() for name, tensor in engine.export.tensors()}
     targets = policy_targets(make_sequences(model))
     targets[0].response_advantages.fill_(float("nan"))
     with pytest.raises(NotFinite, match="the loss is nan"):
         engine.update_policy([targets], POLICY_LOSS)
-    return all(torch.equal(tensor, before[name]) for name, tensor in engine.export())
+    return all(torch.equal(tensor, before[name]) for name, tensor in engine.export.tensors())
 
 
 def ruined(model: Path) -> bool:

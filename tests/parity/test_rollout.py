@@ -86,7 +86,7 @@ def _prompt(processor: Processor, name: str, text: str, sizes: list[tuple[int, i
 
 
 def send(engine: EngineProcess, weights: dict[str, torch.Tensor], *, version: int) -> None:
-    sender = SharedMemorySender(weights.items, engine, bucket_bytes=BUCKET)
+    sender = SharedMemorySender(weights.items, engine, bucket_bytes=BUCKET, deadline_s=60)
     try:
         sender.send(version)
     finally:
