@@ -101,7 +101,7 @@ def _in_words(operands: Operands) -> Problem:
 
 def _in_images(folder: Path, name: str, all_operands: Iterable[Operands], *, seed: int) -> list[Problem]:
     """Draw one PNG file for each problem; rows name it relative to `folder`."""
-    rng = random.Random(f"{seed} {name} images")
+    rng = random.Random(f"{seed} {name} pictures")  # the word that the images of the published figures were drawn with
     (folder / "images" / name).mkdir(parents=True, exist_ok=True)
     problems = []
     for index, operands in enumerate(all_operands):

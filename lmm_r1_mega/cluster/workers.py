@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.models.device import this_device
 from lmm_r1_mega.process import stacks
-from lmm_r1_mega.rollout.transfer import LARGEST_BUCKET_BYTES, Follower, SharedMemorySender, WeightSender, init_info_of_engine
+from lmm_r1_mega.rollout.transfer import LARGEST_BUCKET_BYTES, Follower, NamedTensors, SharedMemorySender, WeightSender, init_info_of_engine
 from lmm_r1_mega.schema import PolicyTarget, Role, SFTTarget, UpdateReport, ValueTarget
 
 if TYPE_CHECKING:
@@ -123,18 +122,20 @@ class TrainWorker:
 
     def _open_sender(self, client: RolloutClient) -> WeightSender:
         """The sender that fits the devices and the placement; collective on GPUs."""
-        settings, export = self._config.rollout, self._models["policy"].export
-        backend = this_device().weight_transfer(self._config.cluster.placement)
+        settings, backend = self._config.rollout, this_device().weight_transfer(self._config.cluster.placement)
+
+        def tensors() -> NamedTensors:
+            return self._models["policy"].export.tensors(everywhere=backend == "ipc")
+
         if backend != "shm":
             from lmm_r1_mega.rollout.transfer.accelerator import AcceleratorSender  # needs CUDA
 
-            tensors = partial(export.tensors, everywhere=backend == "ipc")
             host = ray.util.get_node_ip_address()
             return AcceleratorSender(tensors, client, settings=settings, backend=backend, rank=self._rank, host=host)
         if self._rank != 0:
-            return Follower(export.tensors)
+            return Follower(tensors)
         return SharedMemorySender(
-            export.tensors,
+            tensors,
             client,
             bucket_bytes=min(settings.bucket_mib * 2**20, LARGEST_BUCKET_BYTES),
             digests=settings.verify_weights != "never",
