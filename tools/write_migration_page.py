@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lmm_r1_mega.migration.flags import FLAGS, Flag
-from lmm_r1_mega.migration.newer import ADDED, RENAMED
+from lmm_r1_mega.migration.flags import ADDED, FLAGS, RENAMED, Flag
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "migration.md"
 KINDS = {"switch": "switch", "int": "whole number", "float": "number", "text": "text"}

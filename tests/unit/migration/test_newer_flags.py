@@ -4,9 +4,8 @@ import shlex
 
 import pytest
 
-from lmm_r1_mega.migration.flags import FLAGS
+from lmm_r1_mega.migration.flags import ADDED, FLAGS, RENAMED
 from lmm_r1_mega.migration.mapping import Migration, migrate
-from lmm_r1_mega.migration.newer import ADDED, RENAMED
 from lmm_r1_mega.migration.source import from_flags, from_script
 from lmm_r1_mega.settings import parse_tree, setting_names
 
