@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -91,79 +91,64 @@ def _inner_script(program: Program, shell: Shell) -> tuple[Source, Shell] | None
     return parse(text, name=name, inside=inside), own
 
 
-@dataclass
-class _Line:
-    """One simple command as it stands in the script."""
-
-    words: list[Span] = field(default_factory=list)
-    redirects: list[tuple[str, Span]] = field(default_factory=list)
-    """Signs, and where what stands behind them is."""
-
-    @property
-    def hides_output(self) -> bool:
-        """Whether what it prints goes elsewhere: `> f` and `>&2`, but not `2> f`."""
-        return any(re.match(r"(1?|&)>", sign) for sign, _ in self.redirects)
+Redirects = list[tuple[str, Span]]
+"""Signs, and where what stands behind them is."""
 
 
 def run_commands(interpreter: Interpreter, source: Source, node: Node, shell: Shell) -> Truth:
     """The commands of a node, or a statement whose input or output goes elsewhere."""
     document = next((child for child in node.children if child.type == "heredoc_redirect"), None)
-    end = source.text.find("\n", _child(document, "heredoc_start").end_byte) if document else node.end_byte
-    if document and source.text[_child(document, "heredoc_end").end_byte : node.end_byte].strip():
+    parts = {child.type: child for child in document.children} if document else {}
+    if document and ("heredoc_end" not in parts or source.text[parts["heredoc_end"].end_byte : node.end_byte].strip()):
         raise ValueError("give the here-document's command lines of its own")
+    end = source.text.find("\n", parts["heredoc_start"].end_byte) if document else node.end_byte
     body = node.child_by_field_name("body") if node.type == "redirected_statement" else None
     group = body if body is not None and body.type not in SIMPLE_COMMANDS else None
     output = shell.output
     truth: Truth = True
-    for line in _lines(source, node.start_byte if group is None else group.end_byte, end):
-        stdin = _stdin(interpreter.expander(source, shell), line, document)
-        shell.output = None if line.hides_output else output
+    for words, redirects in _lines(source, node.start_byte if group is None else group.end_byte, end):
+        if group is not None and words:
+            raise ValueError("words behind its redirections are not followed: simplify it")
+        if any(re.match(r"(1?|&)>", sign) for sign, _ in redirects):  # `> f` and `>&2`, but not `2> f`
+            shell.output = None
         try:
-            if group is not None and line.words:
-                raise ValueError("words behind its redirections are not followed: simplify it")
             if group is not None:
                 truth = interpreter.statement(source, group, shell)
-            elif line.words:
-                truth = _simple(interpreter, source, line.words, shell, stdin)
+            elif words:
+                stdin = _stdin(interpreter.expander(source, shell), redirects, parts.get("heredoc_end"))
+                truth = _simple(interpreter, source, words, shell, stdin)
         finally:
             shell.output = output
     return truth
 
 
-def _child(node: Node, kind: str) -> Node:
-    child = next((child for child in node.children if child.type == kind), None)
-    if child is None:
-        raise ValueError("simplify its here-document")
-    return child
-
-
-def _lines(source: Source, start: int, end: int) -> Iterator[_Line]:
-    """The simple commands: the grammar takes assignments on lines of their own for part of the next command."""
-    text, line, index = source.text, _Line(), start
+def _lines(source: Source, start: int, end: int) -> Iterator[tuple[list[Span], Redirects]]:
+    """Words and redirections of each command: the grammar takes assignments on lines of their own for part of the next one."""
+    text, index = source.text, start
+    words: list[Span] = []
+    redirects: Redirects = []
     while (begin := source.next_word(index, end)) < end:
-        if line.words and "\n" in re.sub(r"#[^\n]*", "", text[index:begin]).replace("\\\n", ""):
-            yield line
-            line = _Line()
+        if words and "\n" in re.sub(r"#[^\n]*", "", text[index:begin]).replace("\\\n", ""):
+            yield words, redirects
+            words, redirects = [], []
         redirect = None if begin in source.inner else _REDIRECT.match(text, begin, end)
         index = source.word_end(redirect.end() if redirect else begin, end)
         if redirect:
-            line.redirects.append((redirect[0].rstrip(), (redirect.end(), index)))
+            redirects.append((redirect[0].rstrip(), (redirect.end(), index)))
         else:
-            line.words.append((begin, index))
-    yield line
+            words.append((begin, index))
+    yield words, redirects
 
 
-def _stdin(expander: Expander, line: _Line, document: Node | None) -> str | None:
+def _stdin(expander: Expander, redirects: Redirects, document_end: Node | None) -> str | None:
     """What a here-document or a here-string gives a command to read."""
     text = expander.source.text
-    for sign, span in line.redirects:
+    for sign, span in redirects:
         if sign.endswith("<<<"):
             return expander.text(*span) + "\n"
-        if sign.lstrip("0").startswith("<<") and document is not None:
-            word = text[slice(*span)]
-            first = text.index("\n", span[1]) + 1
-            end = _child(document, "heredoc_end").start_byte
-            body = text[first:end] if word.strip("'\"\\") != word else expander.here_text(first, end)
+        if "<<" in sign and document_end is not None:
+            word, start, end = text[slice(*span)], text.index("\n", span[1]) + 1, document_end.start_byte
+            body = text[start:end] if word.strip("'\"\\") != word else expander.here_text(start, end)
             return re.sub(r"(?m)^\t+", "", body) if "-" in sign else body
     return None
 
@@ -180,7 +165,7 @@ def _simple(interpreter: Interpreter, source: Source, words: list[Span], shell: 
     is_declaration = bool(rest) and source.text[slice(*rest[0])] in DECLARATIONS
     fields = [] if is_declaration else [word.text for span in rest for word in expander.fields(*span)]
     for span in before:
-        assign(expander, span, Declaration(exports=bool(fields)))
+        assign(expander, span, {"x", "g"} if fields else frozenset())
     if is_declaration:
         _declare(expander, rest)
     if not fields:
@@ -191,68 +176,59 @@ def _simple(interpreter: Interpreter, source: Source, words: list[Span], shell: 
         shell.variables |= kept
 
 
-@dataclass(frozen=True)
-class Declaration:
-    """What `declare` and its kin say of a variable beside its value."""
-
-    is_local: bool = False
-    is_named: bool = False
-    exports: bool = False
-
-
 def _declare(expander: Expander, words: list[Span]) -> None:
     """`export`, `declare`, `typeset`, `local` and `readonly`."""
-    source, shell, options = expander.source, expander.shell, ""
+    source, shell, options, num_options = expander.source, expander.shell, set[str](), 0
     name = source.text[slice(*words[0])]
-    for span in words[1:]:
-        if re.fullmatch(r"[-+][a-zA-Z]+", option := source.text[slice(*span)]):
-            options += option[1:]
+    for number, span in enumerate(words[1:]):
+        if re.match("[-+]", option := source.text[slice(*span)]):
+            options |= set(option[1:]) if number == num_options else {"of a later word"}
+            num_options += 1
             continue
-        if set(options) - set("Aagprx" if name != "export" else "p"):
+        if options - set("Aagprx" if name != "export" else "p"):
             raise ValueError("only -A, -a, -g, -p, -r and -x are read here: use the variable itself")
-        is_local = name == "local" or (name in ("declare", "typeset") and "g" not in options)
-        declaration = Declaration(is_local, "A" in options, name == "export" or "x" in options)
+        attributes = options | {"export": {"x", "g"}, "readonly": {"g"}}.get(name, set())
         if _ASSIGNMENT.match(source.text, *span):
-            assign(expander, span, declaration)
+            assign(expander, span, attributes or {"local"})
             continue
         for text in (word.text for word in expander.fields(*span)):
             variable, equals, value = text.partition("=")
             if variable.isidentifier():
-                _store(shell, variable, value if equals else None, declaration)
+                _store(shell, variable, value if equals else None, attributes or {"local"})
             elif first_letter(text):
                 shell.forget_all(f"what {name} {readable(text)} sets ({source.position(span[0])}) is not in the script")
             else:
                 raise ValueError("write NAME=VALUE")
 
 
-def _store(shell: Shell, name: str, value: Value, declaration: Declaration) -> None:
+def _store(shell: Shell, name: str, value: Value, attributes: Set[str]) -> None:
+    """Give a variable a value and the attributes of `declare`: without -g or -x it is one of the function that runs."""
     old = shell.get(name)
-    if declaration.is_local:
+    if attributes and "g" not in attributes:
         shell.hide(name)
-    new = replace(shell.get(name), is_named=declaration.is_named or old.is_named, is_exported=declaration.exports or old.is_exported)
+    new = replace(shell.get(name), is_named="A" in attributes or old.is_named, is_exported="x" in attributes or old.is_exported)
     shell.store(name, new if value is None else replace(new, value=value))
 
 
-def assign(expander: Expander, span: Span, declaration: Declaration) -> None:
+def assign(expander: Expander, span: Span, attributes: Set[str] = frozenset()) -> None:
     """`name=value`, `name+=value`, `name[key]=value`, `name=(values)`."""
     text = expander.source.text
     match = _ASSIGNMENT.match(text, *span)
     assert match is not None
-    name, adds = match[1], match[3] == "+="
-    old = expander.shell.get(name)
-    old = replace(old, is_named=old.is_named or declaration.is_named)
+    old, adds = expander.shell.get(match[1]), match[3] == "+="
+    old = replace(old, is_named=old.is_named or "A" in attributes)
     value: Value
     if text.startswith("(", match.end()):
         value = _array(expander, (match.end() + 1, span[1] - 1), old, adds=adds)
     else:
         value = expander.text(match.end(), span[1])
         if match[2] is not None or isinstance(old.value, Mapping):
-            key: int | str = "0" if old.is_named else 0
-            key = key if match[2] is None else _key(expander, match.span(2), old)
+            first: int | str = "0" if old.is_named else 0
+            key = first if match[2] is None else _key(expander, match.span(2), old)
             value = old.elements | {key: (old.elements.get(key, "") if adds else "") + value}
         elif adds:
             value = (old.value or "") + value
-    _store(expander.shell, name, value, declaration)
+    _store(expander.shell, match[1], value, attributes)
 
 
 def _key(expander: Expander, span: Span, variable: Variable) -> int | str:

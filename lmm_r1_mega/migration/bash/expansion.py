@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from lmm_r1_mega.migration.bash import words
-from lmm_r1_mega.migration.bash.arithmetic import Variables, assigned, evaluate
+from lmm_r1_mega.migration.bash.arithmetic import ASSIGNMENT, evaluate
 from lmm_r1_mega.migration.bash.state import Shell
 from lmm_r1_mega.migration.bash.tree import Node, Source, Span, parse
 from lmm_r1_mega.migration.bash.unknown import as_split, first_letter, is_split, readable
@@ -74,24 +74,26 @@ class Expander:
         return value if isinstance(value, str) else " \t\n"
 
     def arithmetic(self, start: int, end: int, *, decides: bool = False) -> str:
-        """The value of an expression, as text; if a decision depends on it, variables that are not set are 0."""
-        text = joined(self.pieces(start, end, quoted=True)).replace('"', "")
-        text = self.shell.decided(text) if decides else text
-        unsure = first_letter(text)
+        """The value of an expression, which may set one variable; if a decision depends on it, variables that are not set are 0.
+
+        Example: "N * 2" with N = 3 -> "6"; "N += 2" -> "5", and N is 5; "N++" -> "3", and N is 4
+        """
+        text, known = joined(self.pieces(start, end, quoted=True)).replace('"', ""), self.shell.decided if decides else str
+        unsure = ""
 
         def read(name: str) -> str:
             nonlocal unsure
-            base, bracket, key = name.partition("[")
-            value = "".join(self.look_up(base, start, key=key[:-1] if bracket else None).values)
-            value = self.shell.decided(value) if decides else value
+            value = known(self.look_up(name, start).values[0])
             unsure = unsure or first_letter(value)
             return "1" if first_letter(value) else value
 
-        if unsure:
-            for name in assigned(text):
-                self.shell.set(name, unsure)
-            return unsure
-        number = evaluate(text, Variables(read, lambda name, value: self.shell.set(name, unsure or value)))
+        text = known(text)
+        match, unsure = ASSIGNMENT.fullmatch(text), first_letter(text)
+        expression = text if match is None else f"{match[1]} {match[2]} ({match[3]})" if match[2] else match[1] if match[4] else match[3]
+        number = 0 if unsure else evaluate(expression, read)
+        if match is not None:
+            step = (1 if match[4] == "++" else -1) if match[4] else 0
+            self.shell.set(match[1], unsure or str(number + step))
         return unsure or str(number)
 
     def pieces(self, start: int, end: int, *, quoted: bool = False, assigned: bool = False, escapes: str = '$`"\\') -> list[Piece]:
@@ -121,6 +123,7 @@ class Expander:
         return begins is not False and begins is not None and (index + 1 == end or text[index + 1] in "/:")
 
     def _single_quoted(self, index: int) -> str:
+        """What stands in `'...'` or `$'...'`."""
         inside = self.source.text[self.source.text.index("'", index) + 1 : self.source.skip(index) - 1]
         if self.source.text[index] == "'":
             return inside

@@ -177,9 +177,7 @@ set -- a b c d; shift 2; RUN "$@"
 set --; RUN "$@" $#
 N=8; RUN --a $((N*2)) --b $(($N + 1)) --c $((N / 3)) --d $((N % 3)) --e $((2 ** 3)) --f $(( -7 / 2 )) --g $((-7 % 3))
 N=8; ((N++)); ((N += 2)); RUN --a $N
-N=8; M=$((N++)); RUN --a $N --b $M --c $((++N)) --d $((N--))
 A=2 B=A; RUN --a $((B + 1)) --b $(( (A + 1) * 3 ))
-a=(3 4); RUN --a $((a[0] + a[1])) --b $((${a[1]} * 2)) --c $((${#a[@]} * 5))
 G=8 N=2; TOTAL=$((G * N)); BS=$((TOTAL * 4)); RUN --a $BS --b $((BS/TOTAL))
 X=" 7 "; RUN --a $((X + 1))
 N=3; RUN --a $((N<2||N>2)) --b $((1-1-1)) --c $((2**3**2))
@@ -454,6 +452,8 @@ export X=seen; bash -c 'RUN --a ${X:-none}'
 RUN() { :; }; true; RUN --a 1
 f() { local x=${x:-5}; RUN $x; }; x=3; f
 s=; for x in 1 2 3; do for y in a b; do s+=$x$y; done; done; RUN --a $s
+a=(3 4); RUN --b $((${a[1]} * 2)) --c $((${#a[@]} * 5))
+N=8; M=$((N++)); RUN --a $N --b $M --d $((N--)) --e $N
 """
 
 EXOTIC = [
@@ -469,7 +469,9 @@ EXOTIC = [
     ('a=(a{1,2}); b=("${a[@]}" c); RUN "${b[@]}"', "has braces: write its words"),
     ("N=8; RUN --a $((N > 4)) --b $((N == 8 && N != 7)) --c $((N > 4 ? 1 : 2)) --d $((!N)) --e $((~N))", "is no arithmetic that is read"),
     ('N=8; let N=N*2; let "N = N + 1"; RUN --a $N', "let is not followed: write the script without it"),
+    ("N=8; M=$((N++)); RUN --a $N --b $M --c $((++N)) --d $((N--))", "is no arithmetic that is read"),
     ("RUN --a $((0x1f)) --b $((010)) --c $((2#101)) --d $((1 << 4)) --e $((6 & 3 | 8 ^ 1))", "is no arithmetic that is read"),
+    ("a=(3 4); RUN --a $((a[0] + a[1])) --b $((${a[1]} * 2)) --c $((${#a[@]} * 5))", "is no arithmetic that is read"),
     ("RUN --a $((1 , 2)) --b $((X = 5)) --c $X --d $((2+3*4-1))", "is no arithmetic that is read"),
     ("RUN --a $[1+2]", "simplify $[1+2]"),
     ("X=abc123; if [[ $X =~ ^[a-z]+([0-9]+)$ ]]; then RUN --a ${BASH_REMATCH[1]}; fi", "is known only while the script runs"),
