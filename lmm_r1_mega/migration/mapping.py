@@ -75,7 +75,7 @@ def migrate(values: Values, *, num_rows: int | None, verifier: str | None = None
         _check_agents(flags)
         for newer_part in (_newer_lengths, _newer_loss, _newer_rest):
             settings |= newer_part(flags, settings)
-    gone = {name: flag for name, flag in ALL_FLAGS.items() if name in values.given and flag.reason}
+    gone = {name: flag for name, flag in ALL_FLAGS.items() if name in values.present and flag.reason}
     return Migration(
         settings,
         notes=tuple(flags.notes),

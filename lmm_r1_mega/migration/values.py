@@ -17,7 +17,7 @@ class Values:
     """Every flag's value, and which flags the command gives."""
 
     all: Mapping[str, Any]
-    given: frozenset[str]
+    present: frozenset[str]
     empty: tuple[str, ...]
     """Flags whose value is an empty text; they count as not given, as there."""
     strange: tuple[str, ...]
@@ -52,7 +52,7 @@ def read_values(words: Sequence[str], unknowns: Unknowns | None = None) -> Value
     Raises:
         ValueError: a flag has a value of another kind, or one that is not known and matters.
     """
-    given: dict[str, Any] = {}
+    present: dict[str, Any] = {}
     empty, strange, is_newer = [], [], False
     unknowns = unknowns or Unknowns()
     for shown, texts in _groups(words, unknowns):
@@ -65,11 +65,11 @@ def read_values(words: Sequence[str], unknowns: Unknowns | None = None) -> Value
         _check_known(shown, flag, texts, unknowns)
         if texts == [""] and flag.kind == "text":
             empty.append(name)
-            given.pop(name, None)
+            present.pop(name, None)
         else:
-            given[name] = _value(shown, flag, texts)
+            present[name] = _value(shown, flag, texts)
     defaults = {name: flag.default for name, flag in ALL_FLAGS.items()} | (DEFAULTS if is_newer else {})
-    return Values(defaults | given, frozenset(given), tuple(empty), tuple(strange), is_newer)
+    return Values(defaults | present, frozenset(present), tuple(empty), tuple(strange), is_newer)
 
 
 def _groups(words: Sequence[str], unknowns: Unknowns) -> Iterator[tuple[str, list[str]]]:

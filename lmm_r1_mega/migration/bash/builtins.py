@@ -133,10 +133,10 @@ def _read(call: Call) -> Truth:
 
 def _leave(call: Call) -> Truth:
     name, number = [*call.words, ""][:2]
-    if name in ("break", "continue"):
-        raise Leave(name, int(number or 1))
+    if name in ("break", "continue") and number not in ("", "1"):
+        raise ValueError("only the innermost loop can be left: use a variable")
     why = Unknown(f"the status of `{name}` ({call.position}) is known only while the script runs")
-    raise Leave(name, truth=why if not number.isdigit() else number == "0")
+    raise Leave(name, why if not number.isdigit() else number == "0")
 
 
 def _eval(call: Call) -> Truth:

@@ -155,7 +155,6 @@ def _stdin(expander: Expander, redirects: Redirects, document_end: Node | None) 
 
 def _simple(interpreter: Interpreter, source: Source, words: list[Span], shell: Shell, stdin: str | None) -> Truth:
     """One command: assignments before it, then its words."""
-    interpreter.count()
     interpreter.substituted = True
     expander = interpreter.expander(source, shell)
     before = list(takewhile(lambda span: _ASSIGNMENT.match(source.text, *span), words))

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 from lmm_r1_mega.migration.bash.conditions import double_brackets, negated, test
@@ -21,7 +20,7 @@ from lmm_r1_mega.migration.bash.tree import Node, Source, Span, short
 from lmm_r1_mega.migration.bash.unknown import Unknown, first_letter, is_split
 from lmm_r1_mega.migration.bash.words import as_pattern, compiled, joined
 
-MOST_COMMANDS = 20_000
+MOST_STATEMENTS = 20_000
 SIMPLE_COMMANDS = ("command", "variable_assignment", "variable_assignments", "declaration_command", "unset_command")
 QUIET = ("comment", "heredoc_body", "heredoc_start", "heredoc_end")
 UNSEEN = "\U0010ffff"
@@ -73,7 +72,7 @@ class Interpreter:
     """All that were started on the way."""
     trainings: list[tuple[Program, Shell]] = field(default_factory=list)
     """Training commands: the last is certain, those before it were started in doubt."""
-    num_commands: int = 0
+    num_statements: int = 0
     substituted: Truth = True
     """How the last `$(...)` ended."""
 
@@ -88,12 +87,6 @@ class Interpreter:
         except Leave as leave:
             truth = leave.truth
         return shell.doubts.get("process", truth)
-
-    def count(self) -> None:
-        """Stop loops without end."""
-        self.num_commands += 1
-        if self.num_commands > MOST_COMMANDS:
-            raise ValueError(f"{MOST_COMMANDS} commands without the one that is looked for: is there a loop?")
 
     def block(self, source: Source, nodes: Sequence[Node], shell: Shell, start: int) -> Truth:
         """Statements that stand one after the other from `start` on; nothing else may stand between them."""
@@ -112,7 +105,10 @@ class Interpreter:
         line_end = source.text.find("\n", node.end_byte)
         if source.broken is not None and (source.broken <= line_end or line_end < 0):
             raise self._no_bash(source, source.broken, len(source.text))
+        self.num_statements += 1
         try:
+            if self.num_statements > MOST_STATEMENTS:
+                raise ValueError(f"{MOST_STATEMENTS} commands without the one that is looked for: is there a loop?")
             if node.type not in _STATEMENTS:
                 raise ValueError("simplify it")
             return _STATEMENTS[node.type](self, source, node, shell)
@@ -179,8 +175,6 @@ class Interpreter:
             try:
                 way()
             except Leave as leave:
-                if leave.levels > 1:
-                    raise ValueError(f"which loops end here is not known: {why.reason}") from None
                 lasting |= {_ENDS[leave.kind]: why} if shell.is_child or leave.kind != "exit" else {}
             lasting |= {kind: doubt for kind, doubt in shell.doubts.items() if kind != "branch"}
         shell.doubts = before | lasting | before
@@ -308,18 +302,13 @@ class Interpreter:
         return self._loop(source, node, shell, condition)
 
     def _c_for(self, source: Source, node: Node, shell: Shell) -> Truth:
-        """`for ((i = 0; i < n; i++))`"""
-        signs = [child for child in node.children if child.type in ("((", ";", "))")]
-        if [sign.type for sign in signs[:4]] != ["((", ";", ";", "))"]:
-            raise ValueError("give the loop three parts")
-        first, test, step = [(before.end_byte, after.start_byte) for before, after in pairwise(signs[:4])]
-        steps = iter([first])
-
-        def condition() -> Truth:
-            self.expander(source, shell).arithmetic(*next(steps, step))
-            return self._is_not_zero(source, shell, test) if source.text[slice(*test)].strip() else True
-
-        return self._loop(source, node, shell, condition)
+        """`for ((i = 0; i < n; i++))`: how many rounds there are is not worked out."""
+        [body] = node.children_by_field_name("body")
+        head = source.text[node.start_byte : body.start_byte]
+        why = Unknown(f"`{short(head)}` ({source.position(node.start_byte)}) is not worked out: write it with `for name in words`")
+        for names in re.findall(r"([A-Za-z_]\w*)\s*(?:\+\+|--|[-+*/%]?=(?!=))|(?:\+\+|--)\s*([A-Za-z_]\w*)", head):
+            shell.set("".join(names), shell.unknowns.letter(why))
+        return self._loop(source, node, shell, lambda: why)
 
     def _loop(self, source: Source, node: Node, shell: Shell, condition: Callable[[], Truth]) -> Truth:
         """Rounds while the condition holds; if nobody knows how many, until one changes nothing more that is known."""
@@ -329,13 +318,10 @@ class Interpreter:
         def goes_on() -> bool:
             nonlocal last
             try:
-                self.count()
                 last = self.statement(source, body, shell)
             except Leave as leave:
                 if leave.kind not in ("break", "continue"):
                     raise
-                if leave.levels > 1:
-                    raise Leave(leave.kind, leave.levels - 1) from None
                 last = True
                 return leave.kind == "continue"
             except TrainingReached:

@@ -26,9 +26,9 @@ _AT_RUN_TIME = re.compile(
 class Leave(Exception):
     """A statement that ends more than itself: `exit`, `return`, `break`, `continue`."""
 
-    def __init__(self, kind: str, levels: int = 1, truth: Truth = True) -> None:
+    def __init__(self, kind: str, truth: Truth) -> None:
         super().__init__(kind)
-        self.kind, self.levels, self.truth = kind, levels, truth
+        self.kind, self.truth = kind, truth
 
 
 @dataclass(frozen=True)

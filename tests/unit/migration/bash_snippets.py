@@ -225,7 +225,6 @@ for x in 1 2 "3 4"; do a+=(--x "$x"); done; RUN "${a[@]}"
 s=; X="p q"; for x in $X r; do s="$s,$x"; done; RUN --a "$s${UNDEFINED:-}"
 s=; for x in a b c; do [ $x = b ] && continue; s+=$x; done; RUN --a $s
 s=; for x in a b c; do if [ $x = c ]; then break; fi; s+=$x; done; RUN --a $s
-s=; for ((i = 0; i < 3; i++)); do s+=$i; done; RUN --a $s --b $i
 s=; i=0; while [ $i -lt 3 ]; do s+=$i; i=$((i + 1)); done; RUN --a $s
 s=; i=3; until ((i == 0)); do s+=$i; ((i--)); done; RUN --a $s
 a=(p q); s=; for x in "${a[@]}"; do s+="[$x]"; done; RUN --a "$s"
@@ -234,7 +233,6 @@ for lr in 1e-6 5e-7; do RUN --lr $lr; done
 set -- a b; for x; do s+=$x-; done; RUN --a $s
 s=; while true; do s+=x; [ ${#s} -ge 3 ] && break; done; RUN --a $s
 X=1; for x in 1; do false; done && X=2; for x in 1; do false; break; done && Y=3; RUN --a $X --b $Y
-for x in 1 2; do for y in 1 2; do s+=$x$y,; [ $y = 1 ] && continue 2; done; done; RUN --a $s
 while [[ $# -gt 0 ]]; do shift; done; RUN --a $#
 f() { RUN --a "$1" --b $2 --n $#; }; f "x y" z
 f() { RUN "$@"; }; f --a "1 2" --b
@@ -454,6 +452,7 @@ f() { local x=${x:-5}; RUN $x; }; x=3; f
 s=; for x in 1 2 3; do for y in a b; do s+=$x$y; done; done; RUN --a $s
 a=(3 4); RUN --b $((${a[1]} * 2)) --c $((${#a[@]} * 5))
 N=8; M=$((N++)); RUN --a $N --b $M --d $((N--)) --e $N
+for x in 1 2; do for y in 1 2; do [ $y = 1 ] && continue; s+=$x$y,; done; done; RUN --a $s
 """
 
 EXOTIC = [
@@ -476,8 +475,10 @@ EXOTIC = [
     ("RUN --a $[1+2]", "simplify $[1+2]"),
     ("X=abc123; if [[ $X =~ ^[a-z]+([0-9]+)$ ]]; then RUN --a ${BASH_REMATCH[1]}; fi", "is known only while the script runs"),
     ("[[ -v X ]] || Y=no; X=1; [[ -v X ]] && Z=yes; RUN --a $Y$Z", "depends on the files where the script runs"),
+    ("s=; for ((i = 0; i < 3; i++)); do s+=$i; done; RUN --a $s --b $i", "is not worked out: write it with"),
     ("s=; for x in {1..3}; do for y in a b; do s+=$x$y; done; done; RUN --a $s", "has braces: write its words"),
     ("s=; for i in $(seq 1 3); do s+=$i; done; RUN --a $s", "is known only where the script runs"),
+    ("for x in 1 2; do for y in 1 2; do s+=$x$y,; [ $y = 1 ] && continue 2; done; done; RUN --a $s", "only the innermost loop can be left"),
     ("X=$(printf '%s-%d' q 3); RUN --a $X --b $(printf \"%s,\" a b)", "what `printf` prints"),
     ("printf -v X '%s/%s' a b; RUN --a $X", "printf is followed without options: write the variable's value"),
     ("X=$(seq 3); RUN $X", "is known only where the script runs"),

@@ -141,7 +141,7 @@ def test_a_value_that_the_text_does_not_tell_is_an_error_with_its_line(script, m
         ("shopt -s nocasematch; RUN --a 1", r"line 1: .* shopt is not followed"),
         ("select x in a b; do :; done; RUN", r"line 1: .* select asks whoever runs the script"),
         ("a=(1 2); unset 'a[0]'; RUN", r"line 1: .* unset is followed for variables alone: name them"),
-        ("for i in 1 2; do for j in 1 2; do if ls; then break 2; fi; done; done; RUN", r"line 1: .* which loops end here is not known"),
+        ("for i in 1 2; do for j in 1 2; do if ls; then break 2; fi; done; done; RUN", r"line 1: .* only the innermost loop can be left"),
         ("if ls; then f() { :; }; fi\nf; RUN --a 1", r"line 2: .* which function this is depends"),
         ("X=abc; RUN ${X/b/&}", r"line 1: .* versions of bash differ in what & means"),
         ("\nwhile getopts a: o; do :; done; RUN", r"line 2: .* getopts is not followed"),
