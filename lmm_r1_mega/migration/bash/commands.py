@@ -177,23 +177,21 @@ def _simple(interpreter: Interpreter, source: Source, words: list[Span], shell: 
 
 def _declare(expander: Expander, words: list[Span]) -> None:
     """`export`, `declare`, `typeset`, `local` and `readonly`."""
-    source, shell, options, num_options = expander.source, expander.shell, set[str](), 0
-    name = source.text[slice(*words[0])]
-    for number, span in enumerate(words[1:]):
-        if re.match("[-+]", option := source.text[slice(*span)]):
-            options |= set(option[1:]) if number == num_options else {"of a later word"}
-            num_options += 1
-            continue
-        if options - set("Aagprx" if name != "export" else "p"):
-            raise ValueError("only -A, -a, -g, -p, -r and -x are read here: use the variable itself")
-        attributes = options | {"export": {"x", "g"}, "readonly": {"g"}}.get(name, set())
+    source, shell = expander.source, expander.shell
+    name, *texts = [source.text[slice(*span)] for span in words]
+    options = list(takewhile(lambda text: text[0] in "-+", texts))
+    attributes = set("".join(options)) - set("-")
+    if attributes - set("Aagprx" if name != "export" else "p") or any(text[0] in "-+" for text in texts[len(options) :]):
+        raise ValueError("only -A, -a, -g, -p, -r and -x are read here, and before names: use the variable itself")
+    attributes |= {"export": {"x", "g"}, "readonly": {"g", "r"}}.get(name, {"of the function"})
+    for span in words[1 + len(options) :]:
         if _ASSIGNMENT.match(source.text, *span):
-            assign(expander, span, attributes or {"local"})
+            assign(expander, span, attributes)
             continue
         for text in (word.text for word in expander.fields(*span)):
             variable, equals, value = text.partition("=")
             if variable.isidentifier():
-                _store(shell, variable, value if equals else None, attributes or {"local"})
+                _store(shell, variable, value if equals else None, attributes)
             elif first_letter(text):
                 shell.forget_all(f"what {name} {readable(text)} sets ({source.position(span[0])}) is not in the script")
             else:
@@ -205,7 +203,12 @@ def _store(shell: Shell, name: str, value: Value, attributes: Set[str]) -> None:
     old = shell.get(name)
     if attributes and "g" not in attributes:
         shell.hide(name)
-    new = replace(shell.get(name), is_named="A" in attributes or old.is_named, is_exported="x" in attributes or old.is_exported)
+    new = replace(
+        shell.get(name),
+        is_named="A" in attributes or old.is_named,
+        is_exported="x" in attributes or old.is_exported,
+        is_readonly="r" in attributes,
+    )
     shell.store(name, new if value is None else replace(new, value=value))
 
 

@@ -135,7 +135,7 @@ class Expander:
         """A text in double quotes, which begins here; a list such as "$@" may be of no words at all."""
         close = self.source.closing('"', index + 1, quoted=True)
         pieces = [replace(piece, origin="quoted") if piece is not END else END for piece in self.pieces(index + 1, close, quoted=True)]
-        has_list = re.search(r"\$\{?(@|\w+\[@\])", self.source.text[index:close])
+        has_list = re.search(r"\$\{?!?(@|\w+\[@\])", self.source.text[index:close])
         return pieces or ([] if has_list else [Piece("", "quoted")]), close + 1
 
     def _dollar(self, index: int, *, quoted: bool) -> tuple[list[Piece], int]:

@@ -220,13 +220,14 @@ class Interpreter:
 
     def _test(self, source: Source, node: Node, shell: Shell) -> Truth:
         """`[ ... ]` or `[[ ... ]]`."""
-        expander, start, end = self.expander(source, shell), node.start_byte, node.end_byte
-        if source.text.startswith("[[", start):
-            return double_brackets(expander, start + 2, end - 2)
-        if "\n" in source.of(node).replace("\\\n", "") or not source.text[end - 2].isspace():
-            raise ValueError("`[` has no ` ]` on its line: write it there, with a blank before it")
-        spans = source.words(start + 1, end - 1)
-        return test([word.text for span in spans for word in expander.fields(*span)], shell, source.position(start))
+        expander, size = self.expander(source, shell), 2 if source.text.startswith("[[", node.start_byte) else 1
+        start, end = node.start_byte + size, node.end_byte - size
+        if "\n" in source.text[start:end].replace("\\\n", "") * (size == 1) or not (source.text[start] + source.text[end - 1]).isspace():
+            raise ValueError("`[` has no ` ]` on its line: write it there, and blanks inside of both")
+        if size == 2:
+            return double_brackets(expander, start, end)
+        words = [word.text for span in source.words(start, end) for word in expander.fields(*span)]
+        return test(words, shell, source.position(node.start_byte))
 
     def _if(self, source: Source, node: Node, shell: Shell) -> Truth:
         """`if`: the grammar has its clauses among its own statements, and theirs in themselves."""

@@ -39,6 +39,7 @@ class Variable:
     is_named: bool = False
     """Whether the elements have names."""
     is_exported: bool = False
+    is_readonly: bool = False
 
     @property
     def elements(self) -> dict[int | str, str]:
@@ -125,6 +126,8 @@ class Shell:
 
     def store(self, name: str, variable: Variable) -> None:
         """Put a variable in place of another."""
+        if self.get(name).is_readonly:
+            raise ValueError(f"{name} is readonly, and bash goes on without it: give it one value")
         self.variables[name] = replace(variable, value=self.doubt or variable.value)
 
     def set(self, name: str, value: str) -> None:

@@ -453,6 +453,7 @@ s=; for x in 1 2 3; do for y in a b; do s+=$x$y; done; done; RUN --a $s
 a=(3 4); RUN --b $((${a[1]} * 2)) --c $((${#a[@]} * 5))
 N=8; M=$((N++)); RUN --a $N --b $M --d $((N--)) --e $N
 for x in 1 2; do for y in 1 2; do [ $y = 1 ] && continue; s+=$x$y,; done; done; RUN --a $s
+s=; for i in "${!a[@]}"; do s+=i; done; RUN --a "$s"
 """
 
 EXOTIC = [
