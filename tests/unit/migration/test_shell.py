@@ -100,6 +100,8 @@ def test_windows_lines_and_the_file_form():
         ("RUN --seed $RANDOM", r"--seed: \$RANDOM \(line 1\) is known only while the script runs"),
         ("RUN --seed <(echo 1)", r"--seed: <\(echo 1\) \(line 1\) is a file that a run makes"),
         ("RUN --lora_rank $R", r"--lora_rank: R \(line 1\)"),
+        ("RUN --seed ${HOSTNAME:-3}", r"--seed: \$HOSTNAME \(line 1\) is known only while the script runs"),
+        ("declare -A m=([a]=1 [b]=2)\nRUN --freeze_prefix ${m[@]}", r"--freeze_prefix: the order of m \(line 2\) is bash's own"),
         ("RUN --use_wandb $KEY", r"--use_wandb: KEY \(line 1\)"),
     ],
 )  # fmt: skip
