@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lmm_r1_mega.migration.flags import FLAGS, Flag
-from lmm_r1_mega.migration.newer import ADDED, RENAMED
+from lmm_r1_mega.migration.flags import ADDED, FLAGS, RENAMED, Flag
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "migration.md"
 KINDS = {"switch": "switch", "int": "integer", "float": "number", "text": "text"}
@@ -27,8 +26,10 @@ Written by `tools/write_migration_page.py` from `lmm_r1_mega/migration/flags.py`
 `migrate` finds the first `openrlhf.cli.train_ppo_ray` command that a shell script would start, or takes its flags. The script is
 not run: a grammar of bash (tree-sitter) parses it, and assignments, arrays, functions, loops, branches and expansions are followed
 in their order, as bash would where `migrate` is called: with the same environment, and with the arguments behind the script's name.
-What is rare is not followed, and is an error with the line: `getopts`, `mapfile`, `declare -i` and `-n`, patterns such as `@(a|b)`,
-commands in a text that `ssh` or `tmux` gets.
+What is rare in launch scripts is not followed, and is an error with the line: `getopts`, `mapfile`, `let`, `pushd`, `shopt`,
+`declare -i` and `-n`, `${!name}`, patterns such as `@(a|b)` and `[[:digit:]]`, bit operations and `?:` in arithmetic, commands in a
+text that `ssh` or `tmux` gets. The value of braces (`{a,b}`, `{1..8}`), of `=~` and of `for ((...))` counts as one that the text does
+not tell.
 
     MODEL=models/mine lmm-r1-mega migrate train.sh first_argument --rows 40315 > my_run.yaml
 

@@ -25,13 +25,13 @@ def run(arguments: list[str]) -> int:
     if not words:
         raise ValueError(VERBS["migrate"].usage)
     source = from_flags(words) if words[0].startswith("-") else _read_script(words)
-    found = migrate(source.values, num_rows=_num_rows(rows, source), verifier=source.verifier)
-    config = parse_tree(found.tree, source="the migrated settings")
-    print("\n".join(_comments(found, source)))
+    migration = migrate(source.values, num_rows=_num_rows(rows, source), verifier=source.verifier)
+    config = parse_tree(migration.tree, source="the migrated settings")
+    print("\n".join(_comments(migration, source)))
     print(to_yaml(config, given_only=True), end="")
     if source.values.strange:
         print(f"lmm-r1-mega: left out, for train_ppo_ray has no such flags: {_strange(source)}", file=sys.stderr)
-    for name, reason in found.missed.items():
+    for name, reason in migration.missed.items():
         print(f"lmm-r1-mega: --{name} changes the run and has no counterpart: {reason}", file=sys.stderr)
     return DONE
 
@@ -49,12 +49,12 @@ def _strange(source: Source) -> str:
     return ", ".join(map(nearest, source.values.strange))
 
 
-def _num_rows(given: str | None, source: Source) -> int | None:
+def _num_rows(option: str | None, source: Source) -> int | None:
     """Rows of the data: as said, else counted where the files are here."""
-    if given is not None:
-        if not given.isdecimal():
-            raise ValueError(f"--rows {given}: give the number of rows of the data")
-        return int(given)
+    if option is not None:
+        if not option.isdecimal():
+            raise ValueError(f"--rows {option}: give the number of rows of the data")
+        return int(option)
     files = [Path(name) for name in data_files(source.values["prompt_data"] or "", split=source.values["prompt_split"])]
     if not all(file.is_file() for file in files):
         return None
@@ -63,13 +63,13 @@ def _num_rows(given: str | None, source: Source) -> int | None:
     return sum(1 for file in files for _ in format_of(file).read(file))
 
 
-def _comments(found: Migration, source: Source) -> Iterator[str]:
+def _comments(migration: Migration, source: Source) -> Iterator[str]:
     yield "# Written by `lmm-r1-mega migrate`; `lmm-r1-mega plan THIS.yaml` says whether it fits."
     chapters = {
-        "To know": [*source.notes, *found.notes],
-        "Changes the run, and has no counterpart": [f"--{name}: {reason}" for name, reason in found.missed.items()],
+        "To know": [*source.notes, *migration.notes],
+        "Changes the run, and has no counterpart": [f"--{name}: {reason}" for name, reason in migration.missed.items()],
         "No flags of train_ppo_ray": [_strange(source)] if source.values.strange else [],
-        "Dropped": [f"--{name}: {reason}" for name, reason in found.dropped.items()],
+        "Dropped": [f"--{name}: {reason}" for name, reason in migration.dropped.items()],
     }
     for title, lines in chapters.items():
         if lines:
