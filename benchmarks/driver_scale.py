@@ -41,8 +41,8 @@ from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream
 from lmm_r1_mega.learning import annotate, estimate, policy_loss, update
 from lmm_r1_mega.record.book import Book, open_book
-from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.total import Rewards
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.rollouts import Rollouts
 from lmm_r1_mega.run import Run, load_models

@@ -34,8 +34,8 @@ from lmm_r1_mega.progress import is_asked_to_stop, stop_if_asked
 from lmm_r1_mega.record.book import Book, open_book
 from lmm_r1_mega.record.checkpoints import STATE_FILE
 from lmm_r1_mega.record.folder import Checkpoint
-from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.total import Rewards, rewards_of
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 from lmm_r1_mega.rollouts import Rollouts, StepSamples
 from lmm_r1_mega.settings import to_yaml
 from lmm_r1_mega.step_metrics import rollout_rows, sample_metrics, update_metrics

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from lmm_r1_mega.errors import SamplesLost
-from lmm_r1_mega.rewards.rule_names import is_right
+from lmm_r1_mega.rewards.rules.names import is_right
 from lmm_r1_mega.schema import Scored, UpdateReport
 from lmm_r1_mega.unscored import unscored
 

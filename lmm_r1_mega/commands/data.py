@@ -28,7 +28,7 @@ def check(file: Path, config: Config, *, target: Path | None) -> int:
     from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer  # a wrong option need not wait for these
     from lmm_r1_mega.data.check import check_file, describe
     from lmm_r1_mega.data.fix import folder_to_declare, refuse_target, write_good_rows
-    from lmm_r1_mega.rewards.pool import RewardPool
+    from lmm_r1_mega.rewards.workers.pool import RewardPool
 
     if target:
         refuse_target(file, target)

@@ -17,7 +17,7 @@ from lmm_r1_mega.data.processor import Processor
 from lmm_r1_mega.data.stream import PromptStream
 from lmm_r1_mega.errors import BAD_DATA, DONE, USAGE
 from lmm_r1_mega.record.folder import RunFolder
-from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
+from lmm_r1_mega.rewards.workers.pool import RewardInput, RewardPool
 from lmm_r1_mega.settings import merge, parse_tree, to_yaml
 
 

@@ -25,8 +25,8 @@ from lmm_r1_mega.models.reward_model import RewardModel
 from lmm_r1_mega.record.book import open_book
 from lmm_r1_mega.record.completions import write_completions
 from lmm_r1_mega.record.folder import Checkpoint, RunFolder
-from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.total import rewards_of
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.rollouts import IN_FLIGHT_FILE, Rollouts
 from lmm_r1_mega.run import Run, load_models, restore

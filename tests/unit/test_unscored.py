@@ -8,7 +8,7 @@ from loopback import loopback, send
 
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored
 from lmm_r1_mega.unscored import ScoringWatch, try_reward_models, try_text_rewards
 

@@ -74,6 +74,7 @@ class Handler(BaseHTTPRequestHandler):
                     self.wfile.flush()
                     time.sleep(0.05)
         elif self.path == "/slow-header":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
             with suppress(OSError):
                 for _ in range(100):
                     self.wfile.write(b"H")

@@ -5,7 +5,7 @@ import pytest
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.rewards.golds import scorable_rows
-from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 
 
 @pytest.fixture(scope="module")
