@@ -116,7 +116,8 @@ class RewardServer:
         self._open.add(ticket)
         try:
             self._waiting.put(ticket)
-            return _json(answer_of(await asyncio.wrap_future(ticket.scores)))
+            scores: list[Score] = await asyncio.wrap_future(ticket.scores)
+            return _json(answer_of(scores))
         finally:
             self._open.discard(ticket)
 

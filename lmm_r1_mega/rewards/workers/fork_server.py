@@ -63,8 +63,8 @@ class ForkServer:
         for index in range(self._plan.workers):
             self._fork(index, reason=None)
         while True:
-            readable, _, _ = select.select([self._parent, *self._ends.values()], [], [])
-            if self._parent in readable:
+            readable, _, _ = select.select([self._parent.fileno(), *self._ends.values()], [], [])
+            if self._parent.fileno() in readable:
                 packet = self._parent.recv(2**12)
                 if not packet:
                     return
