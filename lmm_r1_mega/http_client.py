@@ -51,7 +51,7 @@ class Answer:
 async def request(
     url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None, max_bytes: int, address: Address | None = None
 ) -> Answer:
-    """GET, or POST where there is a body, over a connection of its own; with `address` that connection goes nowhere else.
+    """GET, or POST with a body, over a connection of its own; with `address` that connection goes nowhere else.
 
     The caller sets the deadline (`asyncio.timeout`). The URL goes out as it is spelled.
 

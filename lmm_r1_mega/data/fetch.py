@@ -48,10 +48,10 @@ def allowed_origin(url: str, hosts: tuple[str, ...]) -> Origin:
     """
     origin = _origin_of(url)
     if origin is None:
-        raise FetchRefused("it is no plain URL: write https://host/path, without user, blanks or fragment, special characters as %XX")
+        raise FetchRefused("it is no plain URL, fix: write https://host/path, without user, blanks or fragment, special characters as %XX")
     if origin not in map(_listed_origin, hosts):
         listed = ", ".join(hosts) or "none"
-        raise FetchRefused(f"images are not fetched from {origin} (data.url_hosts: {listed})")
+        raise FetchRefused(f"images are not fetched from {origin} (data.url_hosts: {listed}), fix: list that host")
     return origin
 
 
@@ -74,13 +74,15 @@ async def _fetch(url: str, hosts: tuple[str, ...], *, max_bytes: int, deadline_s
             answer = await request(f"{origin}{_target_of(url)}", max_bytes=max_bytes, address=address)
     except TimeoutError as error:
         reason = f"no whole answer within {deadline_s:g} s" if address else f"{origin.host} was not looked up within {deadline_s:g} s"
-        raise FetchRefused(f"{reason}: download it and give its path") from error
+        raise FetchRefused(f"{reason}, fix: download it and give its path") from error
     except UnicodeError as error:
         raise FetchRefused(f"{origin.host} is no host name: {error}") from error
     except BodyTooLarge as error:
-        raise FetchRefused(f"the answer has more bytes than data.max_image_bytes {max_bytes}: shrink it, or raise the setting") from error
+        raise FetchRefused(
+            f"the answer has more bytes than data.max_image_bytes {max_bytes}, fix: shrink it, or raise the setting"
+        ) from error
     except (RequestFailed, OSError) as error:
-        raise FetchRefused(f"the request failed ({error}): download it and give its path") from error
+        raise FetchRefused(f"the request failed ({error}), fix: download it and give its path") from error
     return _body_of(answer)
 
 
@@ -102,7 +104,7 @@ def _checked_address(origin: Origin, hosts: tuple[str, ...], addresses: list[Add
     listed = {known.host for known in map(_listed_origin, hosts) if known}
     for *_, (ip, *_) in addresses:
         if not (_is_public(ip) or ip in listed):
-            raise FetchRefused(f"{origin.host} is at {ip}, which is not on the public network: list that address in data.url_hosts")
+            raise FetchRefused(f"{origin.host} is at {ip}, which is not on the public network, fix: list that address in data.url_hosts")
     if not addresses:
         raise FetchRefused(f"{origin.host} has no address")
     return addresses[0]
@@ -123,6 +125,6 @@ def _target_of(url: str) -> str:
 
 def _body_of(answer: Answer) -> bytes:
     if answer.status != 200:
-        hint = ": redirects are not followed, give the address it leads to" if 300 <= answer.status < 400 else ""
+        hint = ": redirects are not followed, fix: give the address it leads to" if 300 <= answer.status < 400 else ""
         raise FetchRefused(f"the server answered {answer.status} {answer.phrase}{hint}")
     return answer.body

@@ -27,7 +27,7 @@ def scorable_rows(pool: RewardPool, answers: Sequence[Answer], *, source: str, c
             break
     if not rows:
         raise BadData(
-            f"{source}: none of {len(answers)} gold answers can be judged by {', '.join(pool.weights)} ({counted(problems)}), "
+            f"{source}: none of {len(answers)} gold answers can be scored by {', '.join(pool.weights)} ({counted(problems)}), "
             f"fix: set data.label_key to the column of the answers, or choose other reward.weights; `lmm-r1-mega data check` shows the rows"
         )
     return rows[:count]

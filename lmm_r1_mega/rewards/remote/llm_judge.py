@@ -2,7 +2,7 @@
 
 It sees text alone: an image of the prompt is the token that stands for it. The number is what follows `Score:` on the last line of
 its reply that holds nothing else (asterisks, backticks and a full stop aside). A reply without such a line is no score: the sample
-is invalid, and is not asked about again. So is one with a number above 1 or below 0 where our own question asked for one between.
+is invalid, and is not asked about again. So is one with a number above 1 or below 0 when our own question asked for one between.
 """
 
 from __future__ import annotations

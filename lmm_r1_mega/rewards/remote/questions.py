@@ -15,11 +15,11 @@ END_TOKENS = ("<|im_end|>", "<|endoftext|>", "<|end|>", "<end_of_turn>", "<eos>"
 
 
 class BadQuestion(ValueError):
-    """The client's fault, with what to mend."""
+    """The client's mistake, with its fix."""
 
 
 def read_question(body: bytes, *, opening: str = CHAT_TURN) -> list[RewardInput | None]:
-    """What a request asks about, one entry a query; None where no response can be told from its prompt (see `response_of`).
+    """What a request asks about, one entry per query; None if its response cannot be told from its prompt (see `response_of`).
 
     Raises: BadQuestion.
     """
@@ -28,20 +28,20 @@ def read_question(body: bytes, *, opening: str = CHAT_TURN) -> list[RewardInput 
     except (ValueError, RecursionError) as error:
         raise BadQuestion(f"the body is not JSON: {error}") from None
     if not isinstance(asked, dict) or not isinstance(asked.get("query"), list):
-        raise BadQuestion('the body has no list `query`: post {"query": [...], "prompts": [...], "labels": [...]}')
+        raise BadQuestion('the body has no list `query`, fix: post {"query": [...], "prompts": [...], "labels": [...]}')
     queries = asked["query"]
     prompts, labels = (_column(asked, name, count=len(queries)) for name in ("prompts", "labels"))
     if not all(isinstance(query, str) for query in queries):
-        raise BadQuestion("`query` holds something else than text")
+        raise BadQuestion("`query` holds something else than text, fix: send the prompt with its response as text")
     if not all(label is None or isinstance(label, str | int | float) for label in labels):
-        raise BadQuestion("`labels` holds something else than text, numbers and null")
-    return [_given(*column, opening=opening) for column in zip(queries, prompts, labels, strict=True)]
+        raise BadQuestion("`labels` holds something else than text, numbers and null, fix: send gold answers")
+    return [_reward_input(*column, opening=opening) for column in zip(queries, prompts, labels, strict=True)]
 
 
 def response_of(query: str, prompt: Any, *, opening: str = CHAT_TURN) -> str | None:
     """The response at the end of a query, without the tokens that end and pad it.
 
-    It is what follows the prompt where the query begins with it. LMM-R1's own clients pad queries on the left, expand image tokens
+    It is what follows the prompt if the query begins with it. LMM-R1's own clients pad queries on the left, expand image tokens
     and send prompts as chat turns; then it is what follows the first `opening` of an assistant's turn that is not the prompt's, and
     None without one. A policy may write openings too: what it has written before them is its response as well.
 
@@ -83,11 +83,11 @@ def _column(asked: dict[str, Any], name: str, *, count: int) -> list[Any]:
     if column is None:
         return [None] * count
     if not isinstance(column, list) or len(column) != count:
-        raise BadQuestion(f"`{name}` is no list of as many entries as `query`, which has {count}")
+        raise BadQuestion(f"`{name}` is no list of as many entries as `query`, which has {count}, fix: send one per query or none")
     return column
 
 
-def _given(query: str, prompt: Any, label: str | int | float | None, *, opening: str) -> RewardInput | None:
+def _reward_input(query: str, prompt: Any, label: str | int | float | None, *, opening: str) -> RewardInput | None:
     response = response_of(query, prompt, opening=opening)
     return None if response is None else RewardInput(response, label, prompt if isinstance(prompt, str) else "")
 

@@ -13,7 +13,6 @@ import queue
 import signal
 import socket
 import threading
-from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import FrameType
@@ -36,7 +35,7 @@ from lmm_r1_mega.schema import Score
 
 MAX_BODY_BYTES = 64 * 2**20
 BODY_LIMIT_S = 600.0
-"""For the whole body of a request to come."""
+"""For a body to come."""
 FAREWELL_S = 2
 """For the last answers to go out."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -55,7 +54,7 @@ class Ticket:
 
 
 class RewardServer:
-    """Reads requests and hands them out as tickets.
+    """Reads requests, which wait as tickets.
 
     Errors: ValueError for an address that others can reach without a token, OSError for one that cannot be had.
     """
@@ -64,103 +63,95 @@ class RewardServer:
         check_address(host, token)
         self._token, self._opening = token, opening
         self._waiting: queue.SimpleQueue[Ticket] = queue.SimpleQueue()
-        self._open: set[Ticket] = set()
+        self._unanswered: set[Ticket] = set()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host, port), family=family, dualstack_ipv6=family == socket.AF_INET6)
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
-        routes = [
-            Route("/health", _health, methods=["GET"]),
-            Route("/{path:path}", _only_health, methods=["GET"]),
-            Route("/{path:path}", self._score, methods=["POST"]),
-        ]
-        app = Starlette(routes=routes, exception_handlers={HTTPException: _refusal, ClientDisconnect: _farewell})
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                app, http="h11", loop="asyncio", ws="none", lifespan="off", log_config=None, log_level="warning", access_log=False,
-                server_header=False, timeout_graceful_shutdown=FAREWELL_S,
-            )
-        )  # fmt: skip
+        routes = [Route("/{path:path}", self._get, methods=["GET"]), Route("/{path:path}", self._post, methods=["POST"])]
+        app = Starlette(routes=routes, exception_handlers={HTTPException: _refusal, ClientDisconnect: _refusal})
+        config = uvicorn.Config(
+            app,
+            http="h11",
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=FAREWELL_S,
+        )
+        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
 
     def start(self) -> None:
         """Begin to read requests; outside the main thread uvicorn leaves signals alone."""
         self._thread.start()
 
-    def next_tickets(self) -> list[Ticket]:
-        """All that wait, or nothing after a while."""
+    def answer_some(self, pool: RewardPool) -> None:
+        """Score all tickets that wait, or return after a while without one."""
         try:
-            return [self._waiting.get(timeout=WAIT_S), *(self._waiting.get_nowait() for _ in range(self._waiting.qsize()))]
+            tickets = [self._waiting.get(timeout=WAIT_S), *(self._waiting.get_nowait() for _ in range(self._waiting.qsize()))]
         except queue.Empty:
-            return []
+            return
+        scores = iter(pool.score([item for ticket in tickets for item in ticket.inputs if item is not None]))
+        for ticket in tickets:
+            ticket.scores.set_result([Score(None, {}, NO_RESPONSE) if item is None else next(scores) for item in ticket.inputs])
 
     def stop(self) -> None:
         """Send 503 to all that wait, and end."""
         self._server.should_exit = True
-        for ticket in self._open.copy():
+        for ticket in self._unanswered.copy():
             if not ticket.scores.done():
                 ticket.scores.set_exception(HTTPException(503, "the server is going down"))
         self._thread.join(2 * FAREWELL_S)
         self._socket.close()
 
-    async def _score(self, request: Request) -> Response:
+    async def _get(self, request: Request) -> Response:
+        if request.url.path != "/health":
+            raise HTTPException(404, "GET answers /health alone, fix: post queries, prompts and labels")
+        return _json({"status": "ok"})
+
+    async def _post(self, request: Request) -> Response:
         await self._check_headers(request)
         try:
-            async with asyncio.timeout(BODY_LIMIT_S):
-                ticket = Ticket(read_question(await request.body(), opening=self._opening))
+            ticket = Ticket(read_question(await asyncio.wait_for(request.body(), BODY_LIMIT_S), opening=self._opening))
         except BadQuestion as problem:
             raise HTTPException(400, str(problem)) from None
         except TimeoutError:
             raise HTTPException(408, f"the body did not come within {BODY_LIMIT_S:.0f} s") from None
         if self._server.should_exit:
             raise HTTPException(503, "the server is going down")
-        self._open.add(ticket)
+        self._unanswered.add(ticket)
+        self._waiting.put(ticket)
         try:
-            self._waiting.put(ticket)
             scores: list[Score] = await asyncio.wrap_future(ticket.scores)
-            return _json(answer_of(scores))
         finally:
-            self._open.discard(ticket)
+            self._unanswered.remove(ticket)
+        return _json(answer_of(scores))
 
     async def _check_headers(self, request: Request) -> None:
-        """Raises HTTPException with the status and the fix for a request whose body is not read."""
+        """Raises HTTPException with the status and the fix for a request that is not scored."""
         length = request.headers.get("Content-Length", "")
         if not length.isdigit():
-            raise HTTPException(411, "send a Content-Length")
+            raise HTTPException(411, "the length of the body is unknown, fix: send a Content-Length")
         if int(length) > MAX_BODY_BYTES:
-            raise HTTPException(413, f"the body has {length} bytes, at most {MAX_BODY_BYTES} are read: send fewer queries at once")
-        if not self._has_token(request):
+            raise HTTPException(413, f"the body has {length} bytes, at most {MAX_BODY_BYTES} are read, fix: send fewer queries at once")
+        sent = request.headers.get("Authorization", "").encode()
+        if self._token and not hmac.compare_digest(sent, f"Bearer {self._token}".encode()):
             async for _ in request.stream():  # a client hears the answer only when its body has been taken
                 pass
-            raise HTTPException(401, f"send the token of {TOKEN_VARIABLE} as `Authorization: Bearer TOKEN`")
+            raise HTTPException(401, f"the token is missing or wrong, fix: send {TOKEN_VARIABLE} as `Authorization: Bearer TOKEN`")
         if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
-            raise HTTPException(415, "send JSON as Content-Type application/json")  # no page in a browser may send that here unasked
-
-    def _has_token(self, request: Request) -> bool:
-        """Compared in constant time."""
-        sent = request.headers.get("Authorization", "").encode()
-        return not self._token or hmac.compare_digest(sent, f"Bearer {self._token}".encode())
+            # No page in a browser may send JSON to this machine unasked.
+            raise HTTPException(415, "the body is not called JSON, fix: send it as Content-Type application/json")
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:
     return Response(json.dumps(content), status, media_type="application/json")
 
 
-async def _health(request: Request) -> Response:
-    return _json({"status": "ok"})
-
-
-async def _only_health(request: Request) -> Response:
-    raise HTTPException(404, "GET answers /health alone: post queries, prompts and labels")
-
-
 async def _refusal(request: Request, problem: Exception) -> Response:
-    assert isinstance(problem, HTTPException)
-    return _json({"error": problem.detail}, problem.status_code)
-
-
-async def _farewell(request: Request, problem: Exception) -> Response:
-    """To a client that has gone: nobody hears it."""
-    return Response(status_code=400)
+    """The answer to a request that is not scored; nobody hears the one to a client that has gone."""
+    return _json({"error": problem.detail}, problem.status_code) if isinstance(problem, HTTPException) else _json({}, 400)
 
 
 def check_address(host: str, token: str) -> None:
@@ -170,15 +161,14 @@ def check_address(host: str, token: str) -> None:
     except ValueError:
         is_loopback = False
     if not is_loopback and not token:
-        raise ValueError(f"--host {host!r} can be reached by others: set {TOKEN_VARIABLE} to a secret, or stay on 127.0.0.1")
+        raise ValueError(f"--host {host!r} can be reached by others, fix: set {TOKEN_VARIABLE} to a secret, or stay on 127.0.0.1")
 
 
 def check_is_local(settings: RewardSettings) -> None:
     """Raises ValueError for rewards that the server would have to ask others for."""
-    elsewhere = {"remote.urls": settings.remote.urls, "judge.urls": settings.judge.urls, "models": settings.models}
-    for name, value in elsewhere.items():
+    for name, value in {"remote.urls": settings.remote.urls, "judge.urls": settings.judge.urls, "models": settings.models}.items():
         if value:
-            raise ValueError(f"reward.{name} is set, and `reward serve` pays for rules and the user's function alone: leave it out")
+            raise ValueError(f"reward.{name} is set, and `reward serve` pays for rules and the user's function alone, fix: leave it out")
 
 
 def serve(server: RewardServer, pool: RewardPool) -> None:
@@ -188,7 +178,7 @@ def serve(server: RewardServer, pool: RewardPool) -> None:
         for number in STOP_SIGNALS:
             signal.signal(number, _stop)
         while True:
-            _answer(server.next_tickets(), pool)
+            server.answer_some(pool)
     except Stopped:
         pass
     finally:
@@ -202,9 +192,3 @@ def _stop(number: int, frame: FrameType | None) -> None:
     for each in STOP_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise Stopped
-
-
-def _answer(tickets: Sequence[Ticket], pool: RewardPool) -> None:
-    scores = iter(pool.score([item for ticket in tickets for item in ticket.inputs if item is not None]))
-    for ticket in tickets:
-        ticket.scores.set_result([Score(None, {}, NO_RESPONSE) if item is None else next(scores) for item in ticket.inputs])

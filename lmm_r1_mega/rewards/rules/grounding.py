@@ -1,8 +1,8 @@
 """Boxes and points in an answer, compared with the boxes of the gold answer.
 
 A box is `[x1, y1, x2, y2]`, a point `[x, y]`, in round or square brackets, alone, in a list, or inside JSON as Qwen2.5-VL writes it:
-`{"bbox_2d": [x1, y1, x2, y2], "label": "cat"}`, `{"point_2d": [x, y]}`. Whatever stands around the numbers is not read. Gold boxes must
-be in the coordinates that the model is asked for: for Qwen2.5-VL pixels of the resized picture.
+`{"bbox_2d": [x1, y1, x2, y2], "label": "cat"}`, `{"point_2d": [x, y]}`. Text around the numbers is not read. Gold boxes must
+be in the coordinates that the model is asked for: for Qwen2.5-VL pixels of the resized image.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def boxes_in(text: str) -> list[Box]:
 
 
 def points_in(text: str) -> list[Point]:
-    """Every point of a text, in order; where there is none, the middles of its boxes."""
+    """Every point of a text, in order; without one, the middles of its boxes."""
     points = [(x, y) for x, y in _numbers(POINT, text)]
     return points or [((x1 + x2) / 2, (y1 + y2) / 2) for x1, y1, x2, y2 in boxes_in(text)]
 
 
 def _numbers(shape: re.Pattern[str], text: str) -> list[list[float]]:
-    return [[float(number) for number in found.groups()] for found in shape.finditer(text)]
+    return [[float(number) for number in match.groups()] for match in shape.finditer(text)]
 
 
 def area(box: Box) -> float:
@@ -41,7 +41,7 @@ def area(box: Box) -> float:
 
 
 def iou(a: Box, b: Box) -> float:
-    """Intersection over union; 0 where either has no area.
+    """Intersection over union; 0 if either has no area.
 
     Example: [0, 0, 2, 2] and [1, 0, 3, 2] share 2 of 6: 1/3.
     """
@@ -54,14 +54,14 @@ def contains(box: Box, point: Point) -> bool:
     return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
 
 
-def mean_iou(given: Sequence[Box], gold: Sequence[Box]) -> float:
+def mean_iou(boxes: Sequence[Box], gold: Sequence[Box]) -> float:
     """Sum of the IoU of the best pairs, over the larger number of boxes: a box too many or too few costs its share."""
-    return _matched([[iou(one, other) for other in given] for one in gold])
+    return _matched([[iou(gold_box, box) for box in boxes] for gold_box in gold])
 
 
-def share_hit(given: Sequence[Point], gold: Sequence[Box]) -> float:
+def share_hit(points: Sequence[Point], gold: Sequence[Box]) -> float:
     """Boxes that have a point of their own, over the larger number of boxes and points."""
-    return _matched([[float(contains(box, point)) for point in given] for box in gold])
+    return _matched([[float(contains(box, point)) for point in points] for box in gold])
 
 
 def _matched(values: list[list[float]]) -> float:
@@ -76,7 +76,7 @@ def _matched(values: list[list[float]]) -> float:
 def best_pairing(values: Sequence[Sequence[float]]) -> float:
     """Largest sum with one entry of each row, no two in a column; needs at least as many columns as rows.
 
-    The Hungarian method by shortest paths: rows are seated one after another, each where it costs those seated before it least.
+    The Hungarian method by shortest paths: rows get their column one after another, each the one that costs the rows before it least.
     """
     row_at: list[int | None] = [None] * len(values[0])
     price = [0.0] * len(values[0])

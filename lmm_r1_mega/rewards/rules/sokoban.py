@@ -25,7 +25,7 @@ MOVES: dict[str, Move] = {
 
 
 def moves_in(text: str) -> list[Move]:
-    """The moves that an answer names, in order; none where it says anything else.
+    """The moves that an answer names, in order; none if it says anything else.
 
     Example: "Up, up, LEFT" and "uul" are up, up, left; "go up" is none.
     """
@@ -41,11 +41,11 @@ def best_return(room: Room, moves: list[Move]) -> float:
     What follows the best beginning neither costs nor earns. A wasted move is part of every beginning, so that arbitrary moves cost more
     than their luck earns.
     """
-    found = [
+    returns = [
         PER_MOVE * number + PER_BOX * (after.num_placed - room.num_placed) + DONE * after.is_solved
         for number, after in enumerate(room.history(moves), start=1)
     ]
-    return max(found, default=PER_MOVE)
+    return max(returns, default=PER_MOVE)
 
 
 def is_solution(room: Room, moves: list[Move]) -> bool:

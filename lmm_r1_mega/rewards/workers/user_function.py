@@ -26,10 +26,10 @@ MAX_TRACE = 10_000
 def load(path: Path) -> UserFunction:
     """Imports the file and returns its `reward_func`. Errors: ValueError that says what is missing or shows the traceback."""
     if not path.is_file():
-        raise ValueError(f"reward.function {path} is not a file: give the path of a Python file with reward_func(queries, prompts, labels)")
+        raise ValueError(f"reward.function {path} is not a file, fix: a Python file with reward_func(queries, prompts, labels)")
     spec = importlib.util.spec_from_file_location(f"user_reward_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise ValueError(f"reward.function {path} is not a Python file: its name must end in .py")
+        raise ValueError(f"reward.function {path} is not a Python file, fix: its name must end in .py")
     sys.path.insert(0, str(path.resolve().parent))
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up
@@ -39,7 +39,7 @@ def load(path: Path) -> UserFunction:
         raise ValueError(f"reward.function {path} cannot be imported:\n{_trace_from(path, error)}") from None
     function = vars(module).get("reward_func")
     if not callable(function):
-        raise ValueError(f"reward.function {path} has no function reward_func(queries, prompts, labels): define it")
+        raise ValueError(f"reward.function {path} has no function reward_func(queries, prompts, labels), fix: define it")
     return function
 
 

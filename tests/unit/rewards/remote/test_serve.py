@@ -1,5 +1,6 @@
 """`lmm-r1-mega reward serve` as a process, asked over its socket."""
 
+import asyncio
 import contextlib
 import ctypes
 import http.client
@@ -19,9 +20,10 @@ import psutil
 import pytest
 
 from lmm_r1_mega.config import RemoteSettings, RewardSettings
+from lmm_r1_mega.http_client import request
 from lmm_r1_mega.rewards.messages import PartialReward, RewardInput
 from lmm_r1_mega.rewards.remote.reward_servers import RemoteRewards
-from lmm_r1_mega.rewards.remote.serve import check_address, check_is_local
+from lmm_r1_mega.rewards.remote.serve import RewardServer, check_address, check_is_local
 
 TURN = "<|im_start|>user\n1+2?<|im_end|>\n<|im_start|>assistant\n"
 TOKEN = "a-secret-of-the-tests"
@@ -232,3 +234,15 @@ def test_the_command_line_says_what_is_wrong(capsys):
     assert main(["reward", "sell"]) == 2
     errors = capsys.readouterr().err
     assert "choose another --host or --port" in errors and "set LMM_R1_REWARD_TOKEN" in errors and "--port http is no port" in errors
+
+
+@pytest.mark.parametrize(("host", "reached"), [("::1", "[::1]"), ("::", "127.0.0.1")])
+def test_it_listens_on_ipv6_and_at_all_addresses_on_both(host, reached):
+    server = RewardServer(host, 0, token=TOKEN, opening="")
+    server.start()
+    try:
+        assert server.address.startswith(f"http://[{host}]:")
+        answer = asyncio.run(request(server.address.replace(f"[{host}]", reached) + "/health", max_bytes=100))
+        assert (answer.status, answer.body) == (200, b'{"status": "ok"}')
+    finally:
+        server.stop()

@@ -103,11 +103,11 @@ def test_a_truncated_response_keeps_its_parts_and_by_a_setting_loses_its_reward(
     assert scores[2].invalid == "unparsable gold answer"
 
 
-@pytest.mark.parametrize("generation", ["nurse", "workers"])
+@pytest.mark.parametrize("generation", ["fork server", "workers"])
 def test_idle_processes_killed_from_outside_are_replaced(pool, generation):
-    nurse = psutil.Process().children()
-    victims = nurse if generation == "nurse" else nurse[0].children()
-    witnesses = [*nurse, *nurse[0].children()] if generation == "nurse" else victims
+    fork_server = psutil.Process().children()
+    victims = fork_server if generation == "fork server" else fork_server[0].children()
+    witnesses = [*fork_server, *fork_server[0].children()] if generation == "fork server" else victims
     for victim in victims:
         victim.kill()
     psutil.wait_procs(witnesses, timeout=20)
@@ -253,16 +253,16 @@ with RewardPool(RewardSettings(timeout_s=60)) as pool:
 """
 
 
-@pytest.mark.parametrize("victim", ["parent", "nurse"])
+@pytest.mark.parametrize("victim", ["parent", "fork server"])
 def test_busy_workers_end_with_what_is_killed_above_them(victim):
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
     try:
         assert parent.stdout.readline() == "open\n"
-        [nurse] = psutil.Process(parent.pid).children()
-        workers = nurse.children()
+        [fork_server] = psutil.Process(parent.pid).children()
+        workers = fork_server.children()
         assert len(workers) == 2
-        (nurse if victim == "nurse" else parent).kill()
-        _, alive = psutil.wait_procs([nurse, *workers], timeout=20)
+        (fork_server if victim == "fork server" else parent).kill()
+        _, alive = psutil.wait_procs([fork_server, *workers], timeout=20)
         assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
     finally:
         parent.kill()
