@@ -156,9 +156,10 @@ def test_a_client_that_goes_away_disturbs_nobody():
         assert ask(port, {"query": ["Q" + answered("3")], "prompts": ["Q"], "labels": ["3"]})[1]["rewards"] == [1.5]
 
 
-def test_a_stranger_who_sends_slowly_is_told_why_he_is_refused(guarded_port):
+@pytest.mark.parametrize("connection", [b"", b"Connection: close\r\n"])
+def test_a_stranger_who_sends_slowly_is_told_why_he_is_refused(guarded_port, connection):
     with socket.create_connection(("127.0.0.1", guarded_port), timeout=100) as raw:
-        raw.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 400000\r\n\r\n")
+        raw.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 400000\r\n" + connection + b"\r\n")
         for _ in range(400):
             raw.sendall(b"x" * 1000)
             time.sleep(0.001)

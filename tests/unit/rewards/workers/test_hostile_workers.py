@@ -131,6 +131,15 @@ def test_a_daemon_ends_with_its_worker(tmp_path, text, reason):
     assert all(ended(int(pid)) for pid in (tmp_path / "pids").read_text().split())
 
 
+def test_a_daemon_ends_with_its_worker_while_the_pool_goes_on(tmp_path):
+    path = pays(tmp_path, DAEMON.format(pids=str(tmp_path / "pids")))
+    with RewardPool(RewardSettings(weights={"function": 1.0}, function=path, workers=1, timeout_s=20.0)) as pool:
+        assert [one.invalid for one in pool.score([RewardInput("exit", 4)])] == ["function: worker died"]
+        [pid] = map(int, (tmp_path / "pids").read_text().split())
+        assert ended(pid)
+        assert [one.reward for one in pool.score([RewardInput("go", 4)])] == [1.0]
+
+
 def test_a_daemon_ends_with_a_parent_that_is_killed(tmp_path):
     path = pays(tmp_path, DAEMON.format(pids=str(tmp_path / "pids")))
     script = f"""
