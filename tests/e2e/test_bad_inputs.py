@@ -273,7 +273,7 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
     "no gold answer that can be judged": (
         lambda p: p.train("--data.train", p.rows("a.jsonl", *([asked(answer="see the figure")] * 8)), "--reward.weights", "accuracy", "1"),
         BAD_DATA,
-        r"data.train: none of 8 gold answers can be scored by accuracy, function \(8 x unparsable gold answer.*\): set data.label_key",
+        r"data.train: none of 8 gold answers can be scored by accuracy, function \(8 x unparsable gold answer.*\), fix: set data.label_key",
     ),
     "held-out answers that cannot be judged": (
         lambda p: [

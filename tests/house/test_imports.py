@@ -48,6 +48,7 @@ OWNERS = {
     "yaml": ("settings",),
     "pyarrow": ("data",),
     "aiohttp": ("http_client",),
+    "yarl": ("http_client",),
     "http": (),
     "starlette": ("rewards.remote.serve",),
     "uvicorn": ("rewards.remote.serve",),
