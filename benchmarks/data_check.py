@@ -29,7 +29,7 @@ from memory import Peak
 from lmm_r1_mega.config import DataSettings, RewardSettings
 from lmm_r1_mega.data.chat.tokenizer import ChatTokenizer
 from lmm_r1_mega.data.inspect.check import check_file
-from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 
 WORDS = ("the", "sum", "of", "angles", "in", "a", "triangle", "find", "such", "that", "n", "is", "positive", "integer", "and", "circle")
 CHILD = "--measure"

@@ -44,8 +44,8 @@ from lmm_r1_mega.driver.rollouts import Rollouts
 from lmm_r1_mega.driver.run import Run, load_models
 from lmm_r1_mega.families.registry import read_shape
 from lmm_r1_mega.record.run_logger import RunLogger, open_run_logger
-from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.total import Rewards
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Completion, Prompt, UpdateReport
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import tyro
 
 from lmm_r1_mega.errors import DONE, USAGE
-from lmm_r1_mega.sokoban.room import draw_room
+from lmm_r1_mega.rewards.rules.sokoban_room import draw_room
 from tools.sokoban_image import draw_image
 from tools.sokoban_levels import Difficulty, Level, make_levels
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PIL import Image, ImageDraw
 
-from lmm_r1_mega.sokoban.room import Room, draw_room
+from lmm_r1_mega.rewards.rules.sokoban_room import Room, draw_room
 
 CELL = 28
 """Pixels: one merged patch of Qwen2.5-VL's vision tower a place."""

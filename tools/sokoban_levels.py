@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lmm_r1_mega.sokoban.room import STEPS, Cell, Move, Room, beside, draw_room, reachable
+from lmm_r1_mega.rewards.rules.sokoban_room import STEPS, Cell, Move, Room, beside, draw_room, reachable
 
 MAX_STATES = 20_000
 """Rooms looked at for one level; the nearest to the solved one come first."""

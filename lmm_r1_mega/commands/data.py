@@ -28,7 +28,7 @@ def check(file: Path, config: Config, *, target: Path | None) -> int:
     from lmm_r1_mega.data.chat.tokenizer import ChatTokenizer  # a wrong option need not wait for these
     from lmm_r1_mega.data.inspect.check import check_file, describe
     from lmm_r1_mega.data.inspect.fix import check_target, folder_to_declare, write_good_rows
-    from lmm_r1_mega.rewards.pool import RewardPool
+    from lmm_r1_mega.rewards.workers.pool import RewardPool
 
     if target:
         check_target(file, target)

@@ -18,9 +18,9 @@ from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.data.stream.files import PromptFile
 from lmm_r1_mega.planning.checks import gpus_needed
 from lmm_r1_mega.rewards.golds import scorable_rows
-from lmm_r1_mega.rewards.pool import RewardPool
-from lmm_r1_mega.rewards.rule_names import measure_of
+from lmm_r1_mega.rewards.rules.names import accuracy_rule
 from lmm_r1_mega.rewards.total import Rewards
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Prompt, Sample, Scored
 
@@ -63,7 +63,7 @@ class Evaluation:
 
 def check_measurable(settings: RewardSettings) -> None:
     """Raises ValueError where no component of the rewards tells right from wrong."""
-    measure_of(settings.weights)
+    accuracy_rule(settings.weights)
 
 
 def check_scorable(pool: RewardPool, held_out: Mapping[str, PromptFile]) -> None:

@@ -36,8 +36,8 @@ from lmm_r1_mega.process.progress import is_asked_to_stop, stop_if_asked
 from lmm_r1_mega.record.checkpoints import STATE_FILE
 from lmm_r1_mega.record.folder import Checkpoint
 from lmm_r1_mega.record.run_logger import RunLogger, open_run_logger
-from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.total import Rewards, rewards_of
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 from lmm_r1_mega.schema import Role
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from lmm_r1_mega.driver.unscored import unscored
 from lmm_r1_mega.errors import SamplesLost
-from lmm_r1_mega.rewards.rule_names import is_right
+from lmm_r1_mega.rewards.rules.names import is_right
 from lmm_r1_mega.schema import Scored, UpdateReport
 
 SUMMARIES: dict[str, Callable[[list[float]], float]] = {"min": min, "max": max}

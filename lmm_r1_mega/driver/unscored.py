@@ -13,9 +13,9 @@ from lmm_r1_mega.data.stream.stream import PromptStream
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.rewards.components import component_weights
 from lmm_r1_mega.rewards.golds import counted, scorable_rows
-from lmm_r1_mega.rewards.messages import Verdict
-from lmm_r1_mega.rewards.pool import TRUNCATED, RewardPool
+from lmm_r1_mega.rewards.messages import PartialReward
 from lmm_r1_mega.rewards.total import as_input, text_sources
+from lmm_r1_mega.rewards.workers.pool import TRUNCATED, RewardPool
 from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored
 
 NUM_TRIALS = 4
@@ -51,7 +51,7 @@ def try_text_rewards(settings: RewardSettings, pool: RewardPool, samples: Sequen
     patience_s = min(settings.remote.budget_s, settings.remote.timeout_s)
     hasty = settings.model_copy(update={"remote": settings.remote.model_copy(update={"budget_s": patience_s})})
     inputs = [as_input(sample) for sample in samples]
-    for source in (pool.verdicts, *text_sources(hasty)):
+    for source in (pool.partial_rewards, *text_sources(hasty)):
         _check_scores(source(inputs))
 
 
@@ -62,11 +62,11 @@ def try_reward_models(score: Callable[[Sequence[Sample]], Mapping[str, Sequence[
             raise ValueError(f"reward model {name} scores none of {len(samples)} right answers ({scores}): look at reward.models")
 
 
-def _check_scores(verdicts: Sequence[Verdict]) -> None:
-    reasons = Counter(verdict.invalid for verdict in verdicts if verdict.invalid)
-    if verdicts and len(verdicts) == reasons.total():
+def _check_scores(rewards: Sequence[PartialReward]) -> None:
+    reasons = Counter(reward.invalid for reward in rewards if reward.invalid)
+    if rewards and len(rewards) == reasons.total():
         raise ValueError(
-            f"the rewards score none of {len(verdicts)} right answers to records of data.train ({counted(reasons)}): "
+            f"the rewards score none of {len(rewards)} right answers to records of data.train ({counted(reasons)}): "
             f"fix what the reason names; `lmm-r1-mega reward try` repeats it"
         )
 

@@ -15,7 +15,7 @@ from typing import Any
 from lmm_r1_mega.record.folder import RunFolder
 from lmm_r1_mega.report.embed import num_bytes
 from lmm_r1_mega.report.rows import SampleRow, places, rows_at
-from lmm_r1_mega.rewards.rule_names import is_right
+from lmm_r1_mega.rewards.rules.names import is_right
 
 SAMPLE_BYTES = 3_000_000
 IMAGE_BYTES = 16_000_000

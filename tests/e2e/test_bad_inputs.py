@@ -18,7 +18,7 @@ from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.data.stream.stream import PromptStream
 from lmm_r1_mega.errors import BAD_DATA, DONE, USAGE
 from lmm_r1_mega.record.folder import RunFolder
-from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
+from lmm_r1_mega.rewards.workers.pool import RewardInput, RewardPool
 
 
 @dataclass(frozen=True)
@@ -245,14 +245,14 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
     "unknown reward": (
         lambda p: p.train("--reward.weights", "acuracy", "1"),
         USAGE,
-        r"reward.weights has no component 'acuracy': use format, accuracy",
+        r"reward.weights has no component 'acuracy', fix: use format, accuracy",
     ),
     "no reward file": (lambda p: p.train("--reward.function", "gone.py"), USAGE, r"reward.function .*gone.py is not a file"),
     "reward file that fails": (reward_file("import gone"), USAGE, r"(?s)bad.py cannot be imported:.*line 1.*No module named 'gone'"),
     "reward file without its function": (
         reward_file("x = 1"),
         USAGE,
-        r"bad.py has no function reward_func\(queries, prompts, labels\): define it",
+        r"bad.py has no function reward_func\(queries, prompts, labels\), fix: define it",
     ),
     "reward file that always raises": (
         reward_file("def reward_func(queries, prompts, labels): return [1.0] * len(quries)"),
@@ -277,7 +277,7 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
     "no gold answer that can be judged": (
         lambda p: p.train("--data.train", p.rows("a.jsonl", *([asked(answer="see the figure")] * 8)), "--reward.weights", "accuracy", "1"),
         BAD_DATA,
-        r"data.train: none of 8 gold answers can be judged by accuracy, function \(8 x unparsable gold answer.*\): set data.label_key",
+        r"data.train: none of 8 gold answers can be scored by accuracy, function \(8 x unparsable gold answer.*\), fix: set data.label_key",
     ),
     "held-out answers that cannot be judged": (
         lambda p: [
@@ -285,7 +285,7 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
             *("--reward.weights", "accuracy", "1"),
         ],
         BAD_DATA,
-        r"held-out file a: none of 1 gold answers can be judged",
+        r"held-out file a: none of 1 gold answers can be scored",
     ),
     "responses of which none has a reward": (
         lambda p: ["reward", "try", p.rows("a.jsonl", {"response": "3", "answer": None}), "--reward.weights", "accuracy", "1"],
@@ -295,7 +295,7 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
     "evaluation without accuracy": (
         lambda p: ["eval", str(p.task / "model"), str(p.task / "data" / "fre.jsonl"), p.config],
         USAGE,
-        r"evaluation needs one of accuracy, .* in reward.weights, which has function: add it",
+        r"evaluation needs one of accuracy, .* in reward.weights, which has function, fix: add it",
     ),
     "unreadable rows to score": (lambda p: ["reward", "try", p.written("a.jsonl", "{")], BAD_DATA, r"a.jsonl:1 is not JSON"),
     "no response to score": (lambda p: ["reward", "try", p.rows("a.jsonl", {"answer": 1})], BAD_DATA, r"a.jsonl:1 has no text `response`"),

@@ -30,8 +30,8 @@ from lmm_r1_mega.planning.checks import gpus_needed
 from lmm_r1_mega.record.completions import write_completions
 from lmm_r1_mega.record.folder import Checkpoint, RunFolder
 from lmm_r1_mega.record.run_logger import open_run_logger
-from lmm_r1_mega.rewards.pool import RewardPool
 from lmm_r1_mega.rewards.total import rewards_of
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Completion, Sample, Scored
 from lmm_r1_mega.train import run_steps

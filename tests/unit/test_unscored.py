@@ -9,7 +9,7 @@ from loopback import loopback, send
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.driver.unscored import ScoringWatch, try_reward_models, try_text_rewards
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored
 
 PROMPT = Prompt("p", "s", "Q: ", (1,), (1,), None, "3")

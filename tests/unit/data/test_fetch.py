@@ -74,6 +74,7 @@ class Handler(BaseHTTPRequestHandler):
                     self.wfile.flush()
                     time.sleep(0.05)
         elif self.path == "/slow-header":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
             with suppress(OSError):
                 for _ in range(100):
                     self.wfile.write(b"H")
@@ -153,7 +154,7 @@ class TestOrigin:
 class TestAddresses:
     @pytest.mark.parametrize("address", PRIVATE)
     def test_none_of_this_machine_or_network(self, address):
-        with pytest.raises(FetchRefused, match="not on the public network: list that address"):
+        with pytest.raises(FetchRefused, match="not on the public network, fix: list that address"):
             fetch("https://a.example/", ("a.example",), max_bytes=10, resolve=answering(address))
 
     def test_one_bad_address_among_good_ones_is_enough(self):

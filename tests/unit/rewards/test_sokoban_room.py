@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from lmm_r1_mega.sokoban.room import STEPS, draw_room, parse_room
+from lmm_r1_mega.rewards.rules.sokoban_room import STEPS, draw_room, parse_room
 
 
 def walled(row: str) -> str:

@@ -5,7 +5,7 @@ from itertools import islice
 
 import pytest
 
-from lmm_r1_mega.sokoban.room import draw_room
+from lmm_r1_mega.rewards.rules.sokoban_room import draw_room
 from tools.sokoban_levels import Difficulty, make_levels
 
 DIRECTIONS = {"up": -1j, "down": 1j, "left": -1, "right": 1}

@@ -4,7 +4,7 @@ from PIL import Image, ImageChops
 
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.stream.prompts import read_rows
-from lmm_r1_mega.sokoban.room import parse_room
+from lmm_r1_mega.rewards.rules.sokoban_room import parse_room
 from tools.make_sokoban import main
 from tools.sokoban_image import draw_image
 from tools.sokoban_levels import Difficulty

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lmm_r1_mega.sokoban.room import parse_room
+from lmm_r1_mega.rewards.rules.sokoban_room import parse_room
 from tools.sokoban_image import BOX, CELL, FLOOR, PLACED, PLAYER, TARGET, WALL, draw_image
 
 ROOM = "#######\n#@ .$*#\n#######"
