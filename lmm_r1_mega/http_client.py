@@ -38,7 +38,7 @@ class BodyTooLarge(RequestFailed):
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpAnswer:
     """A server's answer. The body is read at status 200 only."""
 
     status: int
@@ -50,7 +50,7 @@ class Answer:
 
 async def request(
     url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None, max_bytes: int, address: Address | None = None
-) -> Answer:
+) -> HttpAnswer:
     """GET, or POST with a body, over a connection of its own; with `address` that connection goes nowhere else.
 
     The caller sets the deadline (`asyncio.timeout`). The URL goes out as it is spelled.
@@ -66,7 +66,7 @@ async def request(
             ) as response,
         ):
             content = await _body(response, max_bytes) if response.status == 200 else b""
-            return Answer(response.status, response.reason or "", response.headers, content)
+            return HttpAnswer(response.status, response.reason or "", response.headers, content)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise RequestFailed(str(error) or type(error).__name__) from error
 

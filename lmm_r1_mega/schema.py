@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # reward workers read these types without the seconds that im
     from torch import Tensor
 
 FinishReason = Literal["stop", "length"]
+GoldAnswer = str | int | float | None
+"""A gold answer, as the record has it."""
 Role = Literal["policy", "critic"]
 """A model that is trained."""
 
@@ -50,7 +52,7 @@ class Prompt:
     """Every image token repeated once per merged patch. What the trainer sees."""
     images: PromptImages | None
     """Its images, for engine and trainer alike; None without."""
-    answer: str | int | float | None
+    answer: GoldAnswer
     """Gold answer as the micro-batch has it."""
 
 

@@ -13,7 +13,7 @@ from lmm_r1_mega.commands.verbs import VERBS
 from lmm_r1_mega.config.reading import parse_tree, to_yaml
 from lmm_r1_mega.errors import DONE
 from lmm_r1_mega.migration.mapping import Migration, data_files, migrate
-from lmm_r1_mega.migration.source import Source, from_flags, from_script
+from lmm_r1_mega.migration.source import ScriptSource, from_flags, from_script
 from lmm_r1_mega.migration.values import nearest
 
 WIDTH = 130
@@ -36,7 +36,7 @@ def run(arguments: list[str]) -> int:
     return DONE
 
 
-def _read_script(words: list[str]) -> Source:
+def _read_script(words: list[str]) -> ScriptSource:
     name, *arguments = words
     try:
         script = Path(name).read_text(encoding="utf-8")
@@ -45,11 +45,11 @@ def _read_script(words: list[str]) -> Source:
     return from_script(script, os.environ, name=name, arguments=arguments)
 
 
-def _strange(source: Source) -> str:
+def _strange(source: ScriptSource) -> str:
     return ", ".join(map(nearest, source.values.strange))
 
 
-def _num_rows(option: str | None, source: Source) -> int | None:
+def _num_rows(option: str | None, source: ScriptSource) -> int | None:
     """Rows of the data: as said, else counted where the files are here."""
     if option is not None:
         if not option.isdecimal():
@@ -63,7 +63,7 @@ def _num_rows(option: str | None, source: Source) -> int | None:
     return sum(1 for file in files for _ in format_of(file).read(file))
 
 
-def _comments(migration: Migration, source: Source) -> Iterator[str]:
+def _comments(migration: Migration, source: ScriptSource) -> Iterator[str]:
     yield "# Written by `lmm-r1-mega migrate`; `lmm-r1-mega plan THIS.yaml` says whether it fits."
     chapters = {
         "To know": [*source.notes, *migration.notes],

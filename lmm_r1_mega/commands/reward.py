@@ -21,6 +21,7 @@ from lmm_r1_mega.rewards.remote.questions import CHAT_TURN
 from lmm_r1_mega.rewards.remote.reward_servers import TOKEN_VARIABLE
 from lmm_r1_mega.rewards.remote.serve import RewardServer, check_is_local, serve
 from lmm_r1_mega.rewards.try_file import try_file
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 
 
 def run(arguments: list[str]) -> int:

@@ -23,7 +23,7 @@ TRAINING = re.compile(r"openrlhf[./]cli[./]train_ppo_ray")
 
 
 @dataclass(frozen=True)
-class Source:
+class ScriptSource:
     """A command as it was read."""
 
     values: Values
@@ -44,12 +44,12 @@ class TrainingCommand:
     """What the script starts before."""
 
 
-def from_flags(words: Sequence[str]) -> Source:
+def from_flags(words: Sequence[str]) -> ScriptSource:
     """Flags as they stand on a command line."""
-    return Source(read_values(words), None)
+    return ScriptSource(read_values(words), None)
 
 
-def from_script(script: str, environment: Mapping[str, str], *, name: str = "train.sh", arguments: Sequence[str] = ()) -> Source:
+def from_script(script: str, environment: Mapping[str, str], *, name: str = "train.sh", arguments: Sequence[str] = ()) -> ScriptSource:
     """The first `train_ppo_ray` command of a shell script, run under this name with these arguments.
 
     Raises:
@@ -63,7 +63,7 @@ def from_script(script: str, environment: Mapping[str, str], *, name: str = "tra
     urls = [url.strip() for url in (values["remote_rm_url"] or "").split(",") if url.strip()]
     started = [verifier for program in command.programs if (verifier := _verifier(program)) is not None]
     asked = [kind for kind, port in started if all(_asks(url, port) for url in urls)]
-    return Source(values, asked[0] if asked else None, command.notes)
+    return ScriptSource(values, asked[0] if asked else None, command.notes)
 
 
 def training_command(

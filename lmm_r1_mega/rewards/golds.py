@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.rewards.messages import Answer
 from lmm_r1_mega.rewards.workers.pool import RewardPool
+from lmm_r1_mega.schema import GoldAnswer
 
 AT_A_TIME = 256
 
 
-def scorable_rows(pool: RewardPool, answers: Sequence[Answer], *, source: str, count: int = 1) -> list[int]:
+def scorable_rows(pool: RewardPool, answers: Sequence[GoldAnswer], *, source: str, count: int = 1) -> list[int]:
     """The first `count` rows, or fewer if there are not so many, whose gold answer the rules can compare with.
 
     Raises: BadData when there is none, with the reasons.

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lmm_r1_mega.schema import GoldAnswer
+
 FUNCTION = "function"
 """Component of the user's own function."""
-Answer = str | int | float | None
-"""A gold answer, as the record has it."""
 
 LARGEST_REWARD = 1e6
 """Beyond it a number is no reward: the trainer sums squares of rewards in float32."""
@@ -24,7 +24,7 @@ class RewardInput:
     """A response to score. `prompt` is for people and the user's own function: no rule reads it."""
 
     response: str
-    answer: Answer
+    answer: GoldAnswer
     prompt: str = ""
     num_tokens: int | None = None
     """Of the response; None when nobody counted."""

@@ -13,7 +13,7 @@ import re
 import socket
 from dataclasses import dataclass
 
-from lmm_r1_mega.http_client import Address, Answer, BodyTooLarge, RequestFailed, Resolve, look_up, request
+from lmm_r1_mega.http_client import Address, BodyTooLarge, HttpAnswer, RequestFailed, Resolve, look_up, request
 
 DEADLINE_S = 30.0
 
@@ -27,7 +27,7 @@ class FetchRefused(ValueError):
 
 
 @dataclass(frozen=True)
-class Origin:
+class UrlOrigin:
     """Where a request goes: all that the list of hosts is about."""
 
     scheme: str
@@ -39,7 +39,7 @@ class Origin:
         return f"{self.scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
-def allowed_origin(url: str, hosts: tuple[str, ...]) -> Origin:
+def allowed_origin(url: str, hosts: tuple[str, ...]) -> UrlOrigin:
     """The origin of a URL that the list allows. Nothing is looked up.
 
     An entry reads `host`, `host:port` or `http://host:port`: without `http://` it means https, without a port the usual one.
@@ -86,20 +86,20 @@ async def _fetch(url: str, hosts: tuple[str, ...], *, max_bytes: int, deadline_s
     return _body_of(answer)
 
 
-def _origin_of(url: str) -> Origin | None:
+def _origin_of(url: str) -> UrlOrigin | None:
     match = _URL.fullmatch(url)
     if match is None:
         return None
     scheme, host = match["scheme"].lower(), match["host"].lower().strip("[]")
     port = int(match["port"] or _PORTS[scheme])
-    return Origin(scheme, host, port) if port < 2**16 else None
+    return UrlOrigin(scheme, host, port) if port < 2**16 else None
 
 
-def _listed_origin(entry: str) -> Origin | None:
+def _listed_origin(entry: str) -> UrlOrigin | None:
     return _origin_of(entry if "://" in entry else f"https://{entry}")
 
 
-def _checked_address(origin: Origin, hosts: tuple[str, ...], addresses: list[Address]) -> Address:
+def _checked_address(origin: UrlOrigin, hosts: tuple[str, ...], addresses: list[Address]) -> Address:
     """The first address, if all may be connected to."""
     listed = {known.host for known in map(_listed_origin, hosts) if known}
     for *_, (ip, *_) in addresses:
@@ -123,7 +123,7 @@ def _target_of(url: str) -> str:
     return (match and match["target"]) or "/"
 
 
-def _body_of(answer: Answer) -> bytes:
+def _body_of(answer: HttpAnswer) -> bytes:
     if answer.status != 200:
         hint = ": redirects are not followed, fix: give the address it leads to" if 300 <= answer.status < 400 else ""
         raise FetchRefused(f"the server answered {answer.status} {answer.phrase}{hint}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-GoldAnswer = str | int | float
+from lmm_r1_mega.schema import GoldAnswer
+
 GoldProblems = Callable[[list[GoldAnswer]], list[str | None]]
 """For each gold answer what is wrong with it, or None."""
 

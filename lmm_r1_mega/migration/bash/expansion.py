@@ -12,7 +12,7 @@ from lmm_r1_mega.migration.bash.arithmetic import ASSIGNMENT, evaluate
 from lmm_r1_mega.migration.bash.state import Shell
 from lmm_r1_mega.migration.bash.tree import Node, Source, Span, parse
 from lmm_r1_mega.migration.bash.unknown import as_split, first_letter, is_split, readable
-from lmm_r1_mega.migration.bash.words import END, Origin, Piece, Word, as_pattern, joined
+from lmm_r1_mega.migration.bash.words import END, Piece, Word, WordOrigin, as_pattern, joined
 
 _PARAMETER = re.compile(r"(?P<sign>[!#](?=[\w@*]))?(?P<name>[A-Za-z_]\w*|[0-9]+|[@*#?$!-])", re.ASCII)
 _OPERATOR = re.compile(r":?[-=?+]|##?|%%?|//|/[#%]?|\^\^?|,,?|:(?!$)")
@@ -141,7 +141,7 @@ class Expander:
     def _dollar(self, index: int, *, quoted: bool) -> tuple[list[Piece], int]:
         """What a variable, an expression or `$(...)` stands for; literal if the sign is only a sign."""
         source, text = self.source, self.source.text
-        origin: Origin = "quoted" if quoted else "expanded"
+        origin: WordOrigin = "quoted" if quoted else "expanded"
         if (node := source.inner.get(index)) is not None:
             return [Piece(self._inner(node), origin)], node.end_byte
         if text[index] == "`":

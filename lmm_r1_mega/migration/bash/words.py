@@ -9,7 +9,7 @@ from typing import Literal
 
 from lmm_r1_mega.migration.bash.unknown import as_split
 
-Origin = Literal["literal", "quoted", "expanded", "end"]
+WordOrigin = Literal["literal", "quoted", "expanded", "end"]
 
 _PIECE = re.compile(r"\\(?P<quoted>.)|\[(?P<set>[!^]?(?:\\.|[^\]\\[])+)\]|(?P<letter>.)", re.DOTALL)
 
@@ -19,7 +19,7 @@ class Piece:
     """A text, and whether it stands in the script, inside quotes, or comes from an expansion outside of them."""
 
     text: str
-    origin: Origin
+    origin: WordOrigin
 
 
 END = Piece("", "end")

@@ -41,7 +41,7 @@ FAREWELL_S = 2
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Stopped(BaseException):
+class ServerStopped(BaseException):
     """SIGTERM or SIGINT came."""
 
 
@@ -179,7 +179,7 @@ def serve(server: RewardServer, pool: RewardPool) -> None:
             signal.signal(number, _stop)
         while True:
             server.answer_some(pool)
-    except Stopped:
+    except ServerStopped:
         pass
     finally:
         server.stop()
@@ -191,4 +191,4 @@ def _stop(number: int, frame: FrameType | None) -> None:
     """The first signal ends the service; a second one must not disturb the end."""
     for each in STOP_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
-    raise Stopped
+    raise ServerStopped

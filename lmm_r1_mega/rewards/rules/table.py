@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from lmm_r1_mega.rewards.equality import Unscorable, answers_gold, gold_problem
 from lmm_r1_mega.rewards.extract import answer_region, format_reward, gold_text
-from lmm_r1_mega.rewards.messages import Answer, PartialReward, RewardInput, RuleSettings
+from lmm_r1_mega.rewards.messages import PartialReward, RewardInput, RuleSettings
 from lmm_r1_mega.rewards.rules.grounding import Box, area, boxes_in, mean_iou, points_in, share_hit
 from lmm_r1_mega.rewards.rules.penalties import overlong_penalty, repetition_penalty
 from lmm_r1_mega.rewards.rules.sokoban import best_return, is_solution, moves_in
 from lmm_r1_mega.rewards.rules.sokoban_room import Room, parse_room
+from lmm_r1_mega.schema import GoldAnswer
 
 MISSING = "missing gold answer"
 
@@ -22,7 +23,7 @@ class Rule:
 
     part: Callable[[RewardInput, RuleSettings], float]
     """What a response earns; raises `Unscorable` when that cannot be said."""
-    gold_problem: Callable[[Answer], str | None] | None = None
+    gold_problem: Callable[[GoldAnswer], str | None] | None = None
     """What is wrong with a gold answer, for a rule that compares with it."""
 
 
@@ -47,7 +48,7 @@ def _region(item: RewardInput, settings: RuleSettings) -> str:
     return answer_region(item.response, block_asked=settings.asks_for_block) or ""
 
 
-def _gold_boxes(answer: Answer) -> list[Box]:
+def _gold_boxes(answer: GoldAnswer) -> list[Box]:
     if answer is None:
         raise Unscorable(MISSING)
     boxes = boxes_in(str(answer))
@@ -56,7 +57,7 @@ def _gold_boxes(answer: Answer) -> list[Box]:
     return boxes
 
 
-def _gold_room(answer: Answer) -> Room:
+def _gold_room(answer: GoldAnswer) -> Room:
     if answer is None:
         raise Unscorable(MISSING)
     try:
@@ -65,10 +66,10 @@ def _gold_room(answer: Answer) -> Room:
         raise Unscorable("gold answer is no room") from problem
 
 
-def _problem_of(read: Callable[[Answer], object]) -> Callable[[Answer], str | None]:
+def _problem_of(read: Callable[[GoldAnswer], object]) -> Callable[[GoldAnswer], str | None]:
     """Why a gold answer cannot be read, from the function that reads it."""
 
-    def problem(answer: Answer) -> str | None:
+    def problem(answer: GoldAnswer) -> str | None:
         try:
             read(answer)
         except Unscorable as reason:

@@ -14,7 +14,7 @@ _BLOCK = 2**18
 _HEADER = struct.Struct(">I")
 
 
-class Unreadable(Exception):
+class UnreadableFrame(Exception):
     """What a worker has sent is no message; the text is the reason that a response is invalid for."""
 
 
@@ -71,13 +71,13 @@ class Channel:
     def receive(self) -> Iterator[Any]:
         """The whole messages that have come, of one block only: who sends without end must not keep the parent from the others.
 
-        Raises: Unreadable for what is no message.
+        Raises: UnreadableFrame for what is no message.
         """
         self._read_block()
         while len(self._received) >= _HEADER.size:
             (size,) = _HEADER.unpack_from(self._received)
             if size > MAX_ANSWER_BYTES:
-                raise Unreadable("answer too large")
+                raise UnreadableFrame("answer too large")
             if len(self._received) < _HEADER.size + size:
                 return
             body = bytes(self._received[_HEADER.size : _HEADER.size + size])
@@ -85,7 +85,7 @@ class Channel:
             try:
                 yield json.loads(body)
             except (ValueError, RecursionError):
-                raise Unreadable("answer is not JSON") from None
+                raise UnreadableFrame("answer is not JSON") from None
 
     def _read_block(self) -> None:
         try:

@@ -8,11 +8,11 @@ from typing import Self
 
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.rewards.components import local_weights, merged, total
-from lmm_r1_mega.rewards.messages import FUNCTION, Answer, PartialReward, RewardInput, RuleSettings
+from lmm_r1_mega.rewards.messages import FUNCTION, PartialReward, RewardInput, RuleSettings
 from lmm_r1_mega.rewards.rules.names import accuracy_rule
 from lmm_r1_mega.rewards.workers.messages import Job, JobKind, WorkerPlan
 from lmm_r1_mega.rewards.workers.processes import WorkerProcesses
-from lmm_r1_mega.schema import Score
+from lmm_r1_mega.schema import GoldAnswer, Score
 
 __all__ = ["RewardInput", "RewardPool"]
 
@@ -59,7 +59,7 @@ class RewardPool:
         rewards = [merged(answers[kind, index] for kind in kinds) for index in range(len(inputs))]
         return [self._masked(item, reward) for item, reward in zip(inputs, rewards, strict=True)]
 
-    def gold_problems(self, answers: Sequence[Answer]) -> list[str | None]:
+    def gold_problems(self, answers: Sequence[GoldAnswer]) -> list[str | None]:
         """For each gold answer why a rule cannot compare with it, or None, under the same limits as a response."""
         inputs = [RewardInput(response="", answer=answer) for answer in answers]
         checks = self._opened.run(self._jobs("gold", inputs))

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 from lmm_r1_mega.process.linux import WAIT_S
 from lmm_r1_mega.process.secret_variables import without_secrets
 from lmm_r1_mega.rewards.messages import PartialReward
-from lmm_r1_mega.rewards.workers.channel import Channel, Unreadable
+from lmm_r1_mega.rewards.workers.channel import Channel, UnreadableFrame
 from lmm_r1_mega.rewards.workers.lifecycle import START_LIMIT_S, Fault, Gone, Worker, transition
 from lmm_r1_mega.rewards.workers.messages import TIMEOUT, FunctionResult, Job, JobKind, Message, NewWorker, Ready, Started, WorkerPlan
 
@@ -143,7 +143,7 @@ class WorkerProcesses:
                 self._apply(handle, _message(content))
                 if handle.state.phase == "killed":
                     return
-        except Unreadable as problem:
+        except UnreadableFrame as problem:
             self._apply(handle, Fault(str(problem)))
 
     def _take_news(self) -> None:
@@ -183,9 +183,9 @@ class WorkerProcesses:
 
 
 def _message(content: Any) -> Message:
-    """A worker's message from JSON. Raises: Unreadable for anything else."""
+    """A worker's message from JSON. Raises: UnreadableFrame for anything else."""
     try:
         [(kind, fields)] = content.items()
         return _MESSAGES[kind].validate_python(fields)
     except (AttributeError, KeyError, TypeError, ValueError):  # of pydantic too
-        raise Unreadable("answer is no message") from None
+        raise UnreadableFrame("answer is no message") from None

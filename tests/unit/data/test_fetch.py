@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from lmm_r1_mega.data.images.fetch import FetchRefused, Origin, allowed_origin, fetch
+from lmm_r1_mega.data.images.fetch import FetchRefused, UrlOrigin, allowed_origin, fetch
 
 PRIVATE = [
     "127.0.0.1",
@@ -140,7 +140,7 @@ class TestOrigin:
         ],
     )
     def test_listed_ones(self, url, hosts, origin):
-        assert allowed_origin(url, hosts) == Origin(*origin)
+        assert allowed_origin(url, hosts) == UrlOrigin(*origin)
 
     @pytest.mark.parametrize(
         "url",
