@@ -18,6 +18,11 @@ DOCUMENTS = (
     "docs/rewards_elsewhere.md",
     "docs/data.md",
     "docs/report.md",
+    "docs/algorithms.md",
+    "docs/proven.md",
+    "docs/benchmarks.md",
+    "docs/scale.md",
+    "docs/configuration.md",
 )
 FOLDERS = ("benchmarks", "docs", "examples", "slurm", "tests", "tools", PACKAGE)
 PLACE = re.compile(rf"[`(]((?:{'|'.join(FOLDERS)})/[\w./-]*\w)")
@@ -51,7 +56,7 @@ def test_files_are_there(document):
 def test_every_stop_of_the_tour_is_there():
     text = (ROOT / "docs/tour.md").read_text(encoding="utf-8")
     assert missing_names(text) == []
-    assert len(STOP.findall(text)) > 40
+    assert 15 < len(STOP.findall(text)) < 30
 
 
 def test_a_wrong_name_is_found():
