@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 CORE = [
+    "ijson>=3.4,<4",
     "jaxtyping>=0.3",
     "jinja2>=3.1",
     "math-verify[antlr4_13_2]>=0.9,<0.10",

@@ -120,15 +120,17 @@ def _map_turns(turns: Any, change: Callable[[str], str]) -> Any:
 def _map_column(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str) and value.startswith("["):
         return json.dumps(_map_column(json.loads(value), change), ensure_ascii=False)
-    return [_map_reference(one, change) for one in value] if isinstance(value, list) else _map_reference(value, change)
+    return [_map_reference(entry, change) for entry in value] if isinstance(value, list) else _map_reference(value, change)
 
 
 def _map_reference(value: Any, change: Callable[[str], str]) -> Any:
-    """The inverse of `_reference` around a change: bytes beside a path stay, and are what is read."""
+    """The inverse of `_reference` around a change: bytes, which are read even if there is a path beside them, become a `data:` URI."""
     if isinstance(value, str):
         return change(value)
-    if not isinstance(value, dict) or isinstance(value.get("bytes"), bytes):
+    if not isinstance(value, dict):
         return value
+    if isinstance(value.get("bytes"), bytes):
+        return _reference(value)
     key = "url" if value.get("url") else "path"
     return {**value, key: change(value[key])} if isinstance(value.get(key), str) else value
 

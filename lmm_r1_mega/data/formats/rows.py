@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,6 @@ FIXES = {
     "duplicate_id": "give every row of a file its own id, or none",
 }
 """Kinds of bad rows and the fix."""
-
-Keep = Callable[[int], bool]
-"""Whether the row of a line is kept."""
-Change = Callable[[dict[str, Any]], dict[str, Any]]
-"""What a row becomes in a copy; an equal one is copied as it is written."""
 
 
 class RowRefused(ValueError):

@@ -1,4 +1,4 @@
-"""Rows of JSON Lines and CSV files, one by one, and copies of such files with some of the rows."""
+"""Rows of JSON Lines and CSV files, one by one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmm_r1_mega.data.formats.rows import BadRow, Change, Keep, RawRow, is_encodable
+from lmm_r1_mega.data.formats.rows import BadRow, RawRow, is_encodable
 from lmm_r1_mega.errors import BadData
 
 _BOM = b"\xef\xbb\xbf"
@@ -32,21 +32,6 @@ def read_lines(path: Path) -> Iterator[RawRow | BadRow]:
             yield RawRow(line, value)
 
 
-def copy_lines(path: Path, target: Path, keep: Keep, *, change: Change | None = None) -> None:
-    """The lines that are kept, byte for byte unless a change makes others of them."""
-    with path.open("rb") as source, target.open("wb") as copy:
-        for line, encoded in enumerate(source, start=1):
-            if encoded.strip() and keep(line):
-                text = encoded if encoded.endswith(b"\n") else encoded + b"\n"
-                copy.write(text if change is None else _changed(text, change))
-
-
-def _changed(line: bytes, change: Change) -> bytes:
-    value = _DECODER.decode(line.removeprefix(_BOM).strip().decode())
-    changed = change(value)
-    return line if changed == value else json.dumps(changed, ensure_ascii=False).encode() + b"\n"
-
-
 def read_csv(path: Path) -> Iterator[RawRow | BadRow]:
     """Rows below a header, every cell a text; an empty cell is as good as none.
 
@@ -63,23 +48,6 @@ def read_csv(path: Path) -> Iterator[RawRow | BadRow]:
             yield BadRow(path, record.line, "cells", "a cell is not in UTF-8")
         else:
             yield RawRow(record.line, {name: cell or None for name, cell in zip(names, record.cells, strict=True)})
-
-
-def copy_csv(path: Path, target: Path, keep: Keep, *, change: Change | None = None) -> None:
-    """The header and the rows that are kept, letter for letter unless a change makes others of them."""
-    records = _records(path)
-    names: list[str] = []
-    with target.open("w", encoding="utf-8", errors=_KEEP_BYTES, newline="") as copy:
-        for number, record in enumerate(records):
-            names = names or list(record.cells)
-            if number and not keep(record.line):
-                continue
-            value = {name: cell or None for name, cell in zip(names, record.cells, strict=False)}
-            changed = change(value) if change and number else value
-            if changed != value:
-                csv.writer(copy, lineterminator="\n").writerow([changed[name] for name in names])
-            else:
-                copy.write(record.text if record.text.endswith("\n") else record.text + "\n")
 
 
 @dataclass(frozen=True, slots=True)

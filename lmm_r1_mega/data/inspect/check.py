@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import xxhash
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.chat.tokenizer import ChatTokenizer
 from lmm_r1_mega.data.formats.columns import format_of
 from lmm_r1_mega.data.formats.rows import FIXES, BadRow
 from lmm_r1_mega.data.images.decode import ImageLimits, ImageRefused, load_image, locate_image
 from lmm_r1_mega.data.inspect.gold import GoldAnswers, GoldProblems
 from lmm_r1_mega.data.stream.prepare import PreparedRecord, Preparer, image_limits
 from lmm_r1_mega.data.stream.prompts import Record, read_rows
+
+if TYPE_CHECKING:  # without a model a file is checked without the seconds and the memory that importing torch takes
+    from lmm_r1_mega.data.chat.processor import Processor
 
 _BATCH = 256  # rows whose answers are judged together; with more, Python looks for cycles among them again and again
 _BAR = 40  # letters of a histogram's longest bar
@@ -78,17 +81,15 @@ class Report:
         return not self.bad_rows and self.num_good > 0
 
 
-def check_file(
-    path: Path, settings: DataSettings, tokenizer: ChatTokenizer | None, *, answer_problems: GoldProblems | None = None
-) -> Report:
-    """Read every row once and decode every image; with a model's tokenizer tokens are counted too.
+def check_file(path: Path, settings: DataSettings, processor: Processor | None, *, answer_problems: GoldProblems | None = None) -> Report:
+    """Read every row once and decode every image; with a model's processor tokens are counted too.
 
     Of the rows only a digest and, where it has one, the id stay in memory. `answer_problems` knows which gold answers the rewards can use.
 
     Raises: ValueError where the file as a whole cannot be read.
     """
     rows, limits = read_rows(path, settings, purpose="any"), image_limits(path, settings)
-    checked = _without_model(rows, limits) if tokenizer is None else _with_model(rows, limits, settings, tokenizer)
+    checked = _without_model(rows, limits) if processor is None else _with_model(rows, limits, settings, processor)
     tally = _Tally(GoldAnswers(answer_problems))
     while batch := list(islice(checked, _BATCH)):
         tally.add(batch)
@@ -196,9 +197,9 @@ def _question_digest(row: Record) -> bytes:
 
 
 def _with_model(
-    rows: Iterable[Record | BadRow], limits: ImageLimits, settings: DataSettings, tokenizer: ChatTokenizer
+    rows: Iterable[Record | BadRow], limits: ImageLimits, settings: DataSettings, processor: Processor
 ) -> Iterator[PreparedRecord | BadRow]:
-    return Preparer(tokenizer, limits, settings, max_tokens=None, decode=True).prepare(rows)
+    return Preparer(processor, limits, settings, max_tokens=None, decode=True).prepare(rows)
 
 
 def _without_model(rows: Iterable[Record | BadRow], limits: ImageLimits) -> Iterator[Record | BadRow]:

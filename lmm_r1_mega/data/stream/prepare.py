@@ -6,16 +6,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.chat.tokenizer import ChatTokenizer
 from lmm_r1_mega.data.formats.rows import BadRow, RowRefused
 from lmm_r1_mega.data.images.decode import ImageLimits, ImageRefused, ImageSource, image_folder, locate_image, measure_image
 from lmm_r1_mega.data.stream.prompts import Record
 from lmm_r1_mega.errors import BadData
+
+if TYPE_CHECKING:  # without a model a file is checked without the seconds and the memory that importing torch takes
+    from lmm_r1_mega.data.chat.processor import Processor
 
 _BATCH = 1024  # rows tokenized by one call
 
@@ -64,11 +67,9 @@ class _Accepted:
 class Preparer:
     """Tokenizes and checks the rows of one file; remembers the images that it has measured."""
 
-    def __init__(
-        self, tokenizer: ChatTokenizer, limits: ImageLimits, settings: DataSettings, *, max_tokens: int | None, decode: bool
-    ) -> None:
+    def __init__(self, processor: Processor, limits: ImageLimits, settings: DataSettings, *, max_tokens: int | None, decode: bool) -> None:
         """`max_tokens` limits prompt and demonstration together; `decode` reads every image whole instead of its header."""
-        self._tokenizer = tokenizer
+        self._processor = processor
         self._limits = limits
         self._max_prompt_tokens = settings.max_prompt_tokens
         self._max_tokens = max_tokens
@@ -84,18 +85,18 @@ class Preparer:
     def _prepare_batch(self, rows: list[Record | BadRow]) -> Iterator[PreparedRecord | BadRow]:
         rendered = [row if isinstance(row, BadRow) else self._render(row) for row in rows]
         good = [item for item in rendered if not isinstance(item, BadRow)]
-        prompts = iter(self._tokenizer.encode([item.prompt for item in good]))
-        responses = iter(self._tokenizer.encode([item.response for item in good]))
+        prompts = iter(self._processor.encode([item.prompt for item in good]))
+        responses = iter(self._processor.encode([item.response for item in good]))
         for item in rendered:
             yield item if isinstance(item, BadRow) else self._entry(item.row, item.prompt, next(prompts), next(responses))
 
     def _render(self, row: Record) -> _Rendered | BadRow:
         texts = [turn.text for turn in row.turns] + [row.demonstration or ""]
-        forged = next((match for text in texts if (match := self._tokenizer.special_tokens.search(text))), None)
+        forged = next((match for text in texts if (match := self._processor.special_tokens.search(text))), None)
         if forged is not None:
             return row.refused("special_token", f"the text has the model's special token {forged.group()!r}")
         try:
-            return _Rendered(row, *self._tokenizer.render(row.turns, demonstration=row.demonstration))
+            return _Rendered(row, *self._processor.render(row.turns, demonstration=row.demonstration))
         except BadData:  # the template's own fault, not that of this row
             raise
         except ValueError as error:
@@ -108,7 +109,7 @@ class Preparer:
                 row=row,
                 text=text,
                 token_ids=np.array(token_ids, dtype=np.int32),
-                response_ids=np.array(self._tokenizer.cut_after_eos(response_ids), dtype=np.int32),
+                response_ids=np.array(self._processor.cut_after_eos(response_ids), dtype=np.int32),
                 sources=tuple(image.source for image in images),
                 image_tokens=tuple(image.num_tokens for image in images),
                 image_digests=tuple(image.digest for image in images),
@@ -123,7 +124,7 @@ class Preparer:
     def _check(self, entry: PreparedRecord) -> None:
         """Refuse what the template got wrong and what is too long."""
         length, total = entry.prompt_length, entry.prompt_length + len(entry.response_ids)
-        found = int((entry.token_ids == self._tokenizer.spec.image_token_id).sum())
+        found = int((entry.token_ids == self._processor.spec.image_token_id).sum())
         if found != len(entry.sources):
             raise RowRefused("template", f"the chat template wrote {found} image tokens for {len(entry.sources)} images")
         if entry.row.demonstration is not None and not len(entry.response_ids):
@@ -153,7 +154,7 @@ class Preparer:
         source = locate_image(reference, self._limits)
         measured = measure_image(source, self._limits, decode=self._decode)
         try:
-            return _Accepted(source, self._tokenizer.sizes.num_tokens(*measured.size), measured.digest)
+            return _Accepted(source, self._processor.num_image_tokens(*measured.size), measured.digest)
         except ValueError as error:
             raise ImageRefused(f"an image of {measured.size[0]} x {measured.size[1]} pixels: {error}") from error
 
