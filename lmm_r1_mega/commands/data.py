@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def run(arguments: list[str]) -> int:
-    """Print what is in a data file and every bad row; tokens are counted where `model.path` exists.
+    """Print what is in a data file and every bad row; tokens are counted if `model.path` exists.
 
-    65 where there are bad rows, and no --fix that leaves them out, or no good ones.
+    65 if there are bad rows, and no --fix that leaves them out, or no good ones.
     """
     fixed, rest = take_value(arguments, "--fix")
     (action, name), rest = take_positional(rest, 2, verb="data")

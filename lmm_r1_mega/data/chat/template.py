@@ -15,7 +15,7 @@ from lmm_r1_mega.errors import BadData
 
 _ANSWER = "Forty-two."
 _CPU_S = 2  # per chat, and for reading the template
-_MEMORY_BYTES = 2**29  # address space of the process
+_MEMORY_BYTES = 2**29  # address space of the process beyond what it has at start
 _MAX_CHARACTERS = 2**16  # of a rendered chat, beyond four times those of its turns
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from pathlib import Path
 
 from transformers.utils.chat_template_utils import render_jinja_template  # a second of imports; torch is not among them
 
@@ -22,7 +23,7 @@ from transformers.utils.chat_template_utils import render_jinja_template  # a se
 def main() -> None:
     """Answer line after line until there are no more. Whatever takes more than is allowed ends the process."""
     cpu_s, memory_bytes, max_characters = map(int, sys.argv[1:])
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    _allow_memory(memory_bytes)
     source, variables = json.loads(sys.stdin.readline())
     _allow_cpu(cpu_s)
     try:
@@ -49,6 +50,13 @@ def _render(source: str, variables: dict[str, str], line: str, *, max_characters
     if len(text) > max_characters:
         raise MemoryError
     return {"text": text}
+
+
+def _allow_memory(num_bytes: int) -> None:
+    """As many bytes of address space beyond what the imports took, which grows with the number of processors."""
+    num_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limit = num_pages * resource.getpagesize() + num_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _allow_cpu(cpu_s: int) -> None:

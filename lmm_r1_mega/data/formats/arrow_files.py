@@ -46,7 +46,7 @@ def arrow_batches(path: Path) -> Batches:
 def folder_batches(path: Path) -> Batches:
     """All rows of a folder that `save_to_disk` wrote.
 
-    Raises: ValueError where the folder is no such one, or holds several splits.
+    Raises: ValueError if the folder is no such one, or holds several splits.
     """
     if (path / _SPLITS).is_file():
         splits = ", ".join(str(path / name) for name in _decoded(path / _SPLITS, "splits"))
@@ -60,7 +60,7 @@ def folder_batches(path: Path) -> Batches:
 def read_tables(path: Path, batches: Callable[[Path], Batches]) -> Iterator[RawRow | BadRow]:
     """The rows of all batches, numbered from 1.
 
-    Raises: BadData where the bytes are not what they should be.
+    Raises: BadData if the bytes are not what they should be.
     """
     values = (value for batch in _readable(path, batches) for part in _slices(batch) for value in _values(part))
     for number, value in enumerate(values, start=1):

@@ -43,7 +43,7 @@ _FOLDER, _HUB = _tables(folder_batches), _tables(hub_batches)
 def format_of(path: Path) -> Format:
     """The format of a file, of a folder that `datasets` saved, or of a hub name.
 
-    Raises: ValueError where there is nothing, or nothing known.
+    Raises: ValueError if there is nothing, or nothing known.
     """
     if is_hub_name(path):
         return _HUB

@@ -53,7 +53,7 @@ def test_a_file_with_all_sorts_of_rows(processor, save_image, write_rows, tmp_pa
     assert (report.num_good, report.num_demonstrations, report.num_images) == (4, 1, 2)
     assert report.sources == {"rows": 3, "sums": 1}
     assert [(bad.line, bad.kind) for bad in report.bad_rows] == [(4, "image"), (5, "special_token")]
-    assert (report.answers.given, report.answers.missing, report.answers.problems) == (3, (3,), {2: "no number"})
+    assert (report.answers.num_present, report.answers.missing, report.answers.problems) == (3, (3,), {2: "no number"})
     assert report.answers.share == 0.5
     assert report.image_tokens == Histogram(4, 4, 4, {4: 2})
     assert sum(report.prompt_tokens.counts.values()) == 4
