@@ -161,7 +161,7 @@ def test_a_hidden_import_is_found():
         Module("batching.rope", "class A:\n    def f(self):\n        if self:\n            import json"),
         Module("data.rows", "import json"),
     ]
-    assert list(lazy_imports(modules, {})) == ["data.rope imports json inside a function: move it to the top"]
+    assert list(lazy_imports(modules, {})) == ["batching.rope imports json inside a function: move it to the top"]
 
 
 def test_a_circle_is_found():
