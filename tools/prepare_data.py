@@ -43,18 +43,19 @@ def main(
         seed: Their seed.
     """
     outcome = SourceReport()
-    images = SourceImages(images or Path(source).parent, out.parent / f"{out.stem}_images")
+    source_images = SourceImages(images or Path(source).parent, out.parent / f"{out.stem}_images")
     try:
         if images is not None and not images.is_dir():
             raise ValueError(f"--images {images} is no folder: give the one that holds the images")
-        rows = _generated(source, count, seed, images) if name == REASONING else prepared_rows(name, Path(source), images, outcome)
+        is_generated = name == REASONING
+        rows = _generated(source, count, seed, source_images) if is_generated else prepared_rows(name, Path(source), source_images, outcome)
         num_written = write_rows(rows, out)
     except (ValueError, OSError) as error:
         print(f"prepare_data: {error}", file=sys.stderr)
         return USAGE
     print(f"{num_written} rows {f'in {out}' if num_written else 'and nothing written'}; {outcome.num_others} of another part of the set")
-    if num_written and images.found:
-        print(f"to train on them: --data.image_roots {images.root.resolve()}")
+    if num_written and source_images.found:
+        print(f"to train on them: --data.image_roots {source_images.root.resolve()}")
     if outcome.bad_rows:
         print(f"{len(outcome.bad_rows)} rows cannot be used:\n{describe_bad_rows(outcome.bad_rows)}", file=sys.stderr)
     return DONE if num_written else BAD_DATA
