@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 CORE = [
     "aiohttp>=3.11,<4",
+    "ijson>=3.4,<4",
     "jaxtyping>=0.3",
     "jinja2>=3.1",
     "math-verify[antlr4_13_2]>=0.9,<0.10",

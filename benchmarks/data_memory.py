@@ -24,7 +24,7 @@ from PIL import Image
 from lmm_r1_mega.batching.balance import assign_microbatches
 from lmm_r1_mega.batching.packing import pack
 from lmm_r1_mega.batching.sharing import num_positions
-from lmm_r1_mega.cluster.images import ray  # Ray is imported after what it reads is settled
+from lmm_r1_mega.cluster.images import put_images, ray  # Ray is imported after what it reads is settled
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.config import ClusterSettings, DataSettings
 from lmm_r1_mega.data.chat.processor import Processor
@@ -86,8 +86,12 @@ def step(stream: PromptStream, processor: Processor, *, prompts: int, samples: i
     for _ in range(calls):
         stored = [ray.put([[sequences[index] for index in row] for row in rank]) for rank in assigned]
         sent = zip(workers, stored, strict=True)
-        found = ray.get([worker.pack.remote(rows, spec=processor.spec, scale=processor.pixel_scale) for worker, rows in sent])
-    return {"pixels": pixels, "places": sum(one for one, _ in found), "tower_patches": sum(other for _, other in found)}
+        packed = ray.get([worker.pack.remote(rows, spec=processor.spec, scale=processor.pixel_scale) for worker, rows in sent])
+    return {
+        "pixels": pixels,
+        "positions": sum(positions for positions, _ in packed),
+        "tower_patches": sum(patches for _, patches in packed),
+    }
 
 
 def main() -> None:

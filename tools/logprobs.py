@@ -22,7 +22,7 @@ from lmm_r1_mega.batching.balance import assign_microbatches
 from lmm_r1_mega.batching.sharing import num_positions
 from lmm_r1_mega.config import Config, DataSettings, LayoutSettings, ModelSettings, RolloutSettings
 from lmm_r1_mega.data.chat.processor import Processor
-from lmm_r1_mega.data.images.build import Demonstration
+from lmm_r1_mega.data.stream.build import Demonstration
 from lmm_r1_mega.data.stream.files import DemonstrationFile
 from lmm_r1_mega.families.registry import read_shape
 from lmm_r1_mega.models.build import build_model

@@ -95,7 +95,7 @@ VERBS = {
             "look at a data file before any GPU is spent; 65 where it has bad rows",
             (
                 "FILE  rows as .jsonl, .json, .csv, .parquet or .arrow, a folder that `datasets` saved, or hub:OWNER/NAME[/CONFIG][:SPLIT]",
-                "--fix OUT  write the good rows to a new file of the same kind, and end with 0",
+                "--fix OUT  write the good rows to a new .jsonl file, and end with 0",
             ),
         ),
         Verb(

@@ -16,7 +16,7 @@ from lmm_r1_mega.config import Config
 from lmm_r1_mega.config.reading import to_yaml
 from lmm_r1_mega.convert.checkpoints import check_weight_files
 from lmm_r1_mega.data.chat.processor import Processor
-from lmm_r1_mega.data.images.build import Demonstration
+from lmm_r1_mega.data.stream.build import Demonstration
 from lmm_r1_mega.data.stream.stream import DemonstrationStream, StreamPosition
 from lmm_r1_mega.driver.learning import explaining_divergence
 from lmm_r1_mega.driver.run import export, is_due, read_state, save, say_where

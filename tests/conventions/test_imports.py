@@ -52,10 +52,11 @@ OWNERS = {
     "uvicorn": ("rewards.remote.serve",),
     "reasoning_gym": (),
     "datasets": ("data",),
-    "jinja2": ("data.chat.template_process",),
+    "jinja2": (),
     "tree_sitter": ("migration.bash.tree",),
     "tree_sitter_bash": ("migration.bash.tree",),
-    "tokenizers": ("data.chat.tokenizer",),
+    "tokenizers": (),
+    "ijson": ("data.formats.json_list",),
 }
 
 LAZY = {

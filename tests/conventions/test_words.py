@@ -73,7 +73,13 @@ def doubled_types(modules: list[Module]) -> list[str]:
 
 
 def test_replaced_words_do_not_come_back():
-    allowed = {f"{PACKAGE}/config/renamed.py", "CONTRIBUTING.md", "examples/quickstart/make_data.py"}
+    allowed = {
+        f"{PACKAGE}/config/renamed.py",
+        f"{PACKAGE}/data/chat/messages.py",  # the columns of public data
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "examples/quickstart/make_data.py",  # the seed of published figures
+    }
     assert [found for name, text in documents().items() if name not in allowed for found in replaced_words(name, text)] == []
 
 

@@ -55,7 +55,7 @@ def test_vllm_sees_what_the_trainer_sees(tmp_path):
             processor = Processor.load(tmp_path, **bounds)
             [token_ids] = processor.encode([processor.render([Turn("user", (None, "or", None, None, None, "?"))])[0]])
             expanded, patches = child.submit(vllm_inputs, tmp_path, token_ids, processor.image_settings).result(timeout=100)
-            counts = [processor.sizes.num_tokens(*size) for size in SIZES]
+            counts = [processor.num_image_tokens(*size) for size in SIZES]
             assert tuple(expanded) == processor.expand(token_ids, counts)
             vision = join_images([processor.prompt_images(drawing) for drawing in drawings()])
             assert torch.equal(processor.pixel_scale.pixel_values(vision.patches), torch.from_numpy(patches))

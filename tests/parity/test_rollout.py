@@ -79,7 +79,7 @@ def _prompt(processor: Processor, name: str, text: str, sizes: list[tuple[int, i
         source="test",
         text=rendered,
         token_ids=tuple(ids),
-        expanded_ids=processor.expand(ids, [processor.sizes.num_tokens(*size) for size in sizes]),
+        expanded_ids=processor.expand(ids, [processor.num_image_tokens(*size) for size in sizes]),
         images=join_images([processor.prompt_images(image) for image in images]) if images else None,
         answer=None,
     )

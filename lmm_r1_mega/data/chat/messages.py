@@ -10,13 +10,13 @@ from typing import Any
 
 from lmm_r1_mega.data.formats.rows import RowRefused, is_encodable
 
-PLACE = "<image>"
-"""Where an image of a column stands in a text."""
-IMAGE_COLUMNS = ("images", "image", "image_path", "image_paths", "image_url", "image_urls", "image", "images")
+PLACEHOLDER = "<image>"
+"""Stands for an image of a column in a text."""
+IMAGE_COLUMNS = ("images", "image", "image_path", "image_paths", "image_url", "image_urls", "picture", "pictures")
 """Columns that hold images in public data."""
 
 _ROLES = ("system", "user", "assistant")
-_MessagePart = tuple[int, int]  # turn and part, from 1
+_Position = tuple[int, int]  # turn and part, from 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class _Image:
 def parse_chat(message: Any) -> Chat:
     """Read a list of `{role, content}`, or that list as a JSON string.
 
-    Raises: RowRefused(`message`) where it is anything else, with the place.
+    Raises: RowRefused(`message`) if it is anything else, with the turn and the part.
     """
     entries = _decoded(message)
     if not isinstance(entries, list) or not entries:
@@ -76,22 +76,22 @@ def with_columns(chat: Chat, row: Mapping[str, Any]) -> Chat:
 
     Example: "<image>Find x." beside images ["a.png"] -> an image and "Find x."
 
-    Raises: RowRefused(`image`) where an image has no place, a place has no image, or the message has images of its own.
+    Raises: RowRefused(`image`) if an image has no place, a place has no image, or the message has images of its own.
     """
-    columns = {name: found for name in IMAGE_COLUMNS if (found := _column(row.get(name), name))}
-    num_positions = sum(turn.text.count(PLACE) for turn in chat.turns if turn.role != "assistant")
+    columns = {name: references for name in IMAGE_COLUMNS if (references := _column(row.get(name), name))}
+    num_positions = sum(turn.text.count(PLACEHOLDER) for turn in chat.turns if turn.role != "assistant")
     if chat.images and num_positions:
-        raise RowRefused("image", f"the message has images as parts and {PLACE} in its text: take {PLACE} out of the text")
-    if chat.images and all(found == list(chat.images) for found in columns.values()):
+        raise RowRefused("image", f"the message has images as parts and {PLACEHOLDER} in its text: take {PLACEHOLDER} out of the text")
+    if chat.images and all(references == list(chat.images) for references in columns.values()):
         return chat
     if chat.images or len(columns) > 1:
-        places = [*(["the message"] if chat.images else []), *(f"column {name}" for name in columns)]
-        raise RowRefused("image", f"images stand in {' and in '.join(places)}: keep those of one place")
+        holders = [*(["the message"] if chat.images else []), *(f"column {name}" for name in columns)]
+        raise RowRefused("image", f"images stand in {' and in '.join(holders)}: keep those of one place")
     name, images = next(iter(columns.items()), ("", []))
     if len(images) != num_positions:
-        there = f"column {name} has {len(images)}" if name else f"the row has none in {' or '.join(IMAGE_COLUMNS[:2])}"
-        raise RowRefused("image", f"the message has {num_positions} places {PLACE} for images, {there}: give each image its place")
-    return Chat(tuple(map(_with_places, chat.turns)), tuple(images)) if images else chat
+        column = f"column {name} has {len(images)}" if name else f"the row has none in {' or '.join(IMAGE_COLUMNS[:2])}"
+        raise RowRefused("image", f"the message has {num_positions} places {PLACEHOLDER} for images, {column}: give each image its place")
+    return Chat(tuple(map(_with_images, chat.turns)), tuple(images)) if images else chat
 
 
 def map_references(row: Mapping[str, Any], message_key: str, change: Callable[[str], str]) -> dict[str, Any]:
@@ -120,15 +120,17 @@ def _map_turns(turns: Any, change: Callable[[str], str]) -> Any:
 def _map_column(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str) and value.startswith("["):
         return json.dumps(_map_column(json.loads(value), change), ensure_ascii=False)
-    return [_map_reference(one, change) for one in value] if isinstance(value, list) else _map_reference(value, change)
+    return [_map_reference(entry, change) for entry in value] if isinstance(value, list) else _map_reference(value, change)
 
 
 def _map_reference(value: Any, change: Callable[[str], str]) -> Any:
-    """The inverse of `_reference` around a change: bytes beside a path stay, and are what is read."""
+    """The inverse of `_reference` around a change: bytes, which are read even if there is a path beside them, become a `data:` URI."""
     if isinstance(value, str):
         return change(value)
-    if not isinstance(value, dict) or isinstance(value.get("bytes"), bytes):
+    if not isinstance(value, dict):
         return value
+    if isinstance(value.get("bytes"), bytes):
+        return _reference(value)
     key = "url" if value.get("url") else "path"
     return {**value, key: change(value[key])} if isinstance(value.get(key), str) else value
 
@@ -140,19 +142,19 @@ def _column(value: Any, name: str) -> list[str]:
             value = json.loads(value)
         except (ValueError, RecursionError) as error:
             raise RowRefused("image", f"column {name} is no list of images: {error}") from error
-    references = [_reference(one) for one in (value if isinstance(value, list) else [value])]
-    found = [one for one in references if one not in (None, "")]
-    if not all(isinstance(one, str) for one in found) or (found and len(found) < len(references)):
+    entries = [_reference(entry) for entry in (value if isinstance(value, list) else [value])]
+    references = [entry for entry in entries if entry not in (None, "")]
+    if not all(isinstance(reference, str) for reference in references) or (references and len(references) < len(entries)):
         raise RowRefused("image", f"column {name} has {_described(value)}, which is no image: give paths, file:// or data: URIs")
-    return found
+    return references
 
 
-def _with_places(turn: Turn) -> Turn:
+def _with_images(turn: Turn) -> Turn:
     """Example: "a<image>b" -> "a", an image, "b" """
     if turn.role == "assistant":
         return turn
     pieces: list[str | None] = []
-    for number, text in enumerate(turn.text.split(PLACE)):
+    for number, text in enumerate(turn.text.split(PLACEHOLDER)):
         pieces += [None] if number else []
         pieces += [text] if text else []
     return Turn(turn.role, tuple(pieces))
@@ -175,27 +177,29 @@ def _parse_turn(entry: Any, number: int) -> tuple[Turn, list[str]]:
     if role not in _ROLES:
         raise RowRefused("message", f"turn {number} has the role {role!r}: use one of {', '.join(_ROLES)}")
     parts = content if isinstance(content, list) else [content]
-    pieces = [_parse_part(part, (number, place)) for place, part in enumerate(parts, start=1)]
+    pieces = [_parse_part(part, (number, part_number)) for part_number, part in enumerate(parts, start=1)]
     turn = Turn(role, _joined(pieces))
     if None not in turn.parts and not turn.text.strip():
         raise RowRefused("message", f"turn {number} ({role}) is empty")
     return turn, [piece.reference for piece in pieces if isinstance(piece, _Image)]
 
 
-def _parse_part(part: Any, place: _MessagePart) -> str | _Image:
+def _parse_part(part: Any, position: _Position) -> str | _Image:
     if isinstance(part, str):
-        return _clean(part, place)
+        return _clean(part, position)
     if not isinstance(part, dict):
-        raise RowRefused("message", f"{_named(place)} must be a text or an object with type, got {_described(part)}")
+        raise RowRefused("message", f"{_named(position)} must be a text or an object with type, got {_described(part)}")
     kind = part.get("type")
     if kind == "text":
-        return _clean(part.get("text"), place)
+        return _clean(part.get("text"), position)
     if kind not in ("image", "image_url"):
-        raise RowRefused("message", f"{_named(place)} has the type {kind!r}: use text, image or image_url")
+        raise RowRefused("message", f"{_named(position)} has the type {kind!r}: use text, image or image_url")
     value = part.get(kind)
     reference = _reference(value)
     if not isinstance(reference, str):
-        raise RowRefused("message", f"{_named(place)} has no image: give a path, file:// or data: URI as {kind!r}, got {_described(value)}")
+        raise RowRefused(
+            "message", f"{_named(position)} has no image: give a path, file:// or data: URI as {kind!r}, got {_described(value)}"
+        )
     return _Image(reference)
 
 
@@ -208,16 +212,16 @@ def _reference(value: Any) -> Any:
     return value.get("url") or value.get("path")
 
 
-def _clean(text: Any, place: _MessagePart) -> str:
+def _clean(text: Any, position: _Position) -> str:
     if not isinstance(text, str):
-        raise RowRefused("message", f"{_named(place)} must be a text, got {_described(text)}")
+        raise RowRefused("message", f"{_named(position)} must be a text, got {_described(text)}")
     if not is_encodable(text):
-        raise RowRefused("message", f"{_named(place)} has half of a surrogate pair, which is no letter")
+        raise RowRefused("message", f"{_named(position)} has half of a surrogate pair, which is no letter")
     return text
 
 
-def _named(place: _MessagePart) -> str:
-    return f"turn {place[0]}, part {place[1]}"
+def _named(position: _Position) -> str:
+    return f"turn {position[0]}, part {position[1]}"
 
 
 def _joined(pieces: list[str | _Image]) -> tuple[str | None, ...]:

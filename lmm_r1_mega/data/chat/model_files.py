@@ -10,9 +10,9 @@ from lmm_r1_mega.errors import BadData
 
 
 def read_settings(folder: Path, name: str) -> dict[str, Any]:
-    """What a JSON file of the folder says; nothing where there is no such file.
+    """What a JSON file of the folder says; nothing if there is no such file.
 
-    Raises: BadData where it holds anything but one object.
+    Raises: BadData if it holds anything but one object.
     """
     path = folder / name
     if not path.is_file():

@@ -1,12 +1,13 @@
-"""A process that writes chats by a template that nobody trusts: what it may take of processor and memory is the kernel's to see.
+"""A process that renders chats with a template that nobody trusts, by transformers' own `render_jinja_template` (5.19).
 
-A template comes with the model and is a program: that loops in loops and doubled strings have an end cannot be told from its text, and
-Jinja's sandbox keeps it from reaching out, not from working. The only owner of jinja2, which it sets up as transformers 5.19 does.
+A template comes with the model and is a program: that nested loops and doubled strings come to an end cannot be told from its text, and
+Jinja's sandbox keeps it from reaching out, not from working. So the kernel bounds processor time and memory of this process.
 
-    stdin   [source, variables], then for each chat [messages, opens_answer]
-    stdout  "" or why the source is no template, then for each chat {"text": ...} or {"refusal": ...}
+    arguments  seconds of processor time per chat, bytes of memory, characters of a rendered chat beyond four times those of its turns
+    stdin      [source, variables], then per chat [messages, add_generation_prompt]
+    stdout     "" or why the source is no template, then per chat {"text": ...} or {"refusal": ...}
 
-Each is a line of JSON.
+Each line is JSON.
 """
 
 from __future__ import annotations
@@ -14,94 +15,59 @@ from __future__ import annotations
 import json
 import resource
 import sys
-from datetime import datetime
-from typing import Any, NoReturn
+from pathlib import Path
 
-from jinja2 import Template, TemplateError, nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-CPU_S = 2
-"""Processor time for one chat, and for reading the template."""
-MEMORY_BYTES = 2**29
-"""Address space of the process."""
-MAX_CHARACTERS = 2**16
-"""Of a chat that was written, beyond four times those of its turns."""
+from transformers.utils.chat_template_utils import render_jinja_template  # a second of imports; torch is not among them
 
 
 def main() -> None:
-    """Answer line after line until there are no more. Whoever takes more than is allowed ends the process."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    """Answer line after line until there are no more. Whatever takes more than is allowed ends the process."""
+    cpu_s, memory_bytes, max_characters = map(int, sys.argv[1:])
+    _allow_memory(memory_bytes)
     source, variables = json.loads(sys.stdin.readline())
-    _allow_cpu()
+    _allow_cpu(cpu_s)
     try:
-        template = environment().from_string(source)
-    except (TemplateError, RecursionError) as error:
+        render_jinja_template([], chat_template=source)  # compiles it
+    except MemoryError:
+        raise
+    except Exception as error:  # jinja's own, and whatever its compiler does not foresee
         _answer(str(error))
         return
     _answer("")
     for line in sys.stdin:
-        messages, opens_answer = json.loads(line)
-        given = {"messages": messages, "tools": None, "documents": None, "add_generation_prompt": opens_answer}
-        _answer(_written(template, given | variables, most=MAX_CHARACTERS + 4 * len(line)))
+        _allow_cpu(cpu_s)
+        _answer(_render(source, variables, line, max_characters=max_characters + 4 * len(line)))
 
 
-def _written(template: Template, given: dict[str, Any], *, most: int) -> dict[str, str]:
-    _allow_cpu()
+def _render(source: str, variables: dict[str, str], line: str, *, max_characters: int) -> dict[str, str]:
+    messages, add_generation_prompt = json.loads(line)
     try:
-        text = template.render(given)
+        [text], _ = render_jinja_template([messages], chat_template=source, add_generation_prompt=add_generation_prompt, **variables)
     except MemoryError:
         raise
     except Exception as refusal:  # a template raises what any program can raise
         return {"refusal": str(refusal) or type(refusal).__name__}
-    if len(text) > most:
+    if len(text) > max_characters:
         raise MemoryError
     return {"text": text}
 
 
-def _allow_cpu() -> None:
-    """`CPU_S` more seconds, at the end of which the kernel ends this process."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _, most = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + CPU_S, most))
+def _allow_memory(num_bytes: int) -> None:
+    """As many bytes of address space beyond what the imports took, which grows with the number of processors."""
+    num_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limit = num_pages * resource.getpagesize() + num_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _answer(found: str | dict[str, str]) -> None:
-    print(json.dumps(found), flush=True)
+def _allow_cpu(cpu_s: int) -> None:
+    """As many seconds more, at the end of which the kernel ends this process."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(usage.ru_utime + usage.ru_stime) + 1 + cpu_s, hard_limit))
 
 
-def environment() -> ImmutableSandboxedEnvironment:
-    """What templates of models are written for; the sandbox lets them only write text."""
-    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])
-    made.filters["tojson"] = _as_json
-    made.globals["raise_exception"] = _refuse
-    made.globals["strftime_now"] = _now
-    return made
-
-
-class _Generation(Extension):
-    """`{% generation %}` marks the assistant's words for those who train on them; here it changes nothing."""
-
-    tags = {"generation"}  # noqa: RUF012 (as jinja declares it)
-
-    def parse(self, parser: Parser) -> nodes.Node:
-        """The statements inside the mark."""
-        line = next(parser.stream).lineno
-        return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
-
-
-def _as_json(value: Any, ensure_ascii: bool = False, **style: Any) -> str:
-    """Without jinja's own, which writes letters of HTML otherwise."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, **style)
-
-
-def _refuse(message: str) -> NoReturn:
-    raise TemplateError(message)
-
-
-def _now(form: str) -> str:
-    return datetime.now().strftime(form)
+def _answer(answer: str | dict[str, str]) -> None:
+    print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

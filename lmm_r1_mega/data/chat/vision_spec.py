@@ -44,10 +44,10 @@ class VisionSpec:
             raise ValueError(
                 f"the model's config.json (model_type {config.get('model_type')!r}) has no vision_config: use a Qwen2.5-VL folder"
             )
-        found = {name: config.get(name, text.get(name)) for name in _VISION_TOKENS}
-        ids = {name: token for name, token in found.items() if token is not None}
-        if len(ids) < len(found):
-            missing = ", ".join(sorted(found.keys() - ids.keys()))
+        tokens = {name: config.get(name, text.get(name)) for name in _VISION_TOKENS}
+        ids = {name: token for name, token in tokens.items() if token is not None}
+        if len(ids) < len(tokens):
+            missing = ", ".join(sorted(tokens.keys() - ids.keys()))
             raise ValueError(f"the model's config.json lacks {missing}: use a Qwen2.5-VL folder")
         return cls(**ids, merge_size=vision.get("spatial_merge_size", 2))
 

@@ -1,4 +1,4 @@
-"""Rows of Parquet and Arrow files and of folders that the library `datasets` saved, and copies with some of the rows.
+"""Rows of Parquet and Arrow files and of folders that the library `datasets` saved.
 
 The only owner of pyarrow. A saved folder is Arrow files and a `state.json` that names them: `datasets` is not needed to read one.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pyarrow
 import pyarrow.ipc
 import pyarrow.parquet
 
-from lmm_r1_mega.data.formats.rows import BadRow, Change, Keep, RawRow
+from lmm_r1_mega.data.formats.rows import BadRow, RawRow
 from lmm_r1_mega.errors import BadData
 
 Batches = Iterator[pyarrow.RecordBatch]
@@ -47,7 +46,7 @@ def arrow_batches(path: Path) -> Batches:
 def folder_batches(path: Path) -> Batches:
     """All rows of a folder that `save_to_disk` wrote.
 
-    Raises: ValueError where the folder is no such one, or holds several splits.
+    Raises: ValueError if the folder is no such one, or holds several splits.
     """
     if (path / _SPLITS).is_file():
         splits = ", ".join(str(path / name) for name in _decoded(path / _SPLITS, "splits"))
@@ -61,7 +60,7 @@ def folder_batches(path: Path) -> Batches:
 def read_tables(path: Path, batches: Callable[[Path], Batches]) -> Iterator[RawRow | BadRow]:
     """The rows of all batches, numbered from 1.
 
-    Raises: BadData where the bytes are not what they should be.
+    Raises: BadData if the bytes are not what they should be.
     """
     values = (value for batch in _readable(path, batches) for part in _slices(batch) for value in _values(part))
     for number, value in enumerate(values, start=1):
@@ -69,21 +68,6 @@ def read_tables(path: Path, batches: Callable[[Path], Batches]) -> Iterator[RawR
             yield BadRow(path, number, "cells", f"a text is not in UTF-8: {value}")
         else:
             yield RawRow(number, value)
-
-
-def copy_tables(path: Path, target: Path, keep: Keep, *, batches: Callable[[Path], Batches], change: Change | None = None) -> None:
-    """The rows that are kept, as Parquet, with all their columns and types, and changed if a change is given."""
-    numbers = count(1)
-    writer = None
-    for batch in _readable(path, batches):
-        writer = writer or pyarrow.parquet.ParquetWriter(target, batch.schema)
-        kept = batch.filter(pyarrow.array([keep(next(numbers)) for _ in range(batch.num_rows)]))
-        for part in [kept] if change is None else _slices(kept):
-            writer.write_batch(
-                part if change is None else pyarrow.RecordBatch.from_pylist(list(map(change, part.to_pylist())), part.schema)
-            )
-    if writer is not None:
-        writer.close()
 
 
 def _readable(path: Path, batches: Callable[[Path], Batches]) -> Batches:

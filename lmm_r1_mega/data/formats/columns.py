@@ -3,59 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
-from lmm_r1_mega.data.formats.arrow_files import arrow_batches, copy_tables, folder_batches, parquet_batches, read_tables
+from lmm_r1_mega.data.formats.arrow_files import arrow_batches, folder_batches, parquet_batches, read_tables
 from lmm_r1_mega.data.formats.hub import PREFIX, hub_batches, is_hub_name
-from lmm_r1_mega.data.formats.json_list import copy_list, is_list, read_list
-from lmm_r1_mega.data.formats.rows import BadRow, Change, Keep, RawRow
-from lmm_r1_mega.data.formats.text_files import copy_csv, copy_lines, read_csv, read_lines
-
-
-class CopyImage(Protocol):
-    """Copies some rows of a file."""
-
-    def __call__(self, path: Path, target: Path, keep: Keep, *, change: Change | None = None) -> None: ...
+from lmm_r1_mega.data.formats.json_list import is_list, read_list
+from lmm_r1_mega.data.formats.rows import BadRow, RawRow
+from lmm_r1_mega.data.formats.text_files import read_csv, read_lines
 
 
 @dataclass(frozen=True)
 class Format:
-    """How the rows of a kind of file are read, and how some of them are copied."""
+    """How the rows of a kind of file are read."""
 
     read: Callable[[Path], Iterator[RawRow | BadRow]]
-    copy: CopyImage
-    """From a file to a new one: the rows whose line is kept, in their order, and unchanged unless a change is given."""
-    copy_suffix: str
-    """What the new file is."""
     unit: str
     """What the rows' numbers count."""
 
 
 def _tables(batches: Callable[..., Iterator]) -> Format:
-    return Format(partial(read_tables, batches=batches), partial(copy_tables, batches=batches), ".parquet", "row")
+    return Format(partial(read_tables, batches=batches), "row")
 
 
-_LINES = Format(read_lines, copy_lines, ".jsonl", "line")
-_JSON_LINES = replace(_LINES, copy_suffix=".json")
+_LINES = Format(read_lines, "line")
 FORMATS = {
     ".jsonl": _LINES,
     ".ndjson": _LINES,
-    ".json": Format(read_list, copy_list, ".json", "element"),
-    ".csv": Format(read_csv, copy_csv, ".csv", "line"),
+    ".json": Format(read_list, "element"),
+    ".csv": Format(read_csv, "line"),
     ".parquet": _tables(parquet_batches),
     ".arrow": _tables(arrow_batches),
 }
-"""By suffix; a .json file that is no list has one object a line."""
+"""By suffix; a .json file that is no list has one object per line."""
 _FOLDER, _HUB = _tables(folder_batches), _tables(hub_batches)
 
 
 def format_of(path: Path) -> Format:
     """The format of a file, of a folder that `datasets` saved, or of a hub name.
 
-    Raises: ValueError where there is nothing, or nothing known.
+    Raises: ValueError if there is nothing, or nothing known.
     """
     if is_hub_name(path):
         return _HUB
@@ -66,7 +54,7 @@ def format_of(path: Path) -> Format:
     if path.suffix not in FORMATS:
         raise ValueError(f"data file {path} is of an unknown kind: name it {', '.join(FORMATS)}")
     if path.suffix == ".json" and not is_list(path):
-        return _JSON_LINES
+        return _LINES
     return FORMATS[path.suffix]
 
 

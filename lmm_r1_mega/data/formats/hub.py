@@ -1,6 +1,6 @@
 """Data sets of the Hugging Face hub by name: the only owner of `datasets`, which is an extra.
 
-`hub:OWNER/NAME`, `hub:OWNER/NAME/CONFIGURATION`, either with `:SPLIT` behind it; the split is `train` where it is left out. A set that
+`hub:OWNER/NAME`, `hub:OWNER/NAME/CONFIGURATION`, either with `:SPLIT` behind it; the split is `train` if it is left out. A set that
 is in the library's cache is read without a network.
 """
 
@@ -39,18 +39,18 @@ def parse_hub_name(path: Path) -> HubName:
 
     Example: hub:openai/gsm8k/main:test -> HubName("openai/gsm8k", "main", "test")
 
-    Raises: ValueError where it is none.
+    Raises: ValueError if it is none.
     """
-    found = _NAME.fullmatch(str(path))
-    if found is None:
+    match = _NAME.fullmatch(str(path))
+    if match is None:
         raise ValueError(f"data set {path} is no name of the hub: write hub:OWNER/NAME, hub:OWNER/NAME/CONFIGURATION or either with :SPLIT")
-    return HubName(f"{found['owner']}/{found['name']}", found["configuration"], found["split"] or "train")
+    return HubName(f"{match['owner']}/{match['name']}", match["configuration"], match["split"] or "train")
 
 
 def hub_batches(path: Path) -> Iterator[pyarrow.RecordBatch]:
     """All rows of a split, images as the bytes that are stored.
 
-    Raises: ValueError where the library is missing, or cannot give the split.
+    Raises: ValueError if the library is missing, or cannot give the split.
     """
     name = parse_hub_name(path)
     try:

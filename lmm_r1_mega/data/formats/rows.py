@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,24 +10,19 @@ BROKEN_LIST = "broken_list"
 """Kind of the bad row that ends the reading of a JSON list: of the rows behind it nothing is known."""
 
 FIXES = {
-    "json": "write one JSON object a line, in UTF-8",
-    BROKEN_LIST: "fix the list at this place, or write one row a line into a .jsonl file, where a bad row is no other's concern",
+    "json": "write one JSON object per line, in UTF-8",
+    BROKEN_LIST: "fix the list at this place, or write one object per line into a .jsonl file, where a bad row costs no other",
     "cells": "give every row as many cells as the header has, quotes inside a cell doubled, in UTF-8",
     "row": "write an object with the columns that data.input_key and data.label_key name",
     "message": 'write turns as [{"role": "user", "content": text or parts}]; end with the user (reward training) or the assistant (sft)',
     "image": "give readable still images inside the data file's folder or data.image_roots, as parts or each at its <image>",
     "answer": "write the gold answer as a string, a number or a list",
     "special_token": "take the token's spelling out of the text, or write images as parts",
-    "template": "look at the model's chat template: it must write one image token an image and end a turn with the end-of-turn token",
+    "template": "look at the model's chat template: it must write one image token per image and end a turn with the end-of-turn token",
     "too_long": "shorten the row, lower data.max_pixels, or raise data.max_prompt_tokens (sft: layout.max_tokens_per_microbatch)",
     "duplicate_id": "give every row of a file its own id, or none",
 }
 """Kinds of bad rows and the fix."""
-
-Keep = Callable[[int], bool]
-"""Whether the row of a line is kept."""
-Change = Callable[[dict[str, Any]], dict[str, Any]]
-"""What a row becomes in a copy; an equal one is copied as it is written."""
 
 
 class RowRefused(ValueError):

@@ -124,7 +124,7 @@ def locate_image(reference: str, limits: ImageLimits) -> ImageSource:
 def measure_image(source: ImageSource, limits: ImageLimits, *, decode: bool = False) -> Measured:
     """Size by the header, orientation not applied. A file whose end looks cut is decoded to be sure, with `decode` every one.
 
-    Raises: ImageRefused where the file cannot be read as one still image within the limits.
+    Raises: ImageRefused if the file cannot be read as one still image within the limits.
     """
     with _opened(source, limits) as file, _decoder_errors(source):
         image = _open_header(file, source, limits)
@@ -138,7 +138,7 @@ def measure_image(source: ImageSource, limits: ImageLimits, *, decode: bool = Fa
 def load_image(source: ImageSource, limits: ImageLimits) -> Image.Image:
     """The image as RGB: EXIF orientation applied, transparency on white, 16-bit grey scaled to 8.
 
-    Raises: ImageRefused where the file cannot be read as one still image within the limits.
+    Raises: ImageRefused if the file cannot be read as one still image within the limits.
     """
     return decode_image(read_image(source, limits), source, limits)
 
@@ -146,7 +146,7 @@ def load_image(source: ImageSource, limits: ImageLimits) -> Image.Image:
 def read_image(source: ImageSource, limits: ImageLimits) -> bytes:
     """The whole file, not yet looked into.
 
-    Raises: ImageRefused where it cannot be read, or has too many bytes.
+    Raises: ImageRefused if it cannot be read, or has too many bytes.
     """
     with _opened(source, limits) as file:
         content = file.read(limits.max_bytes + 1)
@@ -289,7 +289,7 @@ def _digest(file: BinaryIO, *, whole: bool) -> bytes:
 
 
 def _ends_whole(file: BinaryIO, image_format: str | None) -> bool:
-    """Whether the file's last bytes prove that it was not cut; False where the format has no such mark."""
+    """Whether the file's last bytes prove that it was not cut; False if the format has no such mark."""
     mark = _END_MARKS.get(image_format or "")
     file.seek(0, os.SEEK_END)
     file.seek(max(0, file.tell() - 32))

@@ -55,7 +55,7 @@ def _image(patches: UInt8[Tensor, "patches bytes"], rows: int, columns: int, mer
 
 
 def join_images(image_sets: list[PromptImages]) -> PromptImages | None:
-    """Images of several sequences, or of one prompt, as one; in their order. None where there are none."""
+    """Images of several sequences, or of one prompt, as one; in their order. None if there are none."""
     if len(image_sets) < 2:
         return image_sets[0] if image_sets else None
     return PromptImages(

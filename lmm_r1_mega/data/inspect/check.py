@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import xxhash
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.chat.tokenizer import ChatTokenizer
 from lmm_r1_mega.data.formats.columns import format_of
 from lmm_r1_mega.data.formats.rows import FIXES, BadRow
-from lmm_r1_mega.data.images.decode import ImageLimits, ImageRefused, load_image, locate_image
+from lmm_r1_mega.data.images.decode import ImageRefused
 from lmm_r1_mega.data.inspect.gold import GoldAnswers, GoldProblems
-from lmm_r1_mega.data.stream.prepare import PreparedRecord, Preparer, image_limits
+from lmm_r1_mega.data.stream.prepare import ImageChecks, PreparedRecord, Preparer, image_limits
 from lmm_r1_mega.data.stream.prompts import Record, read_rows
+
+if TYPE_CHECKING:  # without a model a file is checked without the seconds and the memory that importing torch takes
+    from lmm_r1_mega.data.chat.processor import Processor
 
 _BATCH = 256  # rows whose answers are judged together; with more, Python looks for cycles among them again and again
 _BAR = 40  # letters of a histogram's longest bar
@@ -40,16 +43,16 @@ class Histogram:
 class Answers:
     """What the gold answers of the good rows are worth."""
 
-    given: int
+    num_present: int
     missing: tuple[int, ...]
     """Lines without one."""
     problems: dict[int, str]
-    """Line -> why the reward could not compare anything with its answer; empty where nobody looked."""
+    """Line -> why the reward could not compare anything with its answer; empty if nobody looked."""
 
     @property
     def share(self) -> float:
-        """Rows with an answer that can be compared, among all good rows; 0 where there are none."""
-        return (self.given - len(self.problems)) / max(1, self.given + len(self.missing))
+        """Rows with an answer that can be compared, among all good rows; 0 if there are none."""
+        return (self.num_present - len(self.problems)) / max(1, self.num_present + len(self.missing))
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Report:
     """Line of a good row -> the earlier line with the same turns and images."""
     answers: Answers
     prompt_tokens: Histogram | None
-    """Of expanded prompts; None where no row is good or no model was at hand."""
+    """Of expanded prompts; None if no row is good or no model was at hand."""
     image_tokens: Histogram | None
     """Of single images."""
 
@@ -78,17 +81,15 @@ class Report:
         return not self.bad_rows and self.num_good > 0
 
 
-def check_file(
-    path: Path, settings: DataSettings, tokenizer: ChatTokenizer | None, *, answer_problems: GoldProblems | None = None
-) -> Report:
-    """Read every row once and decode every image; with a model's tokenizer tokens are counted too.
+def check_file(path: Path, settings: DataSettings, processor: Processor | None, *, answer_problems: GoldProblems | None = None) -> Report:
+    """Read every row once and decode every image; with a model's processor tokens are counted too.
 
-    Of the rows only a digest and, where it has one, the id stay in memory. `answer_problems` knows which gold answers the rewards can use.
+    Of the rows only a digest and the id, if there is one, stay in memory. `answer_problems` knows which gold answers the rewards can use.
 
-    Raises: ValueError where the file as a whole cannot be read.
+    Raises: ValueError if the file as a whole cannot be read.
     """
-    rows, limits = read_rows(path, settings, purpose="any"), image_limits(path, settings)
-    checked = _without_model(rows, limits) if tokenizer is None else _with_model(rows, limits, settings, tokenizer)
+    rows, images = read_rows(path, settings, purpose="any"), ImageChecks(image_limits(path, settings), decode=True)
+    checked = _without_model(rows, images) if processor is None else Preparer(processor, images, settings).prepare(rows)
     tally = _Tally(GoldAnswers(answer_problems))
     while batch := list(islice(checked, _BATCH)):
         tally.add(batch)
@@ -96,7 +97,7 @@ def check_file(
 
 
 def histogram(sizes: Counter[int]) -> Histogram | None:
-    """Sort positive sizes, each with how often it was seen, by powers of two; None where there are none.
+    """Sort positive sizes, each with how often it was seen, by powers of two; None if there are none.
 
     Example: 3, 4 and 9 -> smallest 3, median 4, largest 9, counts {4: 2, 8: 0, 16: 1}
     """
@@ -117,14 +118,14 @@ def describe(report: Report) -> str:
         f"{report.file}: {report.num_good} good rows, {len(report.bad_rows)} bad",
         f"  demonstrations {report.num_demonstrations}, images {report.num_images}, repeated questions {len(report.repeated)}",
         f"  sources: {', '.join(f'{name} {count}' for name, count in report.sources.items()) or 'none'}",
-        f"  answers: {answers.share:.1%} can be compared; {answers.given} given, {len(answers.missing)} missing, "
+        f"  answers: {answers.share:.1%} can be compared; {answers.num_present} given, {len(answers.missing)} missing, "
         f"{len(answers.problems)} that no reward can compare",
     ]
-    for name, found in (("prompt tokens", report.prompt_tokens), ("image tokens", report.image_tokens)):
-        lines += _histogram_lines(name, found) if found else []
-    lines += _some([f"{unit} {line}: asks the same as {unit} {first}" for line, first in report.repeated.items()])
-    lines += _some([f"{unit} {line}: no answer, samples will be invalid" for line in answers.missing])
-    lines += _some(
+    for name, sizes in (("prompt tokens", report.prompt_tokens), ("image tokens", report.image_tokens)):
+        lines += _histogram_lines(name, sizes) if sizes else []
+    lines += _first_lines([f"{unit} {line}: asks the same as {unit} {first}" for line, first in report.repeated.items()])
+    lines += _first_lines([f"{unit} {line}: no answer, samples will be invalid" for line in answers.missing])
+    lines += _first_lines(
         [f"{unit} {line}: the answer cannot be compared, samples will be invalid: {why}" for line, why in answers.problems.items()]
     )
     if not report.num_good and not report.bad_rows:
@@ -139,7 +140,7 @@ class _Tally:
 
     def __init__(self, gold: GoldAnswers) -> None:
         self._gold = gold
-        self._num_demonstrations = self._num_images = self._num_given = 0
+        self._num_demonstrations = self._num_images = self._num_present = 0
         self._sources: Counter[str] = Counter()
         self._prompt_tokens: Counter[int] = Counter()
         self._image_tokens: Counter[int] = Counter()
@@ -176,17 +177,17 @@ class _Tally:
             sources=dict(self._sources.most_common()),
             bad_rows=tuple(self._bad_rows),
             repeated=self._repeated,
-            answers=Answers(self._num_given, tuple(self._missing), self._problems),
+            answers=Answers(self._num_present, tuple(self._missing), self._problems),
             prompt_tokens=histogram(self._prompt_tokens),
             image_tokens=histogram(self._image_tokens),
         )
 
     def _add_answers(self, rows: list[Record]) -> None:
-        given = [(row.line, row.answer) for row in rows if row.answer is not None]
-        problems = self._gold.problems([answer for _, answer in given])
-        self._num_given += len(given)
+        present = [(row.line, row.answer) for row in rows if row.answer is not None]
+        problems = self._gold.problems([answer for _, answer in present])
+        self._num_present += len(present)
         self._missing += [row.line for row in rows if row.answer is None]
-        self._problems |= {line: problem for (line, _), problem in zip(given, problems, strict=True) if problem is not None}
+        self._problems |= {line: problem for (line, _), problem in zip(present, problems, strict=True) if problem is not None}
 
 
 def _question_digest(row: Record) -> bytes:
@@ -195,49 +196,27 @@ def _question_digest(row: Record) -> bytes:
     return xxhash.xxh3_128_digest("\0".join([*turns, *row.images]).encode())
 
 
-def _with_model(
-    rows: Iterable[Record | BadRow], limits: ImageLimits, settings: DataSettings, tokenizer: ChatTokenizer
-) -> Iterator[PreparedRecord | BadRow]:
-    return Preparer(tokenizer, limits, settings, max_tokens=None, decode=True).prepare(rows)
-
-
-def _without_model(rows: Iterable[Record | BadRow], limits: ImageLimits) -> Iterator[Record | BadRow]:
-    refusals: dict[str, str | None] = {}
+def _without_model(rows: Iterable[Record | BadRow], images: ImageChecks) -> Iterator[Record | BadRow]:
     for row in rows:
-        reason = _first_refusal(row.images, limits, refusals) if isinstance(row, Record) and row.images else None
-        yield row.refused("image", reason) if isinstance(row, Record) and reason is not None else row
+        yield row if isinstance(row, BadRow) else _checked_images(row, images)
 
 
-def _first_refusal(references: tuple[str, ...], limits: ImageLimits, known: dict[str, str | None]) -> str | None:
-    """Why one of the images cannot be used; each file is looked at once."""
-    for reference in references:
-        if reference.startswith("data:"):
-            reason = _refusal(reference, limits)
-        elif reference in known:
-            reason = known[reference]
-        else:
-            reason = known[reference] = _refusal(reference, limits)
-        if reason is not None:
-            return reason
-    return None
-
-
-def _refusal(reference: str, limits: ImageLimits) -> str | None:
-    """Why an image cannot be used."""
+def _checked_images(row: Record, images: ImageChecks) -> Record | BadRow:
     try:
-        load_image(locate_image(reference, limits), limits)
+        for reference in row.images:
+            images.measure(reference)
     except ImageRefused as refusal:
-        return str(refusal)
-    return None
+        return row.refused("image", str(refusal))
+    return row
 
 
-def _some(lines: list[str]) -> list[str]:
+def _first_lines(lines: list[str]) -> list[str]:
     """The first of many lines of one kind."""
     more = [f"  and {len(lines) - _SHOWN} more like the last"] if len(lines) > _SHOWN else []
     return [f"  {line}" for line in lines[:_SHOWN]] + more
 
 
-def _histogram_lines(name: str, found: Histogram) -> list[str]:
-    peak = max(found.counts.values())
-    head = f"  {name}: {found.smallest} to {found.largest}, median {found.median:g}"
-    return [head, *(f"    <= {bound:6d} {count:7d} {'#' * (_BAR * count // peak)}" for bound, count in found.counts.items())]
+def _histogram_lines(name: str, sizes: Histogram) -> list[str]:
+    peak = max(sizes.counts.values())
+    head = f"  {name}: {sizes.smallest} to {sizes.largest}, median {sizes.median:g}"
+    return [head, *(f"    <= {bound:6d} {count:7d} {'#' * (_BAR * count // peak)}" for bound, count in sizes.counts.items())]

@@ -1,4 +1,4 @@
-"""Which gold answers the rewards can compare with, asked once an answer."""
+"""Which gold answers the rewards can compare with, asked once per answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class GoldAnswers:
         self._known: dict[str, str | None] = {}
 
     def problems(self, answers: list[GoldAnswer]) -> list[str | None]:
-        """For each answer what is wrong with it; nothing where there is no judge."""
+        """For each answer what is wrong with it; nothing if there is no judge."""
         if self._judge is None:
             return [None] * len(answers)
         spelled = ["" if is_plain(answer) else repr(answer) for answer in answers]

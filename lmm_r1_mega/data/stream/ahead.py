@@ -65,7 +65,7 @@ class Ahead(Generic[Item]):
     def take(self, count: int) -> Item | BadRow:
         """The next row, with those after it begun so that there are `count` in all. One whose image cannot be read is a bad row.
 
-        Raises: ProcessLost where it is not built in time, IndexError behind the last.
+        Raises: ProcessLost if it is not built in time, IndexError behind the last.
         """
         self.begin(count)
         begun = self._begun.popleft()

@@ -12,9 +12,9 @@ from typing import Generic, TypeVar
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.data.formats.rows import BROKEN_LIST, FIXES, BadRow
-from lmm_r1_mega.data.images.build import Builder, Demonstration
 from lmm_r1_mega.data.stream.ahead import Ahead
-from lmm_r1_mega.data.stream.prepare import PreparedRecord, Preparer, image_limits
+from lmm_r1_mega.data.stream.build import Builder, Demonstration
+from lmm_r1_mega.data.stream.prepare import ImageChecks, PreparedRecord, Preparer, image_limits
 from lmm_r1_mega.data.stream.prompts import Purpose, read_rows
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Prompt
@@ -37,12 +37,12 @@ class Loaded:
 
 
 def load_entries(path: Path, settings: DataSettings, processor: Processor, *, purpose: Purpose, max_tokens: int | None = None) -> Loaded:
-    """Read, tokenize and check a file. Where bad rows are refused, every image is decoded; else its header is looked at.
+    """Read, tokenize and check a file. If bad rows are refused, every image is decoded; else its header is looked at.
 
-    Raises: ValueError where the file as a whole cannot be read.
+    Raises: ValueError if the file as a whole cannot be read.
     """
-    limits = image_limits(path, settings)
-    preparer = Preparer(processor, limits, settings, max_tokens=max_tokens, decode=settings.bad_rows == "refuse")
+    images = ImageChecks(image_limits(path, settings), decode=settings.bad_rows == "refuse")
+    preparer = Preparer(processor, images, settings, max_tokens=max_tokens)
     prepared = list(preparer.prepare(read_rows(path, settings, purpose=purpose)))
     return Loaded(
         entries=[item for item in prepared if isinstance(item, PreparedRecord)],
@@ -51,7 +51,7 @@ def load_entries(path: Path, settings: DataSettings, processor: Processor, *, pu
 
 
 def check_bad_rows(bad_rows: list[BadRow], settings: DataSettings) -> None:
-    """Stop where `data.bad_rows` says so, and always for those that are `_FATAL`; else log.
+    """Stop if `data.bad_rows` says so, and always for those that are `_FATAL`; else log.
 
     Raises: BadData that spells out the first rows and the fix.
     """
@@ -117,7 +117,7 @@ class PromptFile(_RowFile[Prompt]):
     """Prompts of one file, for evaluation."""
 
     def __init__(self, path: Path, settings: DataSettings, processor: Processor) -> None:
-        """Raises: ValueError where the file cannot be read or has no usable row, or a bad row is refused."""
+        """Raises: ValueError if the file cannot be read or has no usable row, or a bad row is refused."""
         loaded = load_entries(path, settings, processor, purpose="prompts")
         builder = Builder(processor, settings)
         super().__init__(path, loaded, settings, builder, builder.prompt)
@@ -127,7 +127,7 @@ class DemonstrationFile(_RowFile[Demonstration]):
     """Demonstrations of one file."""
 
     def __init__(self, path: Path, settings: DataSettings, processor: Processor) -> None:
-        """Raises: ValueError where the file cannot be read or has no usable row, or a bad row is refused."""
+        """Raises: ValueError if the file cannot be read or has no usable row, or a bad row is refused."""
         loaded = load_entries(path, settings, processor, purpose="demonstrations")
         builder = Builder(processor, settings)
         super().__init__(path, loaded, settings, builder, builder.demonstration)

@@ -31,10 +31,10 @@ class Order:
 
     def visit(self, number: int) -> tuple[int, int]:
         """Pool and row in the pool of the visit with this number, from 0."""
-        block, place = divmod(number, _BLOCK)
+        block, offset = divmod(number, _BLOCK)
         pools = self._pools(block)
-        pool = int(pools[place])
-        earlier = int(self._counts_before(block)[pool]) + int((pools[:place] == pool).sum())
+        pool = int(pools[offset])
+        earlier = int(self._counts_before(block)[pool]) + int((pools[:offset] == pool).sum())
         epoch, index = divmod(earlier, self._sizes[pool])
         return pool, int(self._permutation(pool, epoch)[index]) if self._shuffle else index
 

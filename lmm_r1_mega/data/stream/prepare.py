@@ -6,16 +6,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.chat.tokenizer import ChatTokenizer
 from lmm_r1_mega.data.formats.rows import BadRow, RowRefused
-from lmm_r1_mega.data.images.decode import ImageLimits, ImageRefused, ImageSource, image_folder, locate_image, measure_image
+from lmm_r1_mega.data.images.decode import ImageLimits, ImageRefused, ImageSource, Measured, image_folder, locate_image, measure_image
 from lmm_r1_mega.data.stream.prompts import Record
 from lmm_r1_mega.errors import BadData
+
+if TYPE_CHECKING:  # without a model a file is checked without the seconds and the memory that importing torch takes
+    from lmm_r1_mega.data.chat.processor import Processor
 
 _BATCH = 1024  # rows tokenized by one call
 
@@ -29,7 +32,7 @@ class PreparedRecord:
     token_ids: Int[np.ndarray, "tokens"]
     """Unexpanded prompt."""
     response_ids: Int[np.ndarray, "response"]
-    """The demonstration with its end-of-turn token; empty where the row has none."""
+    """The demonstration with its end-of-turn token; empty if the row has none."""
     sources: tuple[ImageSource, ...]
     image_tokens: tuple[int, ...]
     """Tokens of each image."""
@@ -52,28 +55,44 @@ class _Rendered:
     """What the template writes after the prompt for the demonstration."""
 
 
-@dataclass(frozen=True)
-class _Accepted:
-    """An image that passed the check of its header."""
+class ImageChecks:
+    """Locates and measures the images that the rows of one file refer to, each once."""
 
-    source: ImageSource
-    num_tokens: int
-    digest: bytes
+    def __init__(self, limits: ImageLimits, *, decode: bool) -> None:
+        """`decode` reads every image whole instead of its header."""
+        self._limits = limits
+        self._decode = decode
+        self._known: dict[str, tuple[ImageSource, Measured] | ImageRefused] = {}
+
+    def measure(self, reference: str) -> tuple[ImageSource, Measured]:
+        """Raises: ImageRefused if the image cannot be used."""
+        if reference.startswith("data:"):  # megabytes that are seldom the same: not to be remembered
+            return self._look_at(reference)
+        known = self._known.get(reference)
+        if known is None:
+            try:
+                known = self._look_at(reference)
+            except ImageRefused as refusal:
+                known = refusal
+            self._known[reference] = known
+        if isinstance(known, ImageRefused):
+            raise known
+        return known
+
+    def _look_at(self, reference: str) -> tuple[ImageSource, Measured]:
+        source = locate_image(reference, self._limits)
+        return source, measure_image(source, self._limits, decode=self._decode)
 
 
 class Preparer:
-    """Tokenizes and checks the rows of one file; remembers the images that it has measured."""
+    """Tokenizes and checks the rows of one file."""
 
-    def __init__(
-        self, tokenizer: ChatTokenizer, limits: ImageLimits, settings: DataSettings, *, max_tokens: int | None, decode: bool
-    ) -> None:
-        """`max_tokens` limits prompt and demonstration together; `decode` reads every image whole instead of its header."""
-        self._tokenizer = tokenizer
-        self._limits = limits
+    def __init__(self, processor: Processor, images: ImageChecks, settings: DataSettings, *, max_tokens: int | None = None) -> None:
+        """`max_tokens` limits prompt and demonstration together."""
+        self._processor = processor
+        self._images = images
         self._max_prompt_tokens = settings.max_prompt_tokens
         self._max_tokens = max_tokens
-        self._decode = decode
-        self._measured: dict[str, _Accepted | ImageRefused] = {}
 
     def prepare(self, rows: Iterable[Record | BadRow]) -> Iterator[PreparedRecord | BadRow]:
         """Every row as an entry or a bad row, in order; bad ones stay what they are."""
@@ -84,18 +103,18 @@ class Preparer:
     def _prepare_batch(self, rows: list[Record | BadRow]) -> Iterator[PreparedRecord | BadRow]:
         rendered = [row if isinstance(row, BadRow) else self._render(row) for row in rows]
         good = [item for item in rendered if not isinstance(item, BadRow)]
-        prompts = iter(self._tokenizer.encode([item.prompt for item in good]))
-        responses = iter(self._tokenizer.encode([item.response for item in good]))
+        prompts = iter(self._processor.encode([item.prompt for item in good]))
+        responses = iter(self._processor.encode([item.response for item in good]))
         for item in rendered:
             yield item if isinstance(item, BadRow) else self._entry(item.row, item.prompt, next(prompts), next(responses))
 
     def _render(self, row: Record) -> _Rendered | BadRow:
         texts = [turn.text for turn in row.turns] + [row.demonstration or ""]
-        forged = next((match for text in texts if (match := self._tokenizer.special_tokens.search(text))), None)
+        forged = next((match for text in texts if (match := self._processor.special_tokens.search(text))), None)
         if forged is not None:
             return row.refused("special_token", f"the text has the model's special token {forged.group()!r}")
         try:
-            return _Rendered(row, *self._tokenizer.render(row.turns, demonstration=row.demonstration))
+            return _Rendered(row, *self._processor.render(row.turns, demonstration=row.demonstration))
         except BadData:  # the template's own fault, not that of this row
             raise
         except ValueError as error:
@@ -103,15 +122,15 @@ class Preparer:
 
     def _entry(self, row: Record, text: str, token_ids: list[int], response_ids: list[int]) -> PreparedRecord | BadRow:
         try:
-            images = [self._measure(reference) for reference in row.images]
+            images = [self._images.measure(reference) for reference in row.images]
             entry = PreparedRecord(
                 row=row,
                 text=text,
                 token_ids=np.array(token_ids, dtype=np.int32),
-                response_ids=np.array(self._tokenizer.cut_after_eos(response_ids), dtype=np.int32),
-                sources=tuple(image.source for image in images),
-                image_tokens=tuple(image.num_tokens for image in images),
-                image_digests=tuple(image.digest for image in images),
+                response_ids=np.array(self._processor.cut_after_eos(response_ids), dtype=np.int32),
+                sources=tuple(source for source, _ in images),
+                image_tokens=tuple(self._num_tokens(*image.size) for _, image in images),
+                image_digests=tuple(image.digest for _, image in images),
             )
             self._check(entry)
         except ImageRefused as refusal:
@@ -123,9 +142,9 @@ class Preparer:
     def _check(self, entry: PreparedRecord) -> None:
         """Refuse what the template got wrong and what is too long."""
         length, total = entry.prompt_length, entry.prompt_length + len(entry.response_ids)
-        found = int((entry.token_ids == self._tokenizer.spec.image_token_id).sum())
-        if found != len(entry.sources):
-            raise RowRefused("template", f"the chat template wrote {found} image tokens for {len(entry.sources)} images")
+        num_written = int((entry.token_ids == self._processor.spec.image_token_id).sum())
+        if num_written != len(entry.sources):
+            raise RowRefused("template", f"the chat template wrote {num_written} image tokens for {len(entry.sources)} images")
         if entry.row.demonstration is not None and not len(entry.response_ids):
             raise RowRefused("template", "the chat template does not end the assistant's turn with an end-of-turn token")
         if length > self._max_prompt_tokens:
@@ -134,34 +153,17 @@ class Preparer:
         if self._max_tokens is not None and total > self._max_tokens:
             raise RowRefused("too_long", f"prompt and answer have {total} tokens, more than {self._max_tokens}")
 
-    def _measure(self, reference: str) -> _Accepted:
-        """Locate and measure an image; each file is looked at once."""
-        if reference.startswith("data:"):  # megabytes that are seldom the same: not to be remembered
-            return self._look_at(reference)
-        found = self._measured.get(reference)
-        if found is None:
-            try:
-                found = self._look_at(reference)
-            except ImageRefused as refusal:
-                found = refusal
-            self._measured[reference] = found
-        if isinstance(found, ImageRefused):
-            raise found
-        return found
-
-    def _look_at(self, reference: str) -> _Accepted:
-        source = locate_image(reference, self._limits)
-        measured = measure_image(source, self._limits, decode=self._decode)
+    def _num_tokens(self, width: int, height: int) -> int:
         try:
-            return _Accepted(source, self._tokenizer.sizes.num_tokens(*measured.size), measured.digest)
+            return self._processor.num_image_tokens(width, height)
         except ValueError as error:
-            raise ImageRefused(f"an image of {measured.size[0]} x {measured.size[1]} pixels: {error}") from error
+            raise ImageRefused(f"an image of {width} x {height} pixels: {error}") from error
 
 
 def image_limits(file: Path, settings: DataSettings) -> ImageLimits:
     """What rows of this data file may read: what lies beside the file, in the saved folder, or in a declared folder.
 
-    Raises: ValueError where a declared folder is none.
+    Raises: ValueError if a declared folder is none.
     """
     missing = [str(root) for root in settings.image_roots if not root.is_dir()]
     if missing:

@@ -30,7 +30,7 @@ class Record:
     images: tuple[str, ...]
     answer: str | int | float | None
     demonstration: str | None
-    """The assistant's final turn, where the row has one."""
+    """The assistant's final turn, if the row has one."""
 
     def refused(self, kind: str, reason: str) -> BadRow:
         """This row as a bad one."""
@@ -42,7 +42,7 @@ def read_rows(path: Path, settings: DataSettings, *, purpose: Purpose) -> Iterat
 
     Prompts end with the user's turn, demonstrations with the assistant's. Of rows with the same id the first is good.
 
-    Raises: ValueError where the file as a whole cannot be read.
+    Raises: ValueError if the file as a whole cannot be read.
     """
     name, form = set_name(path), format_of(path)
     lines: dict[str, int] = {}
@@ -63,7 +63,7 @@ def read_rows(path: Path, settings: DataSettings, *, purpose: Purpose) -> Iterat
 def check_names(paths: Iterable[Path]) -> None:
     """Files are told apart by their names without suffix, which begin every id.
 
-    Raises: ValueError where two files have the same.
+    Raises: ValueError if two files have the same.
     """
     seen: dict[str, Path] = {}
     for path in paths:
@@ -97,7 +97,7 @@ def _parse_row(raw: RawRow, settings: DataSettings, purpose: Purpose, *, file: P
 
 
 def _split(turns: tuple[Turn, ...], purpose: Purpose) -> tuple[tuple[Turn, ...], str | None]:
-    """The question, and the assistant's final turn where there is one."""
+    """The question, and the assistant's final turn if there is one."""
     ends_with_answer = turns[-1].role == "assistant"
     if purpose == "prompts" and ends_with_answer:
         raise RowRefused(

@@ -13,9 +13,9 @@ from typing import Generic, TypeVar
 from lmm_r1_mega.config import DataSettings
 from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.data.formats.rows import BadRow
-from lmm_r1_mega.data.images.build import Builder, Demonstration
 from lmm_r1_mega.data.images.decode import ImageRefused
 from lmm_r1_mega.data.stream.ahead import Ahead
+from lmm_r1_mega.data.stream.build import Builder, Demonstration
 from lmm_r1_mega.data.stream.files import Loaded, check_bad_rows, load_entries, note_unreadable
 from lmm_r1_mega.data.stream.order import Order
 from lmm_r1_mega.data.stream.prepare import PreparedRecord
@@ -90,7 +90,7 @@ class _RowStream(Generic[Item]):
     def take(self, count: int) -> list[Item]:
         """The next rows. One whose image turns out to be unreadable is left out and joins `bad_rows`.
 
-        Raises: BadData where no row can be built any more, ProcessLost where one is not built in time.
+        Raises: BadData if no row can be built any more, ProcessLost if one is not built in time.
         """
         items: list[Item] = []
         failures = 0
@@ -115,9 +115,9 @@ class _RowStream(Generic[Item]):
     def restore(self, position: StreamPosition, *, allow_change: bool = False) -> bool:
         """Go on from a position of a stream over the same rows; the inverse of `position`.
 
-        Over other rows, where `allow_change` says so, the stream stays at its first row, and the answer is False.
+        Over other rows, if `allow_change` says so, the stream stays at its first row, and the answer is False.
 
-        Raises: ValueError where the settings mix the rows in another way, BadData where the rows are others.
+        Raises: ValueError if the settings mix the rows in another way, BadData if the rows are others.
         """
         try:
             self._check_same(position)
@@ -154,7 +154,7 @@ class PromptStream(_RowStream[Prompt]):
     """Prompts for reinforcement learning."""
 
     def __init__(self, settings: DataSettings, processor: Processor, *, seed: int) -> None:
-        """Raises: ValueError where a file cannot be read, has no usable row, or a bad row is refused."""
+        """Raises: ValueError if a file cannot be read, has no usable row, or a bad row is refused."""
         _check_files(settings)
         loaded = [load_entries(path, settings, processor, purpose="prompts") for path in settings.train]
         builder = Builder(processor, settings)
@@ -165,7 +165,7 @@ class DemonstrationStream(_RowStream[Demonstration]):
     """Demonstrations for supervised training; prompt and answer together have at most `max_tokens` tokens."""
 
     def __init__(self, settings: DataSettings, processor: Processor, *, seed: int, max_tokens: int | None = None) -> None:
-        """Raises: ValueError where a file cannot be read, has no usable row, or a bad row is refused."""
+        """Raises: ValueError if a file cannot be read, has no usable row, or a bad row is refused."""
         _check_files(settings)
         loaded = [load_entries(path, settings, processor, purpose="demonstrations", max_tokens=max_tokens) for path in settings.train]
         builder = Builder(processor, settings)
@@ -179,7 +179,7 @@ def _check_files(settings: DataSettings) -> None:
 
 
 def _pools(entries: list[list[PreparedRecord]], settings: DataSettings) -> list[list[PreparedRecord]]:
-    """A pool a file where files are mixed by probabilities, one of all rows elsewhere."""
+    """One pool per file if files are mixed by probabilities, else one of all rows."""
     pools = entries if settings.probabilities else [[entry for file in entries for entry in file]]
     if not all(pools):
         names = ", ".join(str(path) for path, file in zip(settings.train, entries, strict=True) if not file)

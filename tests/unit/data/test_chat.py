@@ -142,6 +142,6 @@ def test_references_are_found_again_where_they_were_read():
     }
     changed = map_references(row, "message", lambda reference: f"x/{reference}")
     assert parse_chat(changed["message"]).images == ("x/a.png",)
-    assert changed["images"] == [{"bytes": None, "path": "x/b.png"}, {"bytes": b"1", "path": "c.png"}]
+    assert changed["images"] == [{"bytes": None, "path": "x/b.png"}, "data:image/any;base64,MQ=="]
     assert (changed["image"], changed["answer"]) == ("x/d.png", "a.png")
-    assert map_references(row, "message", str) == row
+    assert map_references(row, "message", str) == row | {"images": [{"bytes": None, "path": "b.png"}, "data:image/any;base64,MQ=="]}

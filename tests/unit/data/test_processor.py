@@ -54,7 +54,7 @@ def test_ids_and_patches_equal_those_of_transformers(processor, transformers_pro
     text, _ = processor.render(turns)
     expected = transformers_processor(text=[text], images=images or None, return_tensors="pt")
     images = join_images([processor.prompt_images(image) for image in images])
-    counts = [processor.sizes.num_tokens(*size) for size in sizes]
+    counts = [processor.num_image_tokens(*size) for size in sizes]
     assert list(processor.expand(processor.encode([text])[0], counts)) == expected["input_ids"][0].tolist()
     if images:
         assert torch.equal(processor.pixel_scale.pixel_values(images.patches), expected["pixel_values"])
@@ -94,8 +94,8 @@ def test_images_come_back_out_of_their_patches(processor):
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (4000, 30), (56, 56), (111, 113), (640, 480)])
 def test_tokens_are_counted_without_decoding_and_do_not_depend_on_orientation(processor, size):
     images = processor.prompt_images(noise(*size))
-    assert processor.spec.num_tokens(images.grid_thw) == [processor.sizes.num_tokens(*size)]
-    assert processor.sizes.num_tokens(*size) == processor.sizes.num_tokens(*reversed(size))
+    assert processor.spec.num_tokens(images.grid_thw) == [processor.num_image_tokens(*size)]
+    assert processor.num_image_tokens(*size) == processor.num_image_tokens(*reversed(size))
 
 
 def test_pixel_bounds_are_the_folders_or_the_settings(model_folder, processor):
@@ -103,14 +103,14 @@ def test_pixel_bounds_are_the_folders_or_the_settings(model_folder, processor):
     bounded = Processor.load(model_folder, min_pixels=28 * 28, max_pixels=56 * 28)
     assert bounded.image_settings == {"min_pixels": 28 * 28, "max_pixels": 56 * 28}
     assert bounded.prompt_images(noise(200, 200)).grid_thw.tolist() == [[1, 2, 2]]
-    assert bounded.sizes.num_tokens(200, 200) == 1
+    assert bounded.num_image_tokens(200, 200) == 1
     with pytest.raises(ValueError, match=r"data.min_pixels 99999 is above data.max_pixels 12544"):
         Processor.load(model_folder, min_pixels=99999)
 
 
 def test_a_shape_beyond_the_processors_ratio_is_refused(processor):
     with pytest.raises(ValueError, match="aspect ratio"):
-        processor.sizes.num_tokens(1000, 4)
+        processor.num_image_tokens(1000, 4)
 
 
 def test_tokens_that_end_and_tokens_that_must_not_appear(processor):

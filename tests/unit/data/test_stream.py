@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.images.build import ImageCache
 from lmm_r1_mega.data.images.decode import ImageLimits, locate_image
+from lmm_r1_mega.data.stream.build import ImageCache
 from lmm_r1_mega.data.stream.files import DemonstrationFile, PromptFile
 from lmm_r1_mega.data.stream.stream import DemonstrationStream, PromptStream, StreamPosition
 from lmm_r1_mega.errors import BadData

@@ -38,9 +38,9 @@ class ImageCache:
         self._lock = Lock()
 
     def get(self, source: ImageSource, limits: ImageLimits) -> PromptImages:
-        """Read an image, and decode it where its content is new.
+        """Read an image, and decode it if its content is new.
 
-        Raises: ImageRefused where it cannot be decoded.
+        Raises: ImageRefused if it cannot be decoded.
         """
         content = read_image(source, limits)
         key = hashlib.blake2b(content, digest_size=16).digest()
@@ -90,11 +90,11 @@ class Builder:
     def prompt(self, entry: PreparedRecord) -> Prompt:
         """The prompt of an entry.
 
-        Raises: ImageRefused where an image cannot be decoded or has changed since it was measured.
+        Raises: ImageRefused if an image cannot be decoded or has changed since it was measured.
         """
         limits = image_limits(entry.row.file, self._settings)
-        found = [self._images.get(source, limits) for source in entry.sources]
-        counts = tuple(count for images in found for count in self._processor.spec.num_tokens(images.grid_thw))
+        prompt_images = [self._images.get(source, limits) for source in entry.sources]
+        counts = tuple(count for images in prompt_images for count in self._processor.spec.num_tokens(images.grid_thw))
         if counts != entry.image_tokens:
             raise ImageRefused(f"the images take {counts} tokens and took {entry.image_tokens} at start: a file was changed")
         token_ids = entry.token_ids.tolist()
@@ -104,7 +104,7 @@ class Builder:
             text=entry.text,
             token_ids=tuple(token_ids),
             expanded_ids=self._processor.expand(token_ids, counts),
-            images=join_images(found),
+            images=join_images(prompt_images),
             answer=entry.row.answer,
         )
 
