@@ -23,7 +23,7 @@ from typing import NoReturn
 import psutil
 
 from lmm_r1_mega.processes import adopt_orphans, die_with
-from lmm_r1_mega.rewards.equality import is_correct
+from lmm_r1_mega.rewards.answers.equality import is_correct
 from lmm_r1_mega.rewards.messages import OUT_OF_MEMORY, TIMEOUT, Plan, Started
 from lmm_r1_mega.rewards.worker import OUT_OF_MEMORY_STATUS, live
 

@@ -14,7 +14,7 @@ from lmm_r1_mega.data.fix import refuse_target, write_good_rows
 from lmm_r1_mega.data.gold import GoldAnswers, is_plain
 from lmm_r1_mega.data.rows import FIXES
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.rewards.equality import gold_problem
+from lmm_r1_mega.rewards.answers.equality import gold_problem
 
 
 def asked(*parts: object, **columns: object) -> dict:

@@ -12,8 +12,8 @@ from lmm_r1_mega.data.prepare import image_limits
 from lmm_r1_mega.data.prompts import read_rows
 from lmm_r1_mega.data.public_sets import SYSTEM_PROMPT, Outcome, Pictures, prepared_rows
 from lmm_r1_mega.data.rows import RowRefused
-from lmm_r1_mega.rewards.equality import gold_problem
-from lmm_r1_mega.rewards.extract import format_reward
+from lmm_r1_mega.rewards.answers.equality import gold_problem
+from lmm_r1_mega.rewards.answers.extract import format_reward
 from tools.prepare_data import main, write_rows
 
 

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from lmm_r1_mega.data.reasoning_tasks import JUDGED, LEFT_OUT, as_problem, reasoning_problems, refuse_unjudged
-from lmm_r1_mega.rewards.equality import gold_problem, is_correct
-from lmm_r1_mega.rewards.extract import gold_text
+from lmm_r1_mega.rewards.answers.equality import gold_problem, is_correct
+from lmm_r1_mega.rewards.answers.extract import gold_text
 
 
 def is_paid(gold: str, answer: str) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lmm_r1_mega.rewards.notation import Assignment, Equation, Members, Notation, Option, Quantity, Words, describe, parse_answer
+from lmm_r1_mega.rewards.answers.notation import Assignment, Equation, Members, Notation, Option, Quantity, Words, describe, parse_answer
 
 
 def form_of(text):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lmm_r1_mega.rewards.undress import strip_spaces, undress
+from lmm_r1_mega.rewards.answers.undress import strip_spaces, undress
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from lmm_r1_mega.rewards.values import arc_degrees, both_signs, inequality, plain_number, split_brackets
+from lmm_r1_mega.rewards.answers.values import arc_degrees, both_signs, inequality, plain_number, split_brackets
 
 
 @pytest.mark.parametrize(

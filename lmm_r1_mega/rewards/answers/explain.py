@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lmm_r1_mega.rewards.extract import answer_region, final_answers, gold_text
-from lmm_r1_mega.rewards.notation import describe, parse_answer
-from lmm_r1_mega.rewards.quantity import Quantity
+from lmm_r1_mega.rewards.answers.extract import answer_region, final_answers, gold_text
+from lmm_r1_mega.rewards.answers.notation import describe, parse_answer
+from lmm_r1_mega.rewards.answers.quantity import Quantity
 
 LONGEST = 80
 

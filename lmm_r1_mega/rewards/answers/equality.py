@@ -19,14 +19,14 @@ from math_verify import LatexExtractionConfig, verify
 from math_verify.grader import should_treat_as_complex
 from sympy import Basic, Expr, MatrixBase, UnevaluatedExpr
 
-from lmm_r1_mega.rewards.algebra import is_algebra, is_numeric
-from lmm_r1_mega.rewards.extract import REASON, boxed_answer, final_answers, gold_text
-from lmm_r1_mega.rewards.notation import Assignment, Equation, Form, Members, Notation, Option, ParsedAnswer, Words, parse_answer
-from lmm_r1_mega.rewards.quantity import Quantity
-from lmm_r1_mega.rewards.times import same_date
-from lmm_r1_mega.rewards.undress import strip_spaces, undress
-from lmm_r1_mega.rewards.units import Unit
-from lmm_r1_mega.rewards.values import Number
+from lmm_r1_mega.rewards.answers.algebra import is_algebra, is_numeric
+from lmm_r1_mega.rewards.answers.extract import REASON, boxed_answer, final_answers, gold_text
+from lmm_r1_mega.rewards.answers.notation import Assignment, Equation, Form, Members, Notation, Option, ParsedAnswer, Words, parse_answer
+from lmm_r1_mega.rewards.answers.quantity import Quantity
+from lmm_r1_mega.rewards.answers.times import same_date
+from lmm_r1_mega.rewards.answers.undress import strip_spaces, undress
+from lmm_r1_mega.rewards.answers.units import Unit
+from lmm_r1_mega.rewards.answers.values import Number
 
 MAX_ANSWER_LENGTH = 2000
 NORMALIZATION = replace(LatexExtractionConfig().normalization_config, units=False)  # `notation` knows `3m` from `3 m`

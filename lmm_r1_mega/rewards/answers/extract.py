@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from lmm_r1_mega.rewards.notation import DENIES, parse_answer
-from lmm_r1_mega.rewards.undress import WRAPPER, without_layout
-from lmm_r1_mega.rewards.units import SCALE, parse_unit
+from lmm_r1_mega.rewards.answers.notation import DENIES, parse_answer
+from lmm_r1_mega.rewards.answers.undress import WRAPPER, without_layout
+from lmm_r1_mega.rewards.answers.units import SCALE, parse_unit
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 MATH_DELIMITERS = re.compile(r"(?<!\\)\$+|\\[()\[\]]")

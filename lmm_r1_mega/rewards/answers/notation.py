@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from lmm_r1_mega.rewards.algebra import in_latex, is_algebra, is_numeric
-from lmm_r1_mega.rewards.quantity import ABOUT, EQUALS, IN_TOTAL, Quantity, compound_quantity, parse_quantity
-from lmm_r1_mega.rewards.times import calendar_date, clock_time
-from lmm_r1_mega.rewards.undress import strip_spaces, undress
-from lmm_r1_mega.rewards.values import LIST_MARK, OR, both_signs, inequality, split_brackets, split_top_level
+from lmm_r1_mega.rewards.answers.algebra import in_latex, is_algebra, is_numeric
+from lmm_r1_mega.rewards.answers.quantity import ABOUT, EQUALS, IN_TOTAL, Quantity, compound_quantity, parse_quantity
+from lmm_r1_mega.rewards.answers.times import calendar_date, clock_time
+from lmm_r1_mega.rewards.answers.undress import strip_spaces, undress
+from lmm_r1_mega.rewards.answers.values import LIST_MARK, OR, both_signs, inequality, split_brackets, split_top_level
 
 OPTION_IS = re.compile(
     r"(?:(?:the\s+)?(?:(?:correct|final|right|best)\s+)?(?:option|choice|answer)(?:\s+is|:)?:?"

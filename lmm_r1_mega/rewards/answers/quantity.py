@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from lmm_r1_mega.rewards.algebra import is_algebra, is_numeric
-from lmm_r1_mega.rewards.units import LETTERS_BEHIND_SYMBOLS, NO_UNIT, UNIT_FRACTION, Unit, parse_unit, split_scale
-from lmm_r1_mega.rewards.values import Number, arc_degrees, plain_number, split_top_level
+from lmm_r1_mega.rewards.answers.algebra import is_algebra, is_numeric
+from lmm_r1_mega.rewards.answers.units import LETTERS_BEHIND_SYMBOLS, NO_UNIT, UNIT_FRACTION, Unit, parse_unit, split_scale
+from lmm_r1_mega.rewards.answers.values import Number, arc_degrees, plain_number, split_top_level
 
 EQUALS = re.compile(r"(?<![\\<>!:=])=(?!=)|\\in(?![a-zA-Z])")
 CURRENCY = re.compile(r"([-+]?)\s*(US\$|[$\u20ac\u00a3\u00a5\u20b9]|(?:USD|EUR|GBP|RMB|CNY)(?![a-zA-Z]))\s*(?=[\d.])")
