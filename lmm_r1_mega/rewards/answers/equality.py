@@ -1,36 +1,44 @@
-"""Whether an answer equals the gold answer: by letter, by words, by exact fractions, and else by math-verify.
-
-The only owner of math-verify. Nothing here bounds its own time: it is called in worker processes that can be killed.
-"""
+"""Whether an answer equals the gold answer: a table of the kinds that may be equal, with the comparison of each pair."""
 
 from __future__ import annotations
 
 import json
-import logging
 import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
+from types import UnionType
+from typing import Any
 
-from latex2sympy2_extended.latex2sympy2 import latex2sympy, normalize_latex
-from math_verify import LatexExtractionConfig, verify
-from math_verify.grader import should_treat_as_complex
-from sympy import Basic, Expr, MatrixBase, UnevaluatedExpr
-
-from lmm_r1_mega.rewards.answers.algebra import is_algebra, is_numeric
+from lmm_r1_mega.rewards.answers.algebra import algebra_equal, is_numeric, is_rounded
+from lmm_r1_mega.rewards.answers.choices import same_letters, same_statements
 from lmm_r1_mega.rewards.answers.extract import REASON, boxed_answer, final_answers, gold_text
-from lmm_r1_mega.rewards.answers.notation import Assignment, Equation, Form, Members, Notation, Option, ParsedAnswer, Words, parse_answer
-from lmm_r1_mega.rewards.answers.quantity import Quantity
-from lmm_r1_mega.rewards.answers.times import same_date
-from lmm_r1_mega.rewards.answers.undress import strip_spaces, undress
+from lmm_r1_mega.rewards.answers.kinds import (
+    Assignment,
+    Choice,
+    ClockTime,
+    Collection,
+    Date,
+    Equation,
+    Expression,
+    Letters,
+    Number,
+    NumberInBase,
+    Ordering,
+    ParsedAnswer,
+    Range,
+    Ratio,
+    Statements,
+    Words,
+)
+from lmm_r1_mega.rewards.answers.normalize import normalize_latex, strip_spaces
+from lmm_r1_mega.rewards.answers.parse import parse_answer
+from lmm_r1_mega.rewards.answers.times import same_date, same_time
 from lmm_r1_mega.rewards.answers.units import Unit
-from lmm_r1_mega.rewards.answers.values import Number
 
 MAX_ANSWER_LENGTH = 2000
-NORMALIZATION = replace(LatexExtractionConfig().normalization_config, units=False)  # `notation` knows `3m` from `3 m`
-BOMBS = (MemoryError, RecursionError)
 PLACEHOLDER = re.compile(
     r"(?:please\s+)?(?:see|refer\s+to|as\s+shown\s+in|shown\s+in)\b.*\b(?:figure|picture|image|diagram|graph|photo|solution|above|below|attached"
     r"|explanation)\b.*",
@@ -38,20 +46,11 @@ PLACEHOLDER = re.compile(
 )
 """A gold answer that says where the answer is."""
 ALTERNATIVES = re.compile(r"\s*\[\s*([\"']).*\1\s*\]\s*", re.DOTALL)
-UNSAID = {frozenset(pair) for pair in (("degree", "degC"), ("degree", "degF"), ("kg", "quid"))}
+AMBIGUOUS = {frozenset(pair) for pair in (("degree", "degC"), ("degree", "degF"), ("kg", "quid"))}
 """Dimensions that one word may mean: degrees, pounds."""
-APART = re.compile(r"(?<=[\d)}])\s+(?=[a-zA-Z](?![a-zA-Z]))|(?<=[-+])\s+")
 WORD_MARK = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+")
 INDEX_MARK = re.compile(r"(?:(?<=[a-zA-Z])|(?<=[a-zA-Z]\)))_(?:\{(\w+)\}|(\w))")
-MANY_LETTERS = 4
 WORD = re.compile(r"(?<![\\a-zA-Z])[A-Z]?[a-z]{2,}|[\u4e00-\u9fff]")
-EXPONENT = re.compile(r"\^\{(\d{1,99})(?:\^\{(\d{1,9}))?")
-MAX_EXPONENT = 10**6
-"""A gold answer with a larger one is not worked out: it equals its own text."""
-ZERO = 1e-90
-"""Of what sympy works out to 0 a rest of 1e-100 may be left."""
-
-logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its own timeouts are off: ours kill from outside
 
 
 class Unscorable(Exception):
@@ -59,7 +58,7 @@ class Unscorable(Exception):
 
 
 def gold_problem(answer: str | float | None) -> str | None:
-    r"""What is wrong with a gold answer, or None where responses can be compared with it.
+    r"""What is wrong with a gold answer, or None if responses can be compared with it.
 
     Example: None, "", "$$" and "see figure" have a problem; 3, "A", `$\frac12$` and "no solution" have none.
     """
@@ -68,12 +67,12 @@ def gold_problem(answer: str | float | None) -> str | None:
     if isinstance(answer, bool) or (isinstance(answer, float) and not math.isfinite(answer)):
         return "unparsable gold answer"
     text = gold_text(answer)
-    bare = undress(text[:MAX_ANSWER_LENGTH])
+    bare = normalize_latex(text[:MAX_ANSWER_LENGTH])
     if not bare:
         return "empty gold answer"
     braces = bare.replace("\\{", "").replace("\\}", "")
     is_broken = braces.count("{") != braces.count("}") or len(text) > MAX_ANSWER_LENGTH
-    is_chain = parse_answer(text).is_words and all(map(is_numeric, bare.split("="))) and bare.count("=") > 1
+    is_chain = bare.count("=") > 1 and all(map(is_numeric, bare.split("="))) and isinstance(parse_answer(text), Words)
     return "unparsable gold answer" if is_broken or is_chain or PLACEHOLDER.fullmatch(bare) else None
 
 
@@ -82,177 +81,127 @@ def answers_gold(gold: str, region: str) -> bool:
 
     Raises `Unscorable` for an answer that is too long; `RecursionError` and `MemoryError` pass through.
     """
-    if any(is_same_text(one, text) for text in (region, boxed_answer(region) or "") for one in alternatives(gold)):
+    if any(_is_same_text(right, text) for text in (region, boxed_answer(region) or "") for right in _alternatives(gold)):
         return True
     return any(is_correct(gold, text, is_named=is_named) for text, is_named in final_answers(region))
 
 
-def alternatives(gold: str) -> list[str]:
-    """The answers of which each is right: those of a JSON list of texts, else the one."""
-    if not ALTERNATIVES.fullmatch(gold):
-        return [gold]
+def _alternatives(gold: str) -> list[str]:
+    """The answers of which each is right: those of a JSON list of texts, else the gold answer alone."""
     try:
-        listed = json.loads(gold)
+        listed = json.loads(gold) if ALTERNATIVES.fullmatch(gold) else []
     except ValueError:
-        return [gold]
-    return [gold, *listed] if all(isinstance(one, str) for one in listed) else [gold]
+        listed = []
+    return [gold, *listed] if all(isinstance(right, str) for right in listed) else [gold]
 
 
-def is_same_text(gold: str, answer: str) -> bool:
+def _is_same_text(gold: str, answer: str) -> bool:
     """Whether two answers are the same letter by letter, once in one spelling."""
-    return len(answer) <= MAX_ANSWER_LENGTH and undress(answer) != "" and strip_spaces(undress(gold)) == strip_spaces(undress(answer))
+    if len(answer) > MAX_ANSWER_LENGTH:
+        return False
+    text = strip_spaces(normalize_latex(answer))
+    return text != "" and text == strip_spaces(normalize_latex(gold))
 
 
 @lru_cache(maxsize=8192)
 def is_correct(gold: str, answer: str, *, is_named: bool = False) -> bool:
-    """Whether an answer equals a gold answer; `is_named` where words before it have said what it is.
+    """Whether an answer equals a gold answer; `is_named` if words before it have said what it is.
 
     Raises as `answers_gold`.
     """
     if len(answer) > MAX_ANSWER_LENGTH:
         raise Unscorable("answer too long")
-    given = parse_answer(answer, is_named=is_named)
-    return any(same(parse_answer(one), given) for one in alternatives(gold))
+    parsed = parse_answer(answer, is_named=is_named)
+    return any(same(parse_answer(right), parsed) for right in _alternatives(gold))
 
 
-def same(expected: ParsedAnswer, given: ParsedAnswer) -> bool:
-    """Whether two parsed answers are equal, the gold answer first: form by form, member by member."""
-    gold, answer = expected.form, given.form
-    if expected.text and expected.text == given.text:
+def same(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
+    """Whether two parsed answers are equal, the gold answer first: by the first row of the table that has both kinds."""
+    if gold.text and gold.text == answer.text:
         return not isinstance(gold, Equation) or bool(re.search(r"[a-zA-Z]", gold.text))
-    if isinstance(gold, Option) or isinstance(answer, Option):
-        return _same_option(expected, given)
-    if isinstance(gold, Words) or isinstance(answer, Words):
-        is_same = INDEX_MARK.sub(r"\1\2", expected.text) == INDEX_MARK.sub(r"\1\2", given.text)
-        if is_same or not isinstance(gold, Words):
-            return is_same
-        words = answer.words if isinstance(answer, Words) else given.text.lower()
-        lists = {tuple(WORD_MARK.split(side.strip("[]"))) for side in (gold.words, words)}
-        return gold.words == words or (gold.words.startswith("[") and len(lists) == 1)
-    if isinstance(gold, Assignment | Equation) or isinstance(answer, Assignment | Equation):
-        return _same_relation(expected, given)
-    if isinstance(gold, Notation) or isinstance(answer, Notation):
-        return _same_notation(gold, answer)
-    if isinstance(gold, Members) and isinstance(answer, Members):
-        return _same_members(gold, answer)
-    if isinstance(gold, Members) and gold.brackets == "{}" and len(gold.items) == 1:
-        return same(gold.items[0], given)
-    return isinstance(gold, Quantity) and isinstance(answer, Quantity) and _same_quantity(gold, answer)
+    return bool(_comparison(type(gold), type(answer))(gold, answer))
 
 
-def _same_option(expected: ParsedAnswer, given: ParsedAnswer) -> bool:
-    """By the letter where the gold answer has one, and by what stands behind the letter where both have that."""
-    gold, answer = expected.form, given.form
-    if isinstance(gold, Option) and isinstance(answer, Option):
-        text = REASON.sub("", f" {answer.text}").strip()
-        return gold.letter == answer.letter and (not gold.text or not text or _same_text(gold.text, text))
-    if isinstance(gold, Option):
-        return bool(gold.text) and same(parse_answer(gold.text), given)
-    return isinstance(answer, Option) and bool(answer.text) and same(expected, parse_answer(answer.text))
+@lru_cache
+def _comparison(gold: type, answer: type) -> Comparison:
+    """Example: a number and a ratio have the row (Number | Expression, Ratio), a number and a date none: they are never equal."""
+    rows = (compare for of_gold, of_answer, compare in COMPARISONS if issubclass(gold, of_gold) and issubclass(answer, of_answer))
+    return next(rows, lambda gold, answer: False)
 
 
-def _same_notation(gold: Form, answer: Form) -> bool:
-    """Member by member; a ratio of two may be a fraction, one written as a time may be a ratio where the gold answer is one."""
-    if isinstance(gold, Notation) and isinstance(answer, Notation):
-        if gold.sort == "ratio" and answer.sort == "clock" and not answer.members[3]:
-            answer = Notation("ratio", tuple(part for part in answer.members if part))
-        return gold.sort == answer.sort and SAME_MEMBERS[gold.sort](gold.members, answer.members)
-    notation, other = (gold, answer) if isinstance(gold, Notation) else (answer, gold)
-    if not isinstance(notation, Notation):
-        return False
-    if notation.sort == "ratio" and isinstance(other, Quantity) and len(notation.members) == 2:
-        is_fraction = other.number is None or other.number.value.denominator > 1
-        return is_fraction and not other.unit and _same_ratio((other.value, "1"), notation.members)
-    if notation.sort in ("statements", "letters") and isinstance(other, Members):
-        return sorted(item.text.strip("()") for item in other.items) == sorted(notation.members)
-    return False
-
-
-def _same_order(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
-    return len(gold) == len(answer) and all(map(_same_text, gold, answer))
-
-
-def _same_letters(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
-    """In any order; but many letters, or letters that are not in the alphabet's order, are an order themselves."""
-    is_set = sorted(gold) == list(gold) and len(gold) < MANY_LETTERS
-    return sorted(gold) == sorted(answer) if is_set else gold == answer
-
-
-def _same_time(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
-    """`15:30` is `3:30 pm`; a gold answer without its half of the day is right by its digits."""
-    (hours, minutes, seconds, half), (other_hours, other_minutes, other_seconds, other_half) = gold, answer
-    if (int(minutes), int(seconds or 0)) != (int(other_minutes), int(other_seconds or 0)):
-        return False
-    if not half and int(hours) == int(other_hours):
-        return True
-    hour, other_hour = (int(h) % 12 + 12 * (p == "pm") if p else int(h) for h, p in ((hours, half), (other_hours, other_half)))
-    return hour == other_hour
-
-
-def _same_ratio(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
-    """Proportional: every member times the other's first."""
-    return len(gold) == len(answer) and all(
-        _same_text(f"({a})*({answer[0]})", f"({b})*({gold[0]})") for a, b in zip(gold[1:], answer[1:], strict=True)
-    )
-
-
-SAME_MEMBERS: dict[str, Callable[[tuple[str, ...], tuple[str, ...]], bool]] = {
-    "letters": _same_letters,
-    "statements": lambda gold, answer: sorted(gold) == sorted(answer),
-    "clock": _same_time,
-    "date": same_date,
-    "base": lambda gold, answer: gold == answer,
-    "range": _same_order,
-    "ratio": _same_ratio,
-    "order": _same_order,
-}
-
-
-def _same_text(gold: str, answer: str) -> bool:
+def _same_texts(gold: str, answer: str) -> bool:
     return same(parse_answer(gold), parse_answer(answer))
 
 
-def _same_relation(expected: ParsedAnswer, given: ParsedAnswer) -> bool:
-    """Equations as equations; values of names by their values, and by their names where both have one."""
-    gold, answer = expected.form, given.form
-    if isinstance(gold, Equation) or isinstance(answer, Equation):
-        relations = isinstance(gold, Equation | Assignment) and isinstance(answer, Equation | Assignment)
-        return relations and bool(re.search(r"[a-zA-Z]", given.text)) and _algebra_equal(expected.text, given.text)
-    if isinstance(gold, Assignment) and isinstance(answer, Assignment) and not _same_names(gold, answer):
+def _same_members(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
+    return len(gold) == len(answer) and all(map(_same_texts, gold, answer))
+
+
+def _same_choice(gold: Choice, answer: Choice) -> bool:
+    """By the letter, and by what stands behind the letter if both have that."""
+    content = REASON.sub("", f" {answer.content}").strip()
+    return gold.letter == answer.letter and (not gold.content or not content or _same_texts(gold.content, content))
+
+
+def _same_words(gold: Words, answer: ParsedAnswer) -> bool:
+    """In lower case and without the marks of indices; a gold list in brackets also by its members."""
+    if _without_index_marks(gold, answer):
+        return True
+    words = answer.words if isinstance(answer, Words) else answer.text.lower()
+    lists = {tuple(WORD_MARK.split(side.strip("[]"))) for side in (gold.words, words)}
+    return gold.words == words or (gold.words.startswith("[") and len(lists) == 1)
+
+
+def _without_index_marks(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
+    """`H_2O` is `H2O`."""
+    return INDEX_MARK.sub(r"\1\2", gold.text) == INDEX_MARK.sub(r"\1\2", answer.text)
+
+
+def _same_equation(gold: Equation | Assignment, answer: Equation | Assignment) -> bool:
+    return bool(re.search(r"[a-zA-Z]", answer.text)) and algebra_equal(gold.text, answer.text)
+
+
+def _same_assignment(gold: Assignment, answer: Assignment) -> bool:
+    """By values, and by names if both have one; every step must hold."""
+    if not _same_names(gold, answer) or not _steps_hold(gold):
         return False
-    if isinstance(gold, Assignment) and gold.names == ("",):
+    if min(len(gold.variables), len(answer.variables)) < 2 or _is_approximation(answer):
+        return _has_value(gold.value, answer)
+    values = dict(zip(answer.names, answer.values, strict=True))
+    if len(gold.names) != len(values) or not _steps_hold(answer):
         return False
-    if isinstance(answer, Assignment) and answer.steps and answer.steps[0].startswith("\\approx"):
-        near = parse_answer(answer.steps[0])
-        return _is_rounded(answer.value, near) and any(same(expected, side) for side in (answer.value, near))
-    for side in (gold, answer):
-        if isinstance(side, Assignment) and not all(_is_step(step, side.value) for step in side.steps):
-            return False
-    if isinstance(gold, Assignment) and isinstance(answer, Assignment) and min(len(gold.variables), len(answer.variables)) > 1:
-        values = dict(zip(answer.names, answer.values, strict=True))
-        return len(gold.names) == len(values) and all(
-            name in values and same(value, values[name]) for name, value in zip(gold.names, gold.values, strict=True)
-        )
-    return same(*(side.form.value if isinstance(side.form, Assignment) else side for side in (expected, given)))
+    return all(name in values and same(value, values[name]) for name, value in zip(gold.names, gold.values, strict=True))
 
 
-def _is_step(step: str, value: ParsedAnswer) -> bool:
-    """Whether a member of a chain is equal to its last; calculated, also where it alone were a range: `90-25`."""
-    if isinstance(value.form, Quantity) and value.form.number:
-        return _same_quantity(Quantity(step), replace(value.form, unit=None))
-    return _same_text(step, value.text)
+def _has_value(gold: ParsedAnswer, answer: Assignment) -> bool:
+    """By the value; of `2\\sqrt{13} \\approx 7.21` either side, if they are near."""
+    if _is_approximation(answer):
+        exact, near = answer.value, parse_answer(answer.steps[0])
+        is_near = isinstance(exact, Number | Expression) and isinstance(near, Number) and is_rounded(exact.latex, near.latex.rstrip("%"))
+        return is_near and any(same(gold, side) for side in (exact, near))
+    return _steps_hold(answer) and same(gold, answer.value)
 
 
-def _is_rounded(exact: ParsedAnswer, near: ParsedAnswer) -> bool:
-    """Whether a decimal is an exact value up to one in its last place."""
-    if not isinstance(exact.form, Quantity) or not isinstance(near.form, Quantity) or not near.form.number:
-        return False
-    value, place = _parse(exact.form.value, is_complex=False), 10 ** -len(near.form.value.rstrip("%").partition(".")[2])
-    return isinstance(value, Expr) and value.is_number and bool(abs(value.evalf(15) - float(near.form.number.value)) <= place * 0.51)
+def _is_approximation(answer: Assignment) -> bool:
+    return any(step.startswith("\\approx") for step in answer.steps)
+
+
+def _gold_has_value(gold: Assignment, answer: ParsedAnswer) -> bool:
+    return gold.names != ("",) and _steps_hold(gold) and same(gold.value, answer)
+
+
+def _steps_hold(assignment: Assignment) -> bool:
+    """Whether every member of a chain is equal to its last; calculated, also if it alone were a range: `90-25`."""
+    value = assignment.value
+    if isinstance(value, Number):
+        return all(_same_quantity(Expression(step), replace(value, unit=None)) for step in assignment.steps)
+    return all(_same_texts(step, value.text) for step in assignment.steps)
 
 
 def _same_names(gold: Assignment, answer: Assignment) -> bool:
     """Not another variable's value; but words for a name, and `y` for `f(x)`."""
+    if gold.names == ("",):
+        return False
     if min(len(gold.names), len(answer.names)) > 1:
         return gold.variables == answer.variables
     names = gold.variables | answer.variables
@@ -261,8 +210,30 @@ def _same_names(gold: Assignment, answer: Assignment) -> bool:
     return any(not name or WORD.search(name) for name in names) or ("y" in names and any("(" in name for name in names))
 
 
-def _same_members(gold: Members, answer: Members) -> bool:
-    r"""Member by member, in any order where the gold answer is a set or a bare list.
+def _same_ratio(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
+    """Proportional: every member times the other's first."""
+    return len(gold) == len(answer) and all(
+        _same_texts(f"({a})*({answer[0]})", f"({b})*({gold[0]})") for a, b in zip(gold[1:], answer[1:], strict=True)
+    )
+
+
+def _same_fraction(ratio: Ratio, value: Number | Expression) -> bool:
+    """`3:4` is `3/4`; no integer is a ratio."""
+    is_fraction = not isinstance(value, Number) or value.value.denominator > 1
+    return is_fraction and not value.unit and len(ratio.members) == 2 and _same_ratio((value.latex, "1"), ratio.members)
+
+
+def _clock_as_ratio(gold: Ratio, answer: ClockTime) -> bool:
+    members = tuple(part for part in (answer.hours, answer.minutes, answer.seconds) if part)
+    return not answer.half and _same_ratio(gold.members, members)
+
+
+def _same_items(members: tuple[str, ...], collection: Collection) -> bool:
+    return sorted(item.text.strip("()") for item in collection.items) == sorted(members)
+
+
+def _same_collection(gold: Collection, answer: Collection) -> bool:
+    r"""Member by member, in any order if the gold answer is a set or a bare list.
 
     Brackets must be the same: they may close an interval. But a bare list stands for a pair and for a set.
     """
@@ -273,111 +244,90 @@ def _same_members(gold: Members, answer: Members) -> bool:
         return all(map(same, gold.items, answer.items))
     left = list(answer.items)
     for item in gold.items:
-        found = next((place for place, other in enumerate(left) if same(item, other)), None)
-        if found is None:
+        position = next((position for position, other in enumerate(left) if same(item, other)), None)
+        if position is None:
             return False
-        del left[found]
+        del left[position]
     return True
 
 
-def _same_quantity(gold: Quantity, answer: Quantity) -> bool:
+def _same_single(gold: Collection, answer: ParsedAnswer) -> bool:
+    r"""`\{5\}` is 5."""
+    return gold.brackets == "{}" and len(gold.items) == 1 and same(gold.items[0], answer)
+
+
+def _same_quantity(gold: Number | Expression, answer: Number | Expression) -> bool:
     """Equal values of one dimension; a unit that one side does not say is the other's."""
     ratio = _unit_ratio(gold.unit, answer.unit)
-    is_share_of_a_measure = any(
-        a.unit and a.unit.dimension and b.number and b.number.is_percent for a, b in ((gold, answer), (answer, gold))
-    )
-    if ratio is None or is_share_of_a_measure:
+    if ratio is None or _is_share_of(gold, answer) or _is_share_of(answer, gold):
         return False
-    if gold.number and answer.number:
-        return _same_number(gold.number, replace(answer.number, value=answer.number.value * ratio))
-    value = answer.value if ratio == 1 else f"({answer.value})\\times\\frac{{{ratio.numerator}}}{{{ratio.denominator}}}"
-    return strip_spaces(gold.value) == strip_spaces(value) or _algebra_equal(gold.value, value)
+    if isinstance(gold, Number) and isinstance(answer, Number):
+        return _same_number(gold, replace(answer, value=answer.value * ratio))
+    latex = answer.latex if ratio == 1 else f"({answer.latex})\\times\\frac{{{ratio.numerator}}}{{{ratio.denominator}}}"
+    return strip_spaces(gold.latex) == strip_spaces(latex) or algebra_equal(gold.latex, latex)
+
+
+def _is_share_of(share: Number | Expression, measure: Number | Expression) -> bool:
+    """A percentage is no length: `50%` against `50 m`."""
+    return isinstance(share, Number) and share.is_percent and measure.unit is not None and measure.unit.dimension != ()
 
 
 def _unit_ratio(gold: Unit | None, answer: Unit | None) -> Fraction | None:
-    """How many of the gold answer's unit the answer's is; None where they measure different things."""
+    """How many of the gold answer's unit the answer's is; None if they measure different things."""
     if not gold or not answer or not gold.dimension or not answer.dimension:
         return Fraction(1)
     if gold.dimension == answer.dimension:
         return answer.factor / gold.factor
     names = [name for unit in (gold, answer) for name, _ in unit.dimension]
-    return Fraction(1) if len(names) == 2 and frozenset(names) in UNSAID else None
+    return Fraction(1) if len(names) == 2 and frozenset(names) in AMBIGUOUS else None
 
 
-def _same_number(expected: Number, given: Number) -> bool:
-    """Exact for fractions; six decimals (of a small number, six digits) where one was written as a decimal.
+def _same_number(gold: Number, answer: Number) -> bool:
+    """Exact for fractions; six decimals (of a small number, six digits) if one was written as a decimal.
 
     `50%` is 0.5, and also 50 as every number from 1 on: there the sign is a unit.
     """
-    values = [(expected.value, given.value)]
-    if expected.is_percent != given.is_percent:
-        bare = [number.value * (100 if number.is_percent else 1) for number in (expected, given)]
+    values = [(gold.value, answer.value)]
+    if gold.is_percent != answer.is_percent:
+        bare = [number.value * (100 if number.is_percent else 1) for number in (gold, answer)]
         values += [(bare[0], bare[1])] if min(map(abs, bare)) >= 1 else []
-    if not (expected.is_decimal or given.is_decimal):
+    if not (gold.is_decimal or answer.is_decimal):
         return any(a == b for a, b in values)
     return any(abs(a - b) <= Fraction(1, 2_000_000) * min(Fraction(1), 10 * abs(a)) for a, b in values)
 
 
-def _algebra_equal(gold: str, answer: str) -> bool:
-    """math-verify's verdict, gold first: its rules are not symmetric."""
-    if any(int(base) ** min(int(power or 1), 99) > MAX_EXPONENT for base, power in EXPONENT.findall(gold)):
-        return False
-    is_complex = should_treat_as_complex(gold) or should_treat_as_complex(answer)
-    expected, given = (_parse(text, is_complex=is_complex) for text in (gold, answer))
-    if expected is None or given is None:
-        return False
-    _evaluate(given)
-    is_equal = _same_value(expected, given)
-    if is_equal is not None:
-        return is_equal
-    try:
-        return verify(expected, given, allow_set_relation_comp=True, timeout_seconds=None, raise_on_error=True)
-    except BOMBS:
-        raise
-    except Exception:  # whatever the algebra of a model's text runs into, the texts are not equal
-        return False
-
-
-def _evaluate(expression: Basic | MatrixBase) -> None:
-    """Works the expression out once, so that a bomb is seen here: math-verify would swallow the error and answer no."""
-    try:
-        expression.doit()
-    except BOMBS:
-        raise
-    except Exception:  # math-verify has other ways to compare what cannot be worked out
-        return
-
-
-def _same_value(expected: Basic | MatrixBase, given: Basic | MatrixBase) -> bool | None:
-    """Whether both are the same number; None where that is math-verify's to say.
-
-    math-verify takes every difference below 1e-15 for none, so that 1e-19 were 2e-19; and this spares its attempts to simplify.
-    """
-    if not all(isinstance(side, Expr) and not side.free_symbols and not side.has(UnevaluatedExpr) for side in (expected, given)):
-        return None
-    try:
-        a, b = expected.doit(), given.doit()
-        if a.is_Rational and b.is_Rational:
-            return bool(a == b)
-        rest = 0 if a.is_zero is False and b.is_zero is False else ZERO
-        a, b = a.evalf(15), b.evalf(15)
-        return False if abs(a - b) > 1e-6 * max(abs(a), min(1, 10 * abs(a))) + rest else None
-    except BOMBS:
-        raise
-    except Exception:  # not a number: has variables, or no finite value
-        return None
-
-
-@lru_cache(maxsize=8192)
-def _parse(text: str, *, is_complex: bool) -> Basic | MatrixBase | None:
-    """The expression, not yet worked out; None where the text is not algebra."""
-    if not is_algebra(text):
-        return None
-    try:
-        latex = normalize_latex(APART.sub("", text), config=NORMALIZATION)
-        parsed = latex2sympy(latex, is_real=not is_complex, convert_degrees=False, normalization_config=None)
-    except BOMBS:
-        raise
-    except Exception:  # the parser raises bare exceptions for text that it cannot read
-        return None
-    return parsed if isinstance(parsed, Basic | MatrixBase) else None
+Comparison = Callable[[Any, Any], bool]
+VALUE, RELATION = Number | Expression, Equation | Assignment
+COMPARISONS: tuple[tuple[type | UnionType, type | UnionType, Comparison], ...] = (
+    (Choice, Choice, _same_choice),
+    (Choice, object, lambda gold, answer: bool(gold.content) and same(parse_answer(gold.content), answer)),
+    (object, Choice, lambda gold, answer: bool(answer.content) and same(gold, parse_answer(answer.content))),
+    (Words, object, _same_words),
+    (object, Words, _without_index_marks),
+    (Equation, RELATION, _same_equation),
+    (RELATION, Equation, _same_equation),
+    (Equation, object, lambda gold, answer: False),
+    (object, Equation, lambda gold, answer: False),
+    (Assignment, Assignment, _same_assignment),
+    (Assignment, object, _gold_has_value),
+    (object, Assignment, _has_value),
+    (Letters, Letters, same_letters),
+    (Letters, Collection, lambda gold, answer: _same_items(gold.letters, answer)),
+    (Collection, Letters, lambda gold, answer: _same_items(answer.letters, gold)),
+    (Statements, Statements, same_statements),
+    (Statements, Collection, lambda gold, answer: _same_items(gold.numbers, answer)),
+    (Collection, Statements, lambda gold, answer: _same_items(answer.numbers, gold)),
+    (ClockTime, ClockTime, same_time),
+    (Date, Date, same_date),
+    (NumberInBase, NumberInBase, lambda gold, answer: (gold.digits, gold.base) == (answer.digits, answer.base)),
+    (Range, Range, lambda gold, answer: _same_members((gold.low, gold.high), (answer.low, answer.high))),
+    (Ordering, Ordering, lambda gold, answer: gold.signs == answer.signs and _same_members(gold.sides, answer.sides)),
+    (Ratio, Ratio, lambda gold, answer: _same_ratio(gold.members, answer.members)),
+    (Ratio, ClockTime, _clock_as_ratio),
+    (Ratio, VALUE, _same_fraction),
+    (VALUE, Ratio, lambda gold, answer: _same_fraction(answer, gold)),
+    (Collection, Collection, _same_collection),
+    (Collection, object, _same_single),
+    (VALUE, VALUE, _same_quantity),
+)
+"""Kinds of the gold answer and of the answer, and the comparison of both. The first row that fits counts; without one they differ."""

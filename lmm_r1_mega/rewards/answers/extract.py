@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from lmm_r1_mega.rewards.answers.notation import DENIES, parse_answer
-from lmm_r1_mega.rewards.answers.undress import WRAPPER, without_layout
+from lmm_r1_mega.rewards.answers.choices import DENIES
+from lmm_r1_mega.rewards.answers.kinds import Words
+from lmm_r1_mega.rewards.answers.normalize import WRAPPER, without_layout
+from lmm_r1_mega.rewards.answers.parse import parse_answer
 from lmm_r1_mega.rewards.answers.units import SCALE, parse_unit
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
@@ -139,7 +141,7 @@ def final_answers(region: str) -> list[tuple[str, bool]]:
     texts = answer_texts(region)
     for text in texts:
         is_named = text != texts[0]
-        if len(text) <= MAX_LENGTH and not parse_answer(text, is_named=is_named).is_words:
+        if len(text) <= MAX_LENGTH and not isinstance(parse_answer(text, is_named=is_named), Words):
             return [(text, is_named)]
     return [(text, False) for text in texts]
 
@@ -166,7 +168,7 @@ def announced(text: str) -> str | None:
     rest = text[found.end() :].strip()
     is_first = all(map(LEADS_ON.match, filter(str.strip, CLAUSE_END.split(before)[:-1])))
     is_aside = OWNS.match(found.group()) or not (is_first or RESULT.search(subject))
-    return rest if rest and not (is_aside and parse_answer(rest).is_words) else None
+    return rest if rest and not (is_aside and isinstance(parse_answer(rest), Words)) else None
 
 
 def boxed_answer(text: str, *, depth: int = 0) -> str | None:
