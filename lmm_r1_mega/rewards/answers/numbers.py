@@ -13,6 +13,8 @@ NUMBER = re.compile(rf"([-+]?)\s*(\d+(?:\.\d*)?|\.\d+)(?:\s*/\s*(\d+)|{POWER_OF_
 FRACTION = re.compile(r"([-+]?)\s*(\d*)\s*\\frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(-?\d+)\s*\}\s*(%?)")
 MIXED = re.compile(r"([-+]?)\s*(\d+)\s+(\d+)\s*/\s*(\d+)\s*(%?)")
 REPEATING = re.compile(r"([-+]?)\s*(\d*)\.(\d*)\\(?:overline|bar|dot)\s*\{?\s*(\d+)\s*\}?\s*(%?)")
+BARE_POWER = re.compile(r"(?<=[-+])(?=10\s*\^)|^(?=10\s*\^)")
+"""Of ten, without a factor."""
 ARC = re.compile(r"([-+]?)(\d+)\s*\\degree\s*(\d{1,2}(?:\.\d+)?)\s*'(?:\s*(\d{1,2}(?:\.\d+)?)\s*(?:''|\"))?")
 """Degrees, minutes and seconds."""
 
@@ -23,7 +25,7 @@ def plain_number(text: str) -> Number | None:
     Example: `-2\frac{1}{3}` -> -7/3, `0.1\overline{6}` -> 1/6, `1.5e3` -> 1500, `50%` -> 1/2
     """
     text = text.strip()
-    if match := NUMBER.fullmatch(text):
+    if match := NUMBER.fullmatch(BARE_POWER.sub("1*", text)):
         sign, top, bottom, power, exponent, percent = match.groups()
         value = Fraction(top) * Fraction(10) ** int(power or exponent or 0)
     elif match := FRACTION.fullmatch(text) or MIXED.fullmatch(text):

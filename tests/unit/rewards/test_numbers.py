@@ -31,6 +31,7 @@ from lmm_r1_mega.rewards.answers.numbers import arc_degrees, plain_number
         (r"1.6\times10^{-19}", Fraction(16, 10**20)),
         (r"6 \cdot 10^{23}", 6 * 10**23),
         ("1.5e3", 1500),
+        ("10^{-100}", Fraction(1, 10**100)),
     ],
 )
 def test_plain_number(text, value):
