@@ -82,10 +82,14 @@ def main(files: Annotated[list[Path], tyro.conf.Positional], *, alternatives: bo
     labelled = [case for case in cases if case.expected is not None]
     right = sum(before[case] == case.expected for case in labelled)
     print(f"{len(labelled)} labelled cases: {right} as labelled by these rules, {plain} by math-verify alone.\n")
-    print("| rule | cases it matches | verdicts that move without it |\n|---|---|---|")
+    groups: dict[str, list[str]] = {}
     for name, matching, ablated in ablations(switches, rows, alternatives=alternatives):
         after = ablated(matching)
-        print(f"| {name} | {len(matching)} | {sum(after[case] != before[case] for case in matching)} |", flush=True)
+        group, rule = re.split(": |[.]", name.strip("`"), maxsplit=1)
+        groups.setdefault(group, []).append(f"`{rule}` {sum(after[case] != before[case] for case in matching)}")
+    print("| rules | verdicts that move without it |\n|---|---|")
+    for group, rules in groups.items():
+        print(f"| {group} | {', '.join(rules)} |")
 
 
 def read(file: Path) -> Iterator[Case]:
@@ -186,9 +190,9 @@ def ablations(
     for name, switch in switches.items():
         if name.startswith("algebra."):
             continue  # these decide what is given to the algebra at all
-        yield name if name.startswith("rewrite") else f"`{name}`", list(switch.cases), with_pattern(switch, NEVER)
+        yield name, list(switch.cases), with_pattern(switch, NEVER)
         for text, pattern in without_alternatives(switch.original) if alternatives else ():
-            yield f"`{name}` without `{text}`".replace("|", "\\|"), list(switch.cases), with_pattern(switch, pattern)
+            yield f"{name} without {text}".replace("|", "\\|"), list(switch.cases), with_pattern(switch, pattern)
 
 
 def without_row(module: Any, table: str, number: int) -> Callable[[list[Case]], dict[Case, Verdict]]:
