@@ -26,7 +26,7 @@ JOINT = re.compile(
     r"|\\(?:text|mathrm)\s*\{\s*,?\s*(?:and|or)?\s*\}|[a-zA-Z](?:_\w)?\s*=)+"
 )
 """Between boxes that are one answer."""
-INTRODUCES = re.compile(r"(?:(?<![<>!\\])=|:|\\(?:approx|therefore|Rightarrow|implies|q?quad|(?:text|math)(?:bf|rm|it)|[,;: ]))$")
+INTRODUCES = re.compile(r"(?:(?<![<>!\\])=|:|\\(?:Rightarrow|implies))$")
 """The end of what stands before a box in its formula and is no part of the value."""
 OPERATES = re.compile(
     r"(?:[\d)}\]]\s*[-+*/^\u2212\u00d7\u00b7\u00f7]\s+|(?<![-=])[<>\u2260\u2264\u2265]\s+|[\d)}]\s*\(\s*"
@@ -47,7 +47,7 @@ DENIED = re.compile(
 )
 """Before a box, so that its content is not what is said."""
 GOES_ON = re.compile(
-    r"\s*(?:%|\\%|percent\b|\\degree|\u00b0|(?:or|to)\b|\u6216|[-+\u2013~\u2212]\s*[\d(\\]|\+(?!\w)|[/^<>\u00d7\u00b7\u00f7\u2264\u2265]|\*[\d(\\]|\s\*\s"
+    r"\s*(?:(?:or|to)\b|\u6216|[-+\u2013~\u2212]\s*[\d(\\]|\+(?!\w)|[/^<>\u00d7\u00b7\u00f7\u2264\u2265]|\*[\d(\\]|\s\*\s"
     r"|\\(?:times|cdot|div|pi|sqrt|pm|mp|leq?|geq?|lt|gt|neq?)(?![a-zA-Z]))"
 )
 """Behind a box, so that the answer does not end with it."""
