@@ -93,15 +93,15 @@ def algebra_equal(gold: str, answer: str) -> bool:
     if any(int(base) ** min(int(power or 1), 99) > MAX_EXPONENT for base, power in EXPONENT.findall(gold)):
         return False
     is_complex = should_treat_as_complex(gold) or should_treat_as_complex(answer)
-    expected, given = (to_sympy(text, is_complex=is_complex) for text in (gold, answer))
-    if expected is None or given is None:
+    gold_value, answer_value = (to_sympy(text, is_complex=is_complex) for text in (gold, answer))
+    if gold_value is None or answer_value is None:
         return False
-    _evaluate(given)
-    is_equal = _same_value(expected, given)
+    _evaluate(answer_value)
+    is_equal = _same_value(gold_value, answer_value)
     if is_equal is not None:
         return is_equal
     try:
-        return verify(expected, given, allow_set_relation_comp=True, timeout_seconds=None, raise_on_error=True)
+        return verify(gold_value, answer_value, allow_set_relation_comp=True, timeout_seconds=None, raise_on_error=True)
     except BOMBS:
         raise
     except Exception:  # whatever the algebra of a model's text runs into, the texts are not equal
@@ -124,15 +124,15 @@ def _evaluate(expression: Basic | MatrixBase) -> None:
         return
 
 
-def _same_value(expected: Basic | MatrixBase, given: Basic | MatrixBase) -> bool | None:
+def _same_value(gold_value: Basic | MatrixBase, answer_value: Basic | MatrixBase) -> bool | None:
     """Whether both are the same number; None if that is math-verify's to say.
 
     math-verify takes every difference below 1e-15 for none, so that 1e-19 were 2e-19; and this spares its attempts to simplify.
     """
-    if not all(isinstance(side, Expr) and not side.free_symbols and not side.has(UnevaluatedExpr) for side in (expected, given)):
+    if not all(isinstance(side, Expr) and not side.free_symbols and not side.has(UnevaluatedExpr) for side in (gold_value, answer_value)):
         return None
     try:
-        a, b = expected.doit(), given.doit()
+        a, b = gold_value.doit(), answer_value.doit()
         if a.is_Rational and b.is_Rational:
             return bool(a == b)
         rest = 0 if a.is_zero is False and b.is_zero is False else REST

@@ -294,7 +294,7 @@ COMPARISONS: tuple[tuple[type | UnionType, type | UnionType, Comparison], ...] =
     (Choice, object, lambda gold, answer: bool(gold.content) and same(parse_answer(gold.content), answer)),
     (object, Choice, lambda gold, answer: bool(answer.content) and same(gold, parse_answer(answer.content))),
     (Words, object, _same_words),
-    (Equation, RELATION, _same_equation),
+    (Equation, Assignment, _same_equation),
     (RELATION, Equation, _same_equation),
     (Assignment, Assignment, _same_assignment),
     (Assignment, object, _gold_has_value),

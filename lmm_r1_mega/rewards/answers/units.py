@@ -152,7 +152,7 @@ def split_scale(tail: str) -> tuple[Fraction, str]:
 
 @lru_cache(maxsize=4096)
 def parse_unit(tail: str, *, letters: frozenset[str] = GLUED_LETTERS) -> Unit | None:
-    r"""The unit that a whole text spells; None where a part of it is unknown.
+    r"""The unit that a whole text spells; None if a part of it is unknown.
 
     `letters` are the single letters that may touch the value before them.
 
