@@ -52,8 +52,9 @@ def parse_quantity(text: str) -> Number | Expression | None:
 def _money(text: str, currency: str) -> Number | None:
     """`$5 million`; nothing with another unit behind it."""
     number, unit = parse_quantity(text), parse_unit(currency)
-    is_money = isinstance(number, Number) and number.unit in (None, NO_UNIT, unit)
-    return replace(number, unit=unit) if is_money else None
+    if not isinstance(number, Number) or number.unit not in (None, NO_UNIT, unit):
+        return None
+    return replace(number, unit=unit)
 
 
 def _measured(value: str, tail: str) -> Number | Expression | None:
