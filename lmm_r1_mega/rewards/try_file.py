@@ -9,7 +9,7 @@ from typing import Any
 
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.rewards.explain import why_not_equal
+from lmm_r1_mega.rewards.answers.explain import why_not_equal
 from lmm_r1_mega.rewards.total import rewards_of
 from lmm_r1_mega.rewards.workers.pool import RewardInput, RewardPool
 

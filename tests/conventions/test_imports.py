@@ -119,7 +119,7 @@ def test_nothing_imports_in_a_circle():
     ("name", "text"),
     [
         ("config", "from lmm_r1_mega.batching.rope import positions"),
-        ("data.rope", "from lmm_r1_mega.rewards.extract import last_box"),
+        ("data.rope", "from lmm_r1_mega.rewards.answers.extract import last_box"),
         ("training.engine", "import lmm_r1_mega.rollout.engine"),
         ("training.engine", "def late() -> None:\n    from lmm_r1_mega.cluster import workers"),
         ("data.rope", "from .packing import pack"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lmm_r1_mega.rewards.equality import Unscorable, answers_gold, gold_problem
-from lmm_r1_mega.rewards.extract import answer_region, format_reward, gold_text
+from lmm_r1_mega.rewards.answers.equality import Unscorable, answers_gold, gold_problem
+from lmm_r1_mega.rewards.answers.extract import answer_region, format_reward, gold_text
 from lmm_r1_mega.rewards.messages import PartialReward, RewardInput, RuleSettings
 from lmm_r1_mega.rewards.rules.grounding import Box, area, boxes_in, mean_iou, points_in, share_hit
 from lmm_r1_mega.rewards.rules.penalties import overlong_penalty, repetition_penalty

@@ -24,7 +24,7 @@ from typing import NoReturn
 import psutil
 
 from lmm_r1_mega.process.linux import adopt_orphans, die_with
-from lmm_r1_mega.rewards.equality import is_correct
+from lmm_r1_mega.rewards.answers.equality import is_correct
 from lmm_r1_mega.rewards.workers.messages import OUT_OF_MEMORY, TIMEOUT, NewWorker, WorkerPlan
 from lmm_r1_mega.rewards.workers.worker import OUT_OF_MEMORY_STATUS, run_worker
 

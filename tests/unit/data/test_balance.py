@@ -29,7 +29,7 @@ def test_ranks_without_sequences_get_an_empty_row(lengths):
 
 
 def test_a_sequence_beyond_the_budget_names_the_setting():
-    with pytest.raises(ValueError, match=r"9 places and layout.max_tokens_per_microbatch is 8: raise layout.max_tokens_per_microbatch"):
+    with pytest.raises(ValueError, match=r"9 positions and layout.max_tokens_per_microbatch is 8: raise it"):
         assign_microbatches([3, 9], [3, 9], budget=8, num_ranks=2)
 
 

@@ -14,7 +14,7 @@ from lmm_r1_mega.data.inspect.check import Histogram, check_file, describe, hist
 from lmm_r1_mega.data.inspect.fix import check_target, write_good_rows
 from lmm_r1_mega.data.inspect.gold import GoldAnswers, is_plain
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.rewards.equality import gold_problem
+from lmm_r1_mega.rewards.answers.equality import gold_problem
 
 
 def asked(*parts: object, **columns: object) -> dict:

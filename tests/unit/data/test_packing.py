@@ -152,7 +152,7 @@ def test_a_prompt_cut_inside_its_image_is_refused():
 def test_values_of_the_wrong_length_are_refused():
     with pytest.raises(ValueError, match="3 values for a response of 2 tokens"):
         scatter_responses([text([1, 2, 3], 1)], [torch.zeros(3)], batch_length=2)
-    with pytest.raises(ValueError, match="2 places do not fit into a row of 1"):
+    with pytest.raises(ValueError, match="2 positions do not fit into a microbatch of 1"):
         gather_responses([text([1, 2, 3], 1)], torch.zeros(1))
 
 

@@ -58,7 +58,7 @@ def test_tokens_of_an_image():
     [
         ([7, 90, 90], [[1, 4, 4]], "2 image tokens for grids"),
         ([7, 90], [], "1 image tokens for grids"),
-        ([90, 7, 90, 90, 90], [[1, 4, 4]], "not neighbours"),
+        ([90, 7, 90, 90, 90], [[1, 4, 4]], "not neighbors"),
     ],
 )
 def test_tokens_and_grids_that_disagree_are_refused(ids, grids, message):

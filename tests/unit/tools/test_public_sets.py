@@ -11,8 +11,8 @@ from lmm_r1_mega.data.formats.rows import RowRefused
 from lmm_r1_mega.data.images.decode import locate_image
 from lmm_r1_mega.data.stream.prepare import image_limits
 from lmm_r1_mega.data.stream.prompts import read_rows
-from lmm_r1_mega.rewards.equality import gold_problem
-from lmm_r1_mega.rewards.extract import format_reward
+from lmm_r1_mega.rewards.answers.equality import gold_problem
+from lmm_r1_mega.rewards.answers.extract import format_reward
 from tools.prepare_data import main, write_rows
 from tools.public_sets import SYSTEM_PROMPT, SourceImages, SourceReport, prepared_rows
 

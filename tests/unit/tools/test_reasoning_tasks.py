@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from lmm_r1_mega.rewards.equality import gold_problem, is_correct
-from lmm_r1_mega.rewards.extract import gold_text
+from lmm_r1_mega.rewards.answers.equality import gold_problem, is_correct
+from lmm_r1_mega.rewards.answers.extract import gold_text
 from tools.reasoning_tasks import JUDGED, LEFT_OUT, as_problem, check_tasks, reasoning_problems
 
 

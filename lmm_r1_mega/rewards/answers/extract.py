@@ -1,6 +1,6 @@
 """Which part of a response is its answer, and whether the response keeps the form it was asked for.
 
-What stands around a box or a value is read too: a sign, a unit or a "not" there belongs to the answer. Everything here is a few linear
+What stands around a box or a value is parsed too: a sign, a unit or a "not" there belongs to the answer. Everything here is a few linear
 scans: no regular expression that hostile text could make slow.
 """
 
@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from lmm_r1_mega.rewards.notation import DENIES, parse_answer
-from lmm_r1_mega.rewards.undress import WRAPPER, without_layout
-from lmm_r1_mega.rewards.units import SCALE, parse_unit
+from lmm_r1_mega.rewards.answers.choices import DENIES
+from lmm_r1_mega.rewards.answers.kinds import Words
+from lmm_r1_mega.rewards.answers.normalize import WRAPPER, without_layout
+from lmm_r1_mega.rewards.answers.parse import parse_answer
+from lmm_r1_mega.rewards.answers.units import SCALE, parse_unit
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 MATH_DELIMITERS = re.compile(r"(?<!\\)\$+|\\[()\[\]]")
@@ -24,7 +26,7 @@ JOINT = re.compile(
     r"|\\(?:text|mathrm)\s*\{\s*,?\s*(?:and|or)?\s*\}|[a-zA-Z](?:_\w)?\s*=)+"
 )
 """Between boxes that are one answer."""
-INTRODUCES = re.compile(r"(?:(?<![<>!\\])=|:|\\(?:approx|therefore|Rightarrow|implies|q?quad|(?:text|math)(?:bf|rm|it)|[,;: ]))$")
+INTRODUCES = re.compile(r"(?:(?<![<>!\\])=|:|\\(?:Rightarrow|implies))$")
 """The end of what stands before a box in its formula and is no part of the value."""
 OPERATES = re.compile(
     r"(?:[\d)}\]]\s*[-+*/^\u2212\u00d7\u00b7\u00f7]\s+|(?<![-=])[<>\u2260\u2264\u2265]\s+|[\d)}]\s*\(\s*"
@@ -45,12 +47,11 @@ DENIED = re.compile(
 )
 """Before a box, so that its content is not what is said."""
 GOES_ON = re.compile(
-    r"\s*(?:%|\\%|percent\b|\\degree|\u00b0|(?:or|to)\b|\u6216|[-+\u2013~\u2212]\s*[\d(\\]|\+(?!\w)|[/^<>\u00d7\u00b7\u00f7\u2264\u2265]|\*[\d(\\]|\s\*\s"
+    r"\s*(?:(?:or|to)\b|\u6216|[-+\u2013~\u2212]\s*[\d(\\]|\+(?!\w)|[/^<>\u00d7\u00b7\u00f7\u2264\u2265]|\*[\d(\\]|\s\*\s"
     r"|\\(?:times|cdot|div|pi|sqrt|pm|mp|leq?|geq?|lt|gt|neq?)(?![a-zA-Z]))"
 )
 """Behind a box, so that the answer does not end with it."""
 CLAUSE_END = re.compile(r"[.,;:!?\n\u3002\uff0c\uff1b]")
-SENTENCE_END = re.compile(r"[.!?]\s|[\n\u3002]")
 
 REASON = re.compile(
     r"(?:[,;.]|\s)\s*(?:since|because|as)\s.*$|[,\uff0c]?\s*\u56e0\u4e3a.*$|\s?[,(]\s?not\s+\$?(?:[\d.]+|[A-H])\)?\.?\s*$|\n\s*(?:explanation|reason(?:ing)?)\b.*$",
@@ -73,10 +74,6 @@ RESULT = re.compile(
     re.IGNORECASE,
 )
 """What is asked for: with other numbers before it, nothing else is taken for the answer."""
-LEADS_ON = re.compile(
-    r"(?i)\s*(?:so|thus|hence|therefore|then|looking|based|according|from|in|on|at|as|since|given|after|if|when|by|to|we|i|let)\b|[^a-zA-Z]*$"
-)
-"""A clause before the one that announces words; any other may be the answer itself."""
 OWNS = re.compile(r"(?!answer|option|choice|choose|is|are|was|were|equal|be|so|thus|hence|there)[a-z]", re.IGNORECASE)
 """Verbs behind which words are an object and no answer."""
 MAX_LENGTH = 2000
@@ -104,10 +101,10 @@ def format_reward(response: str) -> float:
 
 
 def answer_region(response: str, *, block_asked: bool) -> str | None:
-    """The text in which the final answer is looked for; None where there is none.
+    """The text in which the final answer is looked for; None if there is none.
 
-    That is the last answer block after the reasoning. Without such a block it is everything after the reasoning where no block
-    was asked for, and nothing where one was. Reasoning that never ends leaves nothing.
+    That is the last answer block after the reasoning. Without such a block it is everything after the reasoning if no block
+    was asked for, and nothing if one was. Reasoning that never ends leaves nothing.
     """
     _, end, rest = response.rpartition("</think>")
     if not end and "<think>" in response:
@@ -122,9 +119,9 @@ def answer_region(response: str, *, block_asked: bool) -> str | None:
 
 
 def answer_texts(region: str) -> list[str]:
-    """What may be the answer in a region, the most complete text first; empty where the last box never closes or nothing is said.
+    """What may be the answer in a region, the most complete text first; empty if the last box never closes or nothing is said.
 
-    A text with a box says what is in the last one, with what belongs to it. Another is its own answer; where that makes no sense, what
+    A text with a box says what is in the last one, with what belongs to it. Another is its own answer; if that makes no sense, what
     follows the last words that announce a value is.
     """
     region = without_layout(region)
@@ -139,7 +136,7 @@ def final_answers(region: str) -> list[tuple[str, bool]]:
     texts = answer_texts(region)
     for text in texts:
         is_named = text != texts[0]
-        if len(text) <= MAX_LENGTH and not parse_answer(text, is_named=is_named).is_words:
+        if len(text) <= MAX_LENGTH and not isinstance(parse_answer(text, is_named=is_named), Words):
             return [(text, is_named)]
     return [(text, False) for text in texts]
 
@@ -149,7 +146,7 @@ def has_box(text: str) -> bool:
 
 
 def announced(text: str) -> str | None:
-    """What follows the last words that announce an answer; None where it is denied, or one value of several.
+    """What follows the last words that announce an answer; None if it is denied, or one value of several.
 
     Example: "So the total is 12." -> "12."; "It is not 5" and "He has 5 and she has 6" -> None
     """
@@ -157,22 +154,22 @@ def announced(text: str) -> str | None:
     leads = list(LEAD.finditer(text))
     if not leads:
         return None
-    found = leads[-1]
-    before = text[: found.start()]
+    lead = leads[-1]
+    before = text[: lead.start()]
     clause = CLAUSE_END.split(before)[-1]
-    subject = f"{clause}{found.group()}"
+    subject = f"{clause}{lead.group()}"
     if DENIES.search(re.sub(r"\b(?:least|most|than)\b", "", clause)) or (re.search(r"\d", before) and not RESULT.search(subject)):
         return None
-    rest = text[found.end() :].strip()
-    is_first = all(map(LEADS_ON.match, filter(str.strip, CLAUSE_END.split(before)[:-1])))
-    is_aside = OWNS.match(found.group()) or not (is_first or RESULT.search(subject))
-    return rest if rest and not (is_aside and parse_answer(rest).is_words) else None
+    rest = text[lead.end() :].strip()
+    is_first = not any(map(str.strip, CLAUSE_END.split(before)[:-1]))
+    is_aside = OWNS.match(lead.group()) or not (is_first or RESULT.search(subject))
+    return rest if rest and not (is_aside and isinstance(parse_answer(rest), Words)) else None
 
 
 def boxed_answer(text: str, *, depth: int = 0) -> str | None:
-    r"""The content of the last `\boxed{...}`, or of the last ones where they are joined, with what belongs to it outside.
+    r"""The content of the last `\boxed{...}`, or of the last ones if they are joined, with what belongs to it outside.
 
-    None where it is empty or never closed.
+    None if it is empty or never closed.
 
     Example: `\boxed{5} or \boxed{6}` -> "5 or 6", `$-\boxed{5}$` -> "-5", `\boxed{5} million` -> "5 million"
     """
@@ -193,7 +190,7 @@ def boxed_answer(text: str, *, depth: int = 0) -> str | None:
 
 
 def _boxes(text: str) -> list[tuple[int, int, str | None]]:
-    """Start, end and content of the outermost boxes; no content where one is empty or never closes."""
+    """Start, end and content of the outermost boxes; no content if one is empty or never closes."""
     boxes: list[tuple[int, int, str | None]] = []
     position = 0
     while starts := [(start, box) for box in BOXES if (start := text.find(box, position)) >= 0]:
@@ -227,7 +224,7 @@ def _is_in_formula(before: str) -> bool:
 
 
 def _head(before: str) -> str:
-    """What is written before a box in its formula and belongs to the value; nothing where it ends in an equal sign."""
+    """What is written before a box in its formula and belongs to the value; nothing if it ends in an equal sign."""
     head = MATH_DELIMITERS.split(before)[-1] if _is_in_formula(before) else _attached(before)
     head = head.strip(" *{\n")
     return "" if not head or INTRODUCES.search(head) else f"{head} "
@@ -238,8 +235,8 @@ def _attached(before: str) -> str:
         return enclosing.group()
     if OPERATES.search(before[-40:]):
         return "? "
-    found = ATTACHED.search(before[-40:])
-    head = found.group() if found else ""
+    attached = ATTACHED.search(before[-40:])
+    head = attached.group() if attached else ""
     return "" if set(head) <= set("*.") else head
 
 
@@ -260,11 +257,11 @@ def _tail(after: str, *, is_inside: bool) -> str:
 
 def _cut(text: str) -> tuple[str, str]:
     """The rest of a formula, and what follows it."""
-    found = MATH_DELIMITERS.search(text)
-    return (text[: found.start()], text[found.end() :]) if found else (text, "")
+    end = MATH_DELIMITERS.search(text)
+    return (text[: end.start()], text[end.end() :]) if end else (text, "")
 
 
 def _touching(text: str) -> tuple[str, str]:
     """What touches a box outside a formula, and what follows it."""
-    found = TOUCHING.match(text)
-    return (found.group(), text[found.end() :]) if found else ("", text)
+    touching = TOUCHING.match(text)
+    return (touching.group(), text[touching.end() :]) if touching else ("", text)

@@ -4,7 +4,9 @@ from fractions import Fraction
 
 import pytest
 
-from lmm_r1_mega.rewards.values import arc_degrees, both_signs, inequality, plain_number, split_brackets
+from lmm_r1_mega.rewards.answers.lists import both_signs, inequality, split_brackets
+from lmm_r1_mega.rewards.answers.normalize import normalize_latex
+from lmm_r1_mega.rewards.answers.numbers import arc_degrees, plain_number
 
 
 @pytest.mark.parametrize(
@@ -77,14 +79,14 @@ def test_brackets_around_the_whole(text, brackets, inside):
     ],
 )
 def test_inequalities_of_one_variable_are_intervals(text, interval):
-    assert inequality(text) == ("x", interval)
+    assert inequality(normalize_latex(text)) == ("x", interval)
 
 
 @pytest.mark.parametrize(
     "text", ["1<x>2", "1<2<3", "1<x<2<3", "1<x<y", r"1\left x<2", "1<xy<2", "x<1 and x>0", "x<1 or 3", "x<1 or y>2", "x<y", "x"]
 )
 def test_other_inequalities_are_no_interval(text):
-    assert inequality(text) is None
+    assert inequality(normalize_latex(text)) is None
 
 
 @pytest.mark.parametrize(

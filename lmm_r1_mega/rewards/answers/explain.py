@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lmm_r1_mega.rewards.extract import answer_region, final_answers, gold_text
-from lmm_r1_mega.rewards.notation import describe, parse_answer
-from lmm_r1_mega.rewards.quantity import Quantity
+from lmm_r1_mega.rewards.answers.extract import answer_region, final_answers, gold_text
+from lmm_r1_mega.rewards.answers.kinds import Expression, Number, describe
+from lmm_r1_mega.rewards.answers.parse import parse_answer
 
 LONGEST = 80
 
@@ -21,10 +21,10 @@ def why_not_equal(gold: str | float, response: str, *, asks_for_block: bool) -> 
     if not texts:
         return "the last box is empty or never closes" if region.strip() else "the answer is empty"
     text, is_named = texts[0]
-    given, expected = parse_answer(text, is_named=is_named), parse_answer(gold_text(gold))
-    units = [form.unit for form in (given.form, expected.form) if isinstance(form, Quantity) and form.unit and form.unit.dimension]
-    measures = ": they measure different things" if len(units) == 2 and units[0].dimension != units[1].dimension else ""
-    return f"`{_short(text)}` is read as {describe(given)}, the gold answer `{_short(gold_text(gold))}` as {describe(expected)}{measures}"
+    answer, right = parse_answer(text, is_named=is_named), parse_answer(gold_text(gold))
+    units = [side.unit for side in (answer, right) if isinstance(side, Number | Expression) and side.unit and side.unit.dimension]
+    units_differ = ": they measure different things" if len(units) == 2 and units[0].dimension != units[1].dimension else ""
+    return f"`{_short(text)}` is read as {describe(answer)}, the gold answer `{_short(gold_text(gold))}` as {describe(right)}{units_differ}"
 
 
 def _short(text: str) -> str:

@@ -12,7 +12,7 @@ PREFIXES = {
     "nano": -9, "micro": -6, "milli": -3, "centi": -2, "deci": -1, "hecto": 2, "kilo": 3, "mega": 6, "giga": 9, "tera": 12,
 }  # fmt: skip
 PREFIXABLE = "m g s L l N J W V A Pa Hz eV cal mol Wh ohm K C F H T Wb bar B bit rad M"
-MEASURES = """
+UNIT_TABLE = """
     m 1 m; g 1/1000 kg; s 1 s; L 1/1000 m3; l 1/1000 m3; N 1 kg m s-2; J 1 kg m2 s-2; W 1 kg m2 s-3; V 1 kg m2 s-3 A-1; A 1 A;
     Pa 1 kg m-1 s-2; Hz 1 s-1; eV 1.602176634e-19 kg m2 s-2; cal 4.184 kg m2 s-2; mol 1 mol; Wh 3600 kg m2 s-2; ohm 1 kg m2 s-3 A-2;
     K 1 K; C 1 A s; F 1 A2 s4 kg-1 m-2; H 1 kg m2 s-2 A-2; T 1 kg s-2 A-1; Wb 1 kg m2 s-2 A-1; bar 100000 kg m-1 s-2; B 1 byte;
@@ -25,7 +25,7 @@ MEASURES = """
     angstrom 1e-10 m;
 """
 """Symbol, factor, dimension: in metres, kilograms, seconds, amperes, and what has no measure in these."""
-NAMES = """
+UNIT_NAMES = """
     m: meter metre \u7c73; g: gram gramme \u514b; L: liter litre \u5347; s: second sec \u79d2;
     min: minute mins \u949f \u5206\u949f \u5206; h: hour hr \u5c0f\u65f6 \u65f6; week: wk \u5468; year: yr \u5e74;
     month: mo \u4e2a\u6708 \u6708; degree: degree deg \u5ea6; in: inch; ft: foot feet; mi: mile; yd: yard; lb: pound lbs; oz: ounce;
@@ -51,20 +51,13 @@ TELLING = re.compile(
     "\u6216\u4e0d\u5747\u6bcf\u6b63\u8d1f\u76c8]"
 )
 """Chinese that says more than what is counted."""
-OTHER_WORDS = """
-    above across afterwards ago ahead always and apart are as at away back before behind below besides better between beyond billions but
-    by cannot ccw clockwise consecutive correct cubed cw decrease decreases deep degrees different down downward downwards dozens drop
-    each earlier early east eastward eighths eights equals false fast faster few fewer fifths first for fourths from further gain gains
-    greater half halves hence high higher hundreds hundredths if in incorrect increase increases inside is it larger last late later least
-    left less longer loss losses low lower max maximum maybe millions min minimum minus minuses more most multiple multiples negative
-    neither next ninths no none nor north northeast northward northwest not of off older on only opposite or others out outside over pairs
-    past per percent percentage perhaps plus points positive possibly powers previous profit profits quarters raise remaining rest right
-    rise rises roots same sevens sevenths short shorter sideways since sixths slower smaller some south southeast southward southwest
-    squared taller tens tenths than that the then there thirds this those though thousands thousandths to towards true twice under unless
-    until up upward upwards versus via was west westward while whole wide without wrong yes younger
+OTHER_PLURALS = """
+    afterwards always besides billions decreases downwards dozens eighths equals fifths fourths gains halves hundreds hundredths increases
+    losses millions minus minuses multiples ninths others pairs perhaps plus points powers previous profits quarters rises roots sevens
+    sevenths sideways sixths tens tenths thirds this thousands thousandths towards upwards versus
 """
-"""English behind a number that says more than what is counted."""
-PLURALS = "people children men women mice geese sheep fish deer teeth oxen dice pieces"
+"""English in "s" behind a number that says more than what is counted."""
+PLURALS = "people children men women mice geese sheep fish deer teeth oxen dice"
 GLUED_LETTERS = frozenset("msghLNJWVAK")
 """Units of one letter that may touch a digit: `15m`."""
 LETTERS_BEHIND_SYMBOLS = frozenset("msNJWV")
@@ -84,17 +77,19 @@ SPELLINGS = (
     (re.compile(r"\\Omega"), "ohm"),
 )
 """Ways to write a unit, and the one way that is read."""
-UNIT = re.compile(
+UNIT_PART = re.compile(
     rf"\s*(?:(?P<word>[a-zA-Z]+\$|[a-zA-Z]+|{CHINESE}|[$\u20ac\u00a3\u00a5\u20b9\u00a2])\.?"
     r"(?:\^?\{?\s*(?P<power>(?<=[\^{\s])-?\d|[23](?!\d))\s*\}?)?|(?P<mark>/|\\cdot(?![a-zA-Z])|\*|\(|\)))"
 )
-SCALES: dict[str, int | Fraction] = {
-    "dozen": 12, "dozens": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "k": 1000,
-    "\u5341": 10, "\u767e": 100, "\u5343": 1000, "\u4e07": 10**4, "\u5341\u4e07": 10**5, "\u767e\u4e07": 10**6, "\u5343\u4e07": 10**7,
-    "\u4ebf": 10**8, "half": Fraction(1, 2), "halves": Fraction(1, 2), "third": Fraction(1, 3), "thirds": Fraction(1, 3),
-    "fourth": Fraction(1, 4), "fourths": Fraction(1, 4), "quarter": Fraction(1, 4), "quarters": Fraction(1, 4),
-    "fifths": Fraction(1, 5), "sixths": Fraction(1, 6), "sevenths": Fraction(1, 7), "eighths": Fraction(1, 8),
-    "ninths": Fraction(1, 9), "tenths": Fraction(1, 10), "hundredths": Fraction(1, 100), "thousandths": Fraction(1, 1000),
+SCALES = {
+    name: Fraction(value)
+    for names, value in (
+        ("dozen dozens", 12), ("\u5341", 10), ("hundred \u767e", 100), ("thousand k \u5343", 1000), ("\u4e07", 10**4),
+        ("million", 10**6), ("\u4ebf", 10**8), ("billion", 10**9), ("trillion", 10**12), ("half halves", "1/2"),
+        ("third thirds", "1/3"), ("fourth fourths quarter quarters", "1/4"), ("fifths", "1/5"), ("sixths", "1/6"), ("sevenths", "1/7"),
+        ("eighths", "1/8"), ("ninths", "1/9"), ("tenths", "1/10"), ("hundredths", "1/100"), ("thousandths", "1/1000"),
+    )
+    for name in names.split()
 }  # fmt: skip
 SCALE = re.compile(rf"\s*({'|'.join(sorted(SCALES, key=len, reverse=True))})(?![a-zA-Z])")
 
@@ -114,7 +109,10 @@ class Unit:
         exponents = dict(self.dimension)
         for name, exponent in other.dimension:
             exponents[name] = exponents.get(name, 0) + exponent * power
-        return Unit(tuple(sorted((name, e) for name, e in exponents.items() if e)), self.factor * Fraction(other.factor) ** power)
+        return Unit(tuple(sorted((name, e) for name, e in exponents.items() if e)), self.factor * other.factor**power)
+
+    def scaled(self, power_of_ten: int) -> Unit:
+        return Unit(self.dimension, self.factor * Fraction(10) ** power_of_ten)
 
     @property
     def is_thing(self) -> bool:
@@ -125,40 +123,36 @@ class Unit:
 NO_UNIT = Unit(())
 
 
-def _measures() -> dict[str, Unit]:
+def _known_units() -> dict[str, Unit]:
     """The tables by every symbol and name."""
-    measures: dict[str, Unit] = {}
-    for line in filter(None, (part.split() for part in MEASURES.split(";"))):
+    units: dict[str, Unit] = {}
+    for line in filter(None, (part.split() for part in UNIT_TABLE.split(";"))):
         powers = [re.fullmatch(r"([a-zA-Z]+?)(-?\d*)", part) for part in line[2:]]
-        measures[line[0]] = Unit(tuple(sorted((part[1], int(part[2] or 1)) for part in powers if part)), Fraction(line[1]))
+        units[line[0]] = Unit(tuple(sorted((part[1], int(part[2] or 1)) for part in powers if part)), Fraction(line[1]))
     for symbol in PREFIXABLE.split():
         letters = [p for p in PREFIXES if len(p) == 1 and (len(symbol) > 1 or p in "numckMG" or p + symbol in ("dm", "dL"))]
-        measures = {
-            p + symbol: Unit(measures[symbol].dimension, measures[symbol].factor * Fraction(10) ** PREFIXES[p]) for p in letters
-        } | measures
-    for symbol, names in (part.split(":") for part in NAMES.split(";") if part.strip()):
-        unit = measures[symbol.strip()]
+        units = {p + symbol: units[symbol].scaled(PREFIXES[p]) for p in letters} | units
+    for symbol, names in (part.split(":") for part in UNIT_NAMES.split(";") if part.strip()):
+        unit = units[symbol.strip()]
         for name in names.split():
-            measures |= {name: unit} | {
-                p + name: Unit(unit.dimension, unit.factor * Fraction(10) ** PREFIXES[p]) for p in PREFIXES if len(p) > 3
-            }
-    return measures
+            units |= {name: unit} | {p + name: unit.scaled(PREFIXES[p]) for p in PREFIXES if len(p) > 3}
+    return units
 
 
-KNOWN = _measures()
+KNOWN_UNITS = _known_units()
 
 
 def split_scale(tail: str) -> tuple[Fraction, str]:
     """What the words at the start of a tail multiply with, and the rest: " million dollars" -> 10**6, " dollars"."""
     scale = Fraction(1)
-    while found := SCALE.match(tail):
-        scale, tail = scale * Fraction(SCALES[found[1]]), tail[found.end() :]
+    while match := SCALE.match(tail):
+        scale, tail = scale * SCALES[match[1]], tail[match.end() :]
     return scale, tail
 
 
 @lru_cache(maxsize=4096)
 def parse_unit(tail: str, *, letters: frozenset[str] = GLUED_LETTERS) -> Unit | None:
-    r"""The unit that a whole text spells; None where a part of it is unknown.
+    r"""The unit that a whole text spells; None if a part of it is unknown.
 
     `letters` are the single letters that may touch the value before them.
 
@@ -167,33 +161,33 @@ def parse_unit(tail: str, *, letters: frozenset[str] = GLUED_LETTERS) -> Unit | 
     text = tail
     for spelling, spelled in SPELLINGS:
         text = spelling.sub(spelled, text)
+    if re.match(r"[a-zA-Z](?![a-zA-Z$])", text) and text[0] not in letters:
+        return None
     unit, sign, is_open, position = NO_UNIT, 1, False, 0
     while text[position:].strip():
-        found = UNIT.match(text, position)
-        if not found:
+        part = UNIT_PART.match(text, position)
+        if not part:
             return None
-        word, power, mark = found["word"], found["power"], found["mark"]
-        if mark:
+        if mark := part["mark"]:
             sign, is_open = {"/": -1, ")": 1}.get(mark, sign), (is_open or mark == "(") and mark != ")"
         else:
-            is_glued = position == 0 and not text[0].isspace()
-            part = None if is_glued and word.isalpha() and word.isascii() and len(word) == 1 and word not in letters else _one_unit(word)
-            if part is None:
+            factor = _unit_of_word(part["word"])
+            if factor is None:
                 return None
-            unit, sign = unit.times(part, sign * int(power or 1)), sign if is_open else 1
-        position = found.end()
+            unit, sign = unit.times(factor, sign * int(part["power"] or 1)), sign if is_open else 1
+        position = part.end()
     return unit
 
 
-def _one_unit(word: str) -> Unit | None:
+def _unit_of_word(word: str) -> Unit | None:
     low = word.lower()
     for name in (word, low, low.removesuffix("s"), low.removesuffix("es")):
-        if name in KNOWN and (name == word or len(name) > 1 or not name.isascii()):
-            return KNOWN[name]
+        if name in KNOWN_UNITS and (name == word or len(name) > 1 or not name.isascii()):
+            return KNOWN_UNITS[name]
     if not word.isascii():
         return _chinese_unit(word)
     is_plural = low in PLURALS.split() or (len(low) > 3 and low.endswith("s") and not low.endswith("ss"))
-    return _thing(low.removesuffix("s")) if is_plural and low not in OTHER_WORDS.split() else None
+    return _thing(low.removesuffix("s")) if is_plural and low not in OTHER_PLURALS.split() else None
 
 
 def _thing(name: str) -> Unit:
@@ -201,7 +195,7 @@ def _thing(name: str) -> Unit:
 
 
 def _chinese_unit(word: str) -> Unit | None:
-    unit = KNOWN.get(word[1:])
+    unit = KNOWN_UNITS.get(word[1:])
     if word[0] in CHINESE_PREFIXES and unit and len(word) > 1:
-        return Unit(unit.dimension, unit.factor * Fraction(10) ** PREFIXES[CHINESE_PREFIXES[word[0]]])
+        return unit.scaled(PREFIXES[CHINESE_PREFIXES[word[0]]])
     return _thing(word) if word[0] in COUNTERS and not TELLING.search(word[1:]) else None

@@ -1,12 +1,26 @@
-"""What is read in an answer: its form, and that nothing of it is left unread."""
+"""What is parsed of an answer: its kind, and that nothing of it is left unread."""
+
+from dataclasses import replace
 
 import pytest
 
-from lmm_r1_mega.rewards.notation import Assignment, Equation, Members, Notation, Option, Quantity, Words, describe, parse_answer
-
-
-def form_of(text):
-    return parse_answer(text).form
+from lmm_r1_mega.rewards.answers.kinds import (
+    Assignment,
+    Choice,
+    ClockTime,
+    Collection,
+    Date,
+    Equation,
+    Letters,
+    Number,
+    Ordering,
+    Range,
+    Ratio,
+    Statements,
+    Words,
+    describe,
+)
+from lmm_r1_mega.rewards.answers.parse import parse_answer
 
 
 @pytest.mark.parametrize(
@@ -19,7 +33,7 @@ def form_of(text):
     ],
 )  # fmt: skip
 def test_one_letter_in_any_dress(bare):
-    assert isinstance(form_of(bare), Option) and form_of(bare).letter == "A"
+    assert isinstance(parse_answer(bare), Choice) and parse_answer(bare).letter == "A"
 
 
 @pytest.mark.parametrize(
@@ -31,26 +45,28 @@ def test_one_letter_in_any_dress(bare):
     ],
 )  # fmt: skip
 def test_what_is_not_one_letter(bare):
-    assert not isinstance(form_of(bare), Option)
+    assert not isinstance(parse_answer(bare), Choice)
 
 
 @pytest.mark.parametrize(
-    ("text", "sort", "members"),
+    "expected",
     [
-        ("3:4", "ratio", ("3", "4")),
-        ("3:4:5", "ratio", ("3", "4", "5")),
-        ("2:30 p.m.", "clock", ("2", "30", "", "pm")),
-        ("05/01/2022", "date", ("5", "1", "2022")),
-        ("2022-05-01", "date", ("2022", "5", "1")),
-        ("3-5 days", "range", ("3", "5 days")),
-        ("between 5 and 6", "range", ("5", "6")),
-        ("\u2460\u2462", "statements", ("1", "3")),
-        ("A, C", "letters", ("A", "C")),
-        ("c>b>a", "order", ("a", "b", "c", "<", "<")),
+        Ratio(("3", "4"), text="3:4"),
+        Ratio(("3", "4", "5"), text="3:4:5"),
+        ClockTime("2", "30", "", "pm", text="2:30 p.m."),
+        Date(("5", "1", "2022"), text="05/01/2022"),
+        Date(("2022", "5", "1"), text="2022-05-01"),
+        Range("3", "5 days", text="3-5 days"),
+        Range("5", "6", text="5 to 6"),
+        Statements(("1", "3"), text="\u2460\u2462"),
+        Letters(("A", "C"), text="A, C"),
+        Ordering(("a", "b", "c"), ("<", "<"), text="c>b>a"),
+        Ordering(("a", "b", "c"), (r"\le", "<"), text=r"c>b\ge a"),
     ],
+    ids=lambda expected: expected.text,
 )
-def test_a_notation_is_members_and_no_arithmetic(text, sort, members):
-    assert form_of(text) == Notation(sort, members)
+def test_a_notation_is_members_and_no_arithmetic(expected):
+    assert replace(parse_answer(expected.text), text=expected.text) == expected
 
 
 @pytest.mark.parametrize(
@@ -71,14 +87,14 @@ def test_a_notation_is_members_and_no_arithmetic(text, sort, members):
     ],
 )
 def test_values_of_names(text, names, values, steps):
-    form = form_of(text)
-    assert isinstance(form, Assignment)
-    assert (form.names, [value.text for value in form.values], form.steps) == (names, values, steps)
+    parsed = parse_answer(text)
+    assert isinstance(parsed, Assignment)
+    assert (parsed.names, [value.text for value in parsed.values], parsed.steps) == (names, values, steps)
 
 
 @pytest.mark.parametrize("text", ["3=3", "2x+1=0", "x+y=3"])
 def test_sides_without_a_name_are_an_equation(text):
-    assert form_of(text) == Equation(parse_answer(text).form.text)
+    assert parse_answer(text) == Equation(text=text)
 
 
 @pytest.mark.parametrize(
@@ -101,23 +117,24 @@ def test_sides_without_a_name_are_an_equation(text):
     ],
 )
 def test_what_is_not_accounted_for_is_words(text):
-    assert isinstance(form_of(text), Words)
+    assert isinstance(parse_answer(text), Words)
 
 
 def test_several_answers_and_their_brackets():
-    assert [(form.brackets, form.is_ordered, len(form.items)) for form in map(form_of, ("1, 2", "(1,2]", r"\{1,2,3\}", "1;2"))] == [
+    parsed = [parse_answer(text) for text in ("1, 2", "(1,2]", r"\{1,2,3\}", "1;2")]
+    assert [(several.brackets, several.is_ordered, len(several.items)) for several in parsed] == [
         ("", False, 2),
         ("(]", True, 2),
         ("{}", False, 3),
         ("", True, 2),
     ]
-    assert isinstance(form_of("(1,2),(3,4)"), Members)
+    assert isinstance(parse_answer("(1,2),(3,4)"), Collection)
 
 
 def test_a_value_with_its_unit():
-    form = form_of(r"$x = 10{,}000\text{ cm}$")
-    assert isinstance(form, Assignment) and isinstance(form.value.form, Quantity)
-    assert (form.value.form.number.value, form.value.form.unit.dimension) == (10_000, (("m", 1),))
+    parsed = parse_answer(r"$x = 10{,}000\text{ cm}$")
+    assert isinstance(parsed, Assignment) and isinstance(parsed.value, Number)
+    assert (parsed.value.value, parsed.value.unit.dimension) == (10_000, (("m", 1),))
 
 
 @pytest.mark.parametrize(
@@ -125,10 +142,10 @@ def test_a_value_with_its_unit():
     [(r"\text{No Solution}", "no solution"), ("The Ellipse.", "ellipse"), (r"\text{Room 20}", "room 20"), ("no solutions", "no solution")],
 )
 def test_words(text, words):
-    assert form_of(text) == Words(words)
+    assert replace(parse_answer(text), text="") == Words(words)
 
 
-def test_forms_have_names():
+def test_kinds_have_names():
     texts = ["A", "3:4", "3", "3 cm", "x", "1,2", "x=1", "x+y=1", "see figure"]
     assert [describe(parse_answer(text)) for text in texts] == [
         "option", "ratio", "number", "number with a unit", "expression", "several answers", "value of a name", "equation", "words",
