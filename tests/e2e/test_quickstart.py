@@ -9,14 +9,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_the_quickstart_reaches_its_figures_and_can_be_repeated(tmp_path):
     """The whole of `make quickstart` with a seed of its own, then once more for a step: it replaces its own folder."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
 
     def run(*arguments):
         command = [sys.executable, "-m", "examples.quickstart.run", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=800, check=False)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=3000, check=False)
         assert done.returncode == 0, done.stderr[-4000:]
         return done.stdout, json.loads((tmp_path / "runs/quickstart/summary.json").read_text())
 

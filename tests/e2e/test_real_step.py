@@ -180,7 +180,7 @@ def lmm_r1_mega(*arguments: str, **options) -> subprocess.Popen:
 
 def planned(plan: dict) -> dict[str, int]:
     """What the plan says of the largest process of a kind, and of all together."""
-    return {"TrainWorker": plan["stages"][0]["peak"], "RolloutEngine": plan["engine"]["budget"], "all": plan["verdict"]["host"]}
+    return {"TrainWorker": plan["stages"][0]["peak"], "RolloutWorker": plan["engine"]["budget"], "all": plan["verdict"]["host"]}
 
 
 def table(memory: Watched, plan: dict) -> str:
