@@ -24,7 +24,7 @@ CONTENTS = "weights.index"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class FolderComparison:
     """How a Megatron checkpoint relates to a Hugging Face folder."""
 
     num_tensors: int
@@ -77,7 +77,7 @@ def megatron_to_hf(folder: Path, out: Path, *, source: Path | None = None) -> We
     return mapping
 
 
-def compare(source: Path, folder: Path) -> Comparison:
+def compare(source: Path, folder: Path) -> FolderComparison:
     """Compare a Hugging Face folder with a Megatron checkpoint, tensor by tensor and bit by bit."""
     stored, shape = MegatronReader(folder), read_shape(source)
     different: list[str] = []
@@ -88,7 +88,7 @@ def compare(source: Path, folder: Path) -> Comparison:
             names = [mapping.source_name(name) for name in transfer.hf]
             different += [name for name, part in zip(names, parts, strict=True) if not _same_bits(hf.tensor(name), part)]
         specs = hf.contents.specs
-    return Comparison(len(specs), sum(spec.num_bytes for spec in specs.values()), tuple(different))
+    return FolderComparison(len(specs), sum(spec.num_bytes for spec in specs.values()), tuple(different))
 
 
 def _same_bits(one: Tensor, other: Tensor) -> bool:

@@ -253,7 +253,7 @@ ALL_FLAGS: dict[str, Flag] = {
     "reward.stop_properly_penalty_coef": missed("float", None, "use reward.mask_truncated or reward.overlong for cut responses"),
     "rollout.vllm_generate_batch_size": missed("int", None, "use algorithm.dynamic_sampling.oversampling"),
     "ds.param_dtype": missed("text", "bf16", "there is no fp16; bf16 is taken"),
-    "data.image_key": missed("text", "images", "pictures are found in the columns images and image: rename it"),
+    "data.image_key": missed("text", "images", "images are found in the columns images and image: rename it"),
     "actor.optim": missed("text", "adam", "the optimizer is AdamW"),
     "critic.optim": missed("text", "adam", "the optimizer is AdamW"),
     "critic.adam.betas": missed("float", [0.9, 0.95], _OWN, values="pair"),

@@ -131,7 +131,7 @@ def _data(flags: MigrationInput) -> Settings:
     yield "data.max_pixels", bounds.pop("max_pixels", 16384 * PATCH_AREA)
     if bounds:
         flags.notes.append(f"--processor_kwargs {', '.join(bounds)}: only min_pixels and max_pixels are settings")
-    flags.notes.append("pictures are read below their data file's folder alone: add other folders to data.image_roots")
+    flags.notes.append("images are read below their data file's folder alone: add other folders to data.image_roots")
 
 
 def _processor_options(text: str) -> dict[str, Any]:

@@ -76,6 +76,7 @@ def test_replaced_words_do_not_come_back():
     allowed = {
         f"{PACKAGE}/config/renamed.py",
         f"{PACKAGE}/data/chat/messages.py",  # the columns of public data
+        f"{PACKAGE}/rewards/answers/equality.py",  # what a gold answer may point at
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "examples/quickstart/make_data.py",  # the seed of published figures

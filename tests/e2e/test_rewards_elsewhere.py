@@ -35,6 +35,7 @@ def rows(folder: Path) -> list[dict]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_resumed_run_equals_an_unbroken_one(settings, reward_model, tmp_path):
     with loopback(by_server) as server, loopback(by_judge) as judge:
         reward = {
