@@ -191,7 +191,7 @@ class Driver:
                 )
             with phase("record"), run.logger.phase("record"):
                 run.record(step, samples, annotated, advantages, updates)
-            num_samples += samples.account.dispatched
+            num_samples += samples.accounting.dispatched
         return num_samples
 
     def num_bytes(self) -> int:

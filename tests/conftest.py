@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import lmm_r1_mega.cluster  # noqa: F401 (settles what Ray reads when it is imported, by whichever test)
 from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 
 make_torchvision_importable()

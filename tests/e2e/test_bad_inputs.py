@@ -139,7 +139,7 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
     "another family": (
         lambda p: p.model(edited("config.json", model_type="llama")),
         USAGE,
-        r"config.json: model_type 'llama' is not supported: only 'qwen2_5_vl' is",
+        r"config.json: model_type 'llama' is not supported: there are Qwen2.5 ",
     ),
     "broken config.json": (lambda p: p.model(cut("config.json")), BAD_DATA, r"model/config.json is not JSON .*: copy it again"),
     "broken tokenizer": (
@@ -214,7 +214,7 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
     "broken JSON": (
         lambda p: p.train("--data.train", p.written("a.json", "[{]")),
         BAD_DATA,
-        r"(?s)fix the list at this place.*a.json:1: broken_list: .* at line 1, column 3 \(byte 2\)",
+        r"(?s)fix the list at this place.*a.json:1: broken_list: .*, near '\[\{\]': what is before it was read",
     ),
     "broken Parquet": (
         lambda p: p.train("--data.train", p.written("a.parquet", "PAR1")),

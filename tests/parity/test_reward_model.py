@@ -18,8 +18,8 @@ TURN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
 
 
-def sample(question: str, response: str, *, num_images: int = 0, vision: PromptImages | None = None, is_cut=False) -> Sample:
-    prompt = Prompt(question, "file", TURN.format(PICTURE * num_images + question), (), (), vision, None)
+def sample(question: str, response: str, *, num_images: int = 0, images: PromptImages | None = None, is_cut=False) -> Sample:
+    prompt = Prompt(question, "file", TURN.format(PICTURE * num_images + question), (), (), images, None)
     return Sample(prompt, Completion((), torch.tensor([1]), torch.zeros(1), response, "length" if is_cut else "stop", 0))
 
 
@@ -109,8 +109,8 @@ def test_a_sample_that_is_too_long_has_no_score(classifier):
 
 
 def shown(processor: Processor, images: tuple[Image.Image, ...], question: str, response: str, **more) -> Sample:
-    vision = join_images([processor.prompt_images(image) for image in images])
-    return sample(question, response, num_images=len(images), images=vision, **more)
+    joined = join_images([processor.prompt_images(image) for image in images])
+    return sample(question, response, num_images=len(images), images=joined, **more)
 
 
 @pytest.fixture(scope="module")
