@@ -29,6 +29,21 @@ LAYERS = (
 )
 """From the ground up; the parts of one layer do not import each other."""
 
+INNER_LAYERS = {
+    "data": (("formats",), ("images",), ("chat",), ("stream",), ("inspect",)),
+    "rewards": (
+        ("messages", "running"),
+        ("answers",),
+        ("rules",),
+        ("components",),
+        ("workers",),
+        ("golds", "remote"),
+        ("total",),
+        ("try_file",),
+    ),
+}
+"""The same inside a folder."""
+
 OWNERS = {
     "ray": ("cluster",),
     "vllm": ("rollout",),
@@ -81,6 +96,23 @@ VERBS = "commands"
 
 def test_imports_go_down_only():
     assert list(wrong_way_imports(package_modules(), LAYERS)) == []
+
+
+@pytest.mark.parametrize("folder", INNER_LAYERS)
+def test_imports_inside_a_folder_go_down_only(folder):
+    modules = [one for one in package_modules() if one.name.startswith(f"{folder}.") and one.name != f"{folder}.__init__"]
+    assert modules and list(wrong_way_imports([inner(module, folder) for module in modules], INNER_LAYERS[folder])) == []
+
+
+def inner(module: Module, folder: str) -> Module:
+    """The module as if its folder were the package, and the package another library."""
+    text = module.text.replace(f"lmm_r1_mega.{folder}.", "inner.").replace("lmm_r1_mega.", "outside.").replace("inner.", "lmm_r1_mega.")
+    return Module(module.name.removeprefix(f"{folder}."), text)
+
+
+def test_a_wrong_way_inside_a_folder_is_found():
+    module = inner(Module("data.formats.rows", "from lmm_r1_mega.data.chat.processor import Processor"), "data")
+    assert len(list(wrong_way_imports([module], INNER_LAYERS["data"]))) == 1
 
 
 def test_foreign_libraries_stay_with_their_owners():
