@@ -247,7 +247,7 @@ for _ in range(3):
     for phase in ("generate", "update"):
         progress.enter(phase, in_step=True)
 progress.tell(waits_for=["trainer rank 0", "trainer rank 3"], doing="the policy update")
-RANK = "import sys, time; from lmm_r1_mega import stacks; stacks.register('rank'); print(flush=True); time.sleep(1000)"
+RANK = "import sys, time; from lmm_r1_mega.process import stacks; stacks.register('rank'); print(flush=True); time.sleep(1000)"
 subprocess.Popen([sys.executable, "-c", RANK], stdout=subprocess.PIPE).stdout.readline()
 stuck()
 """
