@@ -42,11 +42,11 @@ check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest tests/house tests/unit -m "not slow and not gpu" -x
+	@$(BIN)/python -m pytest tests/conventions tests/unit -m "not slow and not gpu" -x
 
 BENCH_MODEL := runs/bench/model
 bench: setup  ## a training step, a GRPO step and a weight update of an 8 M model on this machine
-	@mkdir -p runs/bench && test -d $(BENCH_MODEL) || $(BIN)/python tools/make_tiny_model.py $(BENCH_MODEL) --hidden 256 --layers 8 --vocab 2048
+	@mkdir -p runs/bench && test -d $(BENCH_MODEL) || $(BIN)/python -m tools.make_tiny_model $(BENCH_MODEL) --hidden 256 --layers 8 --vocab 2048
 	@$(BIN)/python benchmarks/train_step.py $(BENCH_MODEL)
 	@$(BIN)/python benchmarks/rl_step.py $(BENCH_MODEL)
 	@$(BIN)/python benchmarks/weight_sync.py $(BENCH_MODEL)

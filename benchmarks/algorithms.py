@@ -2,7 +2,7 @@
 
     python benchmarks/algorithms.py --only grpo rloo --seeds 1 2 3
 
-One run after the other: FRE on text, then MGT on pictures from what FRE exported, with the quickstart's own two configurations and
+One run after the other: FRE on text, then MGT on images from what FRE exported, with the quickstart's own two configurations and
 whatever the algorithm changes. Prints one JSON line a run: for both held-out files the accuracy (mean of four sampled answers) of the
 starting weights, after FRE and after MGT, the seconds of all steps, and the step's share of samples that were dropped.
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 import tyro
 
-from lmm_r1_mega.record.lines import read_rows
+from lmm_r1_mega.record.jsonl import read_rows
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / "examples" / "quickstart"
@@ -30,9 +30,9 @@ STAGES = {"fre": 20, "mgt": 60}
 SETS = ("text", "image")
 ALGORITHMS: dict[str, Mapping[str, object]] = {
     "grpo": {},
-    "grpo, one step ahead": {"rollout.ahead": 1, "algorithm.old_logprobs": "rollout"},
-    "grpo, one step ahead, capped weights": {"rollout.ahead": 1, "algorithm.importance_cap": 2.0},
-    "grpo, one step ahead, uncorrected": {"rollout.ahead": 1},
+    "grpo, one step ahead": {"rollout.max_staleness": 1, "algorithm.old_logprobs": "rollout"},
+    "grpo, one step ahead, capped weights": {"rollout.max_staleness": 1, "algorithm.importance_cap": 2.0},
+    "grpo, one step ahead, uncorrected": {"rollout.max_staleness": 1},
     "rloo": {"algorithm.name": "rloo"},
     "reinforce_pp": {"algorithm.name": "reinforce_pp"},
     "ppo": {"algorithm.name": "ppo", "critic.learning_rate": 1.5e-4},

@@ -5,7 +5,7 @@
 Prints one JSON line. The check runs in a process of its own, as the command does, with the gold answers judged by the reward workers.
 `all_mb` is the largest sum over that process and the workers, memory that they share counted once, looked at twice a second;
 `peak_mb` the most memory that process alone ever held, `above_imports_mb` how far that is above the process with its imports and,
-where there is a model, its tokenizer. `rows_per_cpu_s`: by that process's own time, whatever else the machine does.
+where there is a model, its processor. `rows_per_cpu_s`: by that process's own time, whatever else the machine does.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow
 import pyarrow.csv
@@ -27,9 +28,11 @@ import tyro
 from memory import Peak
 
 from lmm_r1_mega.config import DataSettings, RewardSettings
-from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer
-from lmm_r1_mega.data.check import check_file
-from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.data.inspect.check import check_file
+from lmm_r1_mega.rewards.workers.pool import RewardPool
+
+if TYPE_CHECKING:
+    from lmm_r1_mega.data.chat.processor import Processor
 
 WORDS = ("the", "sum", "of", "angles", "in", "a", "triangle", "find", "such", "that", "n", "is", "positive", "integer", "and", "circle")
 CHILD = "--measure"
@@ -61,10 +64,10 @@ def write_rows(path: Path, count: int) -> None:
 
 def measure(path: Path, model: str) -> dict[str, float]:
     """Check a file in this process."""
-    tokenizer = ChatTokenizer.load(model) if model else None
+    processor = _load_processor(model) if model else None
     with RewardPool(RewardSettings()) as rewards:
         before, start, start_cpu = _peak_mb(), time.perf_counter(), time.process_time()
-        report = check_file(path, DataSettings(), tokenizer, answer_problems=rewards.gold_problems)
+        report = check_file(path, DataSettings(), processor, answer_problems=rewards.gold_problems)
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
     return {
         "rows": report.num_good,
@@ -73,6 +76,12 @@ def measure(path: Path, model: str) -> dict[str, float]:
         "peak_mb": round(_peak_mb()),
         "above_imports_mb": round(_peak_mb() - before),
     }
+
+
+def _load_processor(model: str) -> Processor:
+    from lmm_r1_mega.data.chat.processor import Processor  # as the command does: without a model torch is not imported
+
+    return Processor.load(model)
 
 
 def main(*, rows: int = 200_000, model: str = "", suffix: str = ".jsonl") -> None:

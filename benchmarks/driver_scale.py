@@ -29,25 +29,25 @@ import torch
 
 from lmm_r1_mega.algorithms.controllers import make_controllers
 from lmm_r1_mega.algorithms.losses import PolicyLoss
-from lmm_r1_mega.cluster.engines import Engines
-from lmm_r1_mega.cluster.messages import Completions, SequenceRows, TargetColumns
+from lmm_r1_mega.cluster.columns import Column
+from lmm_r1_mega.cluster.engines import RolloutEngines
+from lmm_r1_mega.cluster.messages import Completions, MicrobatchSequences, TargetColumns
 from lmm_r1_mega.cluster.session import ray, ray_session  # Ray is imported after what it reads is settled
 from lmm_r1_mega.cluster.trainers import Trainers
-from lmm_r1_mega.cluster.workers import Coordinates, PolicyView
-from lmm_r1_mega.columns import Column
+from lmm_r1_mega.cluster.workers import PolicyView, RankInfo
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.convert.shape import read_shape
-from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.data.stream import PromptStream
-from lmm_r1_mega.learning import annotate, estimate, policy_loss, update
-from lmm_r1_mega.record.book import Book, open_book
-from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.config.reading import read_config, to_yaml
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.stream.stream import PromptStream
+from lmm_r1_mega.driver.learning import annotate, estimate, policy_loss, update
+from lmm_r1_mega.driver.rollouts import Rollouts
+from lmm_r1_mega.driver.run import Run, load_models
+from lmm_r1_mega.families.registry import read_shape
+from lmm_r1_mega.record.run_logger import RunLogger, open_run_logger
 from lmm_r1_mega.rewards.total import Rewards
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 from lmm_r1_mega.rollout.engine import Sampling
-from lmm_r1_mega.rollouts import Rollouts
-from lmm_r1_mega.run import Run, load_models
 from lmm_r1_mega.schema import Completion, Prompt, UpdateReport
-from lmm_r1_mega.settings import read_config, to_yaml
 
 MODEL = Path("examples/quickstart/model")
 WORDS = 100
@@ -105,29 +105,29 @@ class Rank(Counted):
     def take_snapshot(self, name: str) -> None:
         """Nor is its copy."""
 
-    def update_policy(self, rows: SequenceRows, targets: TargetColumns, loss: PolicyLoss) -> tuple[UpdateReport, Column]:
+    def update_policy(self, rows: MicrobatchSequences, targets: TargetColumns, loss: PolicyLoss) -> tuple[UpdateReport, Column]:
         self.count(rows)
         return self._report(targets), self._numbers(rows)
 
-    def logprobs(self, rows: SequenceRows, view: PolicyView) -> Column:
+    def logprobs(self, rows: MicrobatchSequences, view: PolicyView) -> Column:
         return self._numbers(rows)
 
-    def values(self, rows: SequenceRows) -> Column:
+    def values(self, rows: MicrobatchSequences) -> Column:
         return self._numbers(rows)
 
-    def update_values(self, rows: SequenceRows, targets: TargetColumns, *, value_clip: float) -> UpdateReport:
+    def update_values(self, rows: MicrobatchSequences, targets: TargetColumns, *, value_clip: float) -> UpdateReport:
         return self._report(targets)
 
     def _report(self, targets: TargetColumns) -> UpdateReport:
         self.count(targets)
         return UpdateReport(0.0, 1.0, 1e-6, {"entropy": 1.0})
 
-    def _numbers(self, rows: SequenceRows) -> Column:
+    def _numbers(self, rows: MicrobatchSequences) -> Column:
         lengths = rows.token_ids.lengths - np.array(rows.prompt_lengths)
         return self.count(Column(np.full(lengths.sum(), -1.0, dtype=np.float32), lengths))
 
 
-class StandInEngines(Engines):
+class StandInEngines(RolloutEngines):
     """The driver's side of the engines."""
 
     def __init__(self, config: Config, *, full: bool) -> None:
@@ -141,7 +141,7 @@ class StandInTrainers(Trainers):
     def __init__(self, config: Config) -> None:
         self._config, self._shape, self._sent = config, read_shape(config.model.path), WeakKeyDictionary()
         self._workers = [Rank.remote() for _ in range(config.layout.data)]
-        self._coordinates = [Coordinates(rank, is_reporter=True, peak_flops=None) for rank in range(config.layout.data)]
+        self._rank_infos = [RankInfo(rank, returns_results=True, peak_flops=None) for rank in range(config.layout.data)]
 
 
 @dataclass
@@ -159,17 +159,17 @@ class Figures:
 
 
 @contextmanager
-def processes(config: Config) -> Iterator[tuple[RewardPool, Book]]:
+def processes(config: Config) -> Iterator[tuple[RewardPool, RunLogger]]:
     """What a run opens, but for its models."""
     session = ray_session(config.cluster, num_processes=1 + config.layout.data)
-    with session, RewardPool(config.reward) as pool, open_book(config, to_yaml(config), verb="train", resume_after=None) as book:
+    with session, RewardPool(config.reward) as pool, open_run_logger(config, to_yaml(config), verb="train", resume_after=None) as book:
         yield pool, book
 
 
 class Driver:
     """A run whose engine and ranks answer at once."""
 
-    def __init__(self, config: Config, pool: RewardPool, book: Book, *, full: bool = False) -> None:
+    def __init__(self, config: Config, pool: RewardPool, book: RunLogger, *, full: bool = False) -> None:
         self.figures, processor = Figures(), Processor.load(config.model.path)
         engines, rewards = StandInEngines(config, full=full), Rewards(pool, pool.weights)
         rollouts = Rollouts(config, PromptStream(config.data, processor, seed=0), engines, rewards, phase=self.figures.phase)
@@ -189,9 +189,9 @@ class Driver:
                 updates = update(
                     run.trainers, annotated, advantages, config, loss=policy_loss(config, run.controllers, forbidden_ids=(), step=0)
                 )
-            with phase("record"), run.book.phase("record"):
+            with phase("record"), run.logger.phase("record"):
                 run.record(step, samples, annotated, advantages, updates)
-            num_samples += samples.account.dispatched
+            num_samples += samples.accounting.dispatched
         return num_samples
 
     def num_bytes(self) -> int:

@@ -6,7 +6,7 @@ Prints one JSON line. Three arrangements of the same work, each a run of its own
 
 * in_step: an engine and a trainer of one thread each, in turn, so that one core rests at any time;
 * in_step_wide: two engines and two data-parallel ranks, in turn, so that each phase has both cores;
-* one_step_off: an engine and a trainer of one thread each at the same time (`rollout.ahead` 1), its ratios taken to the policy that drew
+* one_step_off: engine and trainer of one thread each, side by side (`rollout.max_staleness` 1), its ratios taken to the policy that drew
   the samples (`algorithm.old_logprobs rollout`).
 
 `wall_s` is of all steps, `step_s` and `phases` are means without the first, which warms up; of one_step_off, `generate` is what
@@ -28,15 +28,15 @@ from typing import Any
 
 import tyro
 
-from lmm_r1_mega.record.lines import read_rows
+from lmm_r1_mega.record.jsonl import read_rows
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "examples" / "quickstart" / "fre.yaml"
 DATA = ROOT / "examples" / "quickstart" / "data"
 ARRANGEMENTS: dict[str, Mapping[str, object]] = {
-    "in_step": {"layout.data": 1, "rollout.engines": 1, "rollout.ahead": 0},
-    "in_step_wide": {"layout.data": 2, "rollout.engines": 2, "rollout.ahead": 0},
-    "one_step_off": {"layout.data": 1, "rollout.engines": 1, "rollout.ahead": 1, "algorithm.old_logprobs": "rollout"},
+    "in_step": {"layout.data": 1, "rollout.engines": 1, "rollout.max_staleness": 0},
+    "in_step_wide": {"layout.data": 2, "rollout.engines": 2, "rollout.max_staleness": 0},
+    "one_step_off": {"layout.data": 1, "rollout.engines": 1, "rollout.max_staleness": 1, "algorithm.old_logprobs": "rollout"},
 }
 PHASES = ("prompts", "generate", "score", "annotate", "update", "publish", "step")
 

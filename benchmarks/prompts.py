@@ -1,4 +1,4 @@
-"""Rows with pictures for the benchmarks."""
+"""Rows with images for the benchmarks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ MAX_CIRCLES = 9
 
 
 def write_image_prompts(folder: Path, count: int, *, size: int, seed: int = 0) -> Path:
-    """Write `count` rows, each asking for the circles on a picture of `size` x `size` pixels of its own; returns the data file.
+    """Write `count` rows, each asking for the circles on an image of `size` x `size` pixels of its own; returns the data file.
 
-    The size should be a multiple of 28, a merged patch of Qwen2.5-VL, so that nothing resizes the pictures.
+    The size should be a multiple of 28, a merged patch of Qwen2.5-VL, so that nothing resizes the images.
     """
     rng = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -30,10 +30,10 @@ def write_image_prompts(folder: Path, count: int, *, size: int, seed: int = 0) -
 
 
 def _circles(count: int, size: int, rng: random.Random) -> Image.Image:
-    picture = Image.new("RGB", (size, size), (255, 255, 255))
-    pen, radius = ImageDraw.Draw(picture), size // 10
+    image = Image.new("RGB", (size, size), (255, 255, 255))
+    pen, radius = ImageDraw.Draw(image), size // 10
     for _ in range(count):
         x, y = rng.randint(radius, size - radius), rng.randint(radius, size - radius)
-        colour = rng.randint(0, 200), rng.randint(0, 200), rng.randint(0, 200)
-        pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour)
-    return picture
+        color = rng.randint(0, 200), rng.randint(0, 200), rng.randint(0, 200)
+        pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=color)
+    return image

@@ -22,7 +22,7 @@ import psutil
 import tyro
 
 from lmm_r1_mega.config import RewardSettings
-from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
+from lmm_r1_mega.rewards.workers.pool import RewardInput, RewardPool
 from lmm_r1_mega.schema import Score
 
 SAMPLES = 8

@@ -21,14 +21,15 @@ import tyro
 from prompts import write_image_prompts
 
 from lmm_r1_mega.algorithms.controllers import make_controllers
-from lmm_r1_mega.cluster.engines import Engines
-from lmm_r1_mega.cluster.placement import num_bundles, place
+from lmm_r1_mega.cluster.engines import RolloutEngines
+from lmm_r1_mega.cluster.placement import place_processes
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.data.stream import PromptStream
-from lmm_r1_mega.learning import annotate, estimate, policy_loss, update
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.stream.stream import PromptStream
+from lmm_r1_mega.driver.learning import annotate, estimate, policy_loss, update
+from lmm_r1_mega.planning.checks import gpus_needed
 from lmm_r1_mega.rollout.engine import Sampling
 from lmm_r1_mega.schema import Sample, Score, Scored
 
@@ -86,7 +87,7 @@ class Bench:
     """The processes and what they work on."""
 
     config: Config
-    engines: Engines
+    engines: RolloutEngines
     trainers: Trainers
     prompts: PromptStream
     forbidden_ids: tuple[int, ...]
@@ -115,9 +116,9 @@ def main(model: tyro.conf.Positional[Path], options: tyro.conf.OmitArgPrefixes[O
         rows = write_image_prompts(Path(folder), options.prompts * options.steps, size=options.size)
         config = _config(model, rows, options)
         processor = Processor.load(model, min_pixels=config.data.min_pixels, max_pixels=config.data.max_pixels)
-        with ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=config.layout.num_ranks)):
-            placement = place(config, num_trainers=config.layout.num_ranks)
-            engines = Engines(config, placement, model, max_images=1)
+        with ray_session(config.cluster, num_processes=gpus_needed(config, num_trainers=config.layout.num_ranks)):
+            placement = place_processes(config, num_trainers=config.layout.num_ranks)
+            engines = RolloutEngines(config, placement, model, max_images=1)
             engines.make_room()
             trainers = Trainers(config, placement)
             trainers.load("policy", model, total_steps=options.steps)
@@ -130,7 +131,7 @@ def _config(model: Path, rows: Path, options: Options) -> Config:
     return Config.model_validate(
         {
             "model": {"path": model},
-            "layout": {"tensor": options.tensor, "pipeline": options.pipeline, "data": options.data, "row_tokens": 2048},
+            "layout": {"tensor": options.tensor, "pipeline": options.pipeline, "data": options.data, "max_tokens_per_microbatch": 2048},
             "data": {"train": [rows], "max_prompt_tokens": 256, "min_pixels": options.size**2, "max_pixels": options.size**2},
             "rollout": {
                 "engines": options.engines,

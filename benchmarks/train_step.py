@@ -24,13 +24,14 @@ from torch import Tensor
 
 from lmm_r1_mega.algorithms.losses import Clip, PolicyLoss
 from lmm_r1_mega.config import Config, ModelSettings
+from lmm_r1_mega.config.device import Precision
 from lmm_r1_mega.convert.flops import sequence_flops
-from lmm_r1_mega.convert.shape import read_shape
-from lmm_r1_mega.models.device import Precision, device_name, peak_flops, resolve_precision, training_device
+from lmm_r1_mega.families.registry import read_shape
+from lmm_r1_mega.models.device import this_device, training_device
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.schema import PolicyTarget, Sequence
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.training import parallel
-from lmm_r1_mega.training.engine import Engine
+from lmm_r1_mega.training.engine import TrainEngine
 
 PRODUCTS = 20
 
@@ -48,7 +49,7 @@ def main() -> None:
     asked = cli.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     make_torchvision_importable()
-    precision = resolve_precision(asked.precision)
+    precision = this_device().precision(asked.precision)
     engine = start_engine(ModelSettings(path=asked.model, precision=precision, recompute=asked.recompute))
     rows = [[random_target(asked.tokens) for _ in range(asked.sequences)] for _ in range(asked.rows)]
     loss = PolicyLoss(Clip(0.2, 0.2), temperature=1.0)
@@ -64,7 +65,7 @@ def main() -> None:
     operations = 3 * num_sequences * sequence_flops(read_shape(asked.model), tokens=asked.tokens)
     step, product_speed = statistics.median(step_s), 2 * len(left) ** 3 / statistics.median(product_s)
     report = {
-        "device": device_name(),
+        "device": this_device().name or "cpu",
         "precision": precision,
         "threads": torch.get_num_threads(),
         "step_s": round(step, 4),
@@ -78,28 +79,28 @@ def main() -> None:
 
 def factors(precision: Precision) -> Tensor:
     """Two square matrices that the device multiplies at its best."""
-    on_gpu = torch.cuda.is_available()
+    on_gpu = this_device().is_gpu
     width, dtype = (8192 if on_gpu else 1024), (torch.float32 if precision == "fp32" else torch.bfloat16)
     return torch.randn(2, width, width, device=training_device()).to(dtype)
 
 
 def gpu_figures(flops_per_s: float, precision: Precision) -> dict[str, float]:
     """Share of the stated peak, and memory; nothing on a CPU."""
-    if not torch.cuda.is_available():
+    if not this_device().is_gpu:
         return {}
-    peak = peak_flops(device_name(), precision)
+    peak = peak_flops(this_device().name or "cpu", precision)
     share = {"mfu": round(flops_per_s / peak, 3)} if peak else {}
     return share | {"peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2)}
 
 
-def start_engine(model: ModelSettings) -> Engine:
+def start_engine(model: ModelSettings) -> TrainEngine:
     """An engine that is alone."""
     config = Config(model=model)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     parallel.initialize(config.layout, rank=0, rendezvous=f"tcp://127.0.0.1:{port}")
-    return Engine(model.path, role="policy", config=config, total_steps=1000)
+    return TrainEngine(model.path, role="policy", config=config, total_steps=1000)
 
 
 def random_target(tokens: int) -> PolicyTarget:
@@ -114,7 +115,7 @@ def seconds(work: Callable[[], object]) -> float:
     """Wall time of a call."""
     start = time.perf_counter()
     work()
-    if torch.cuda.is_available():
+    if this_device().is_gpu:
         torch.cuda.synchronize()
     return time.perf_counter() - start
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 
 make_torchvision_importable()
 
@@ -57,13 +57,13 @@ def main() -> None:
     cli.add_argument("--free", action="store_true", help="end at EOS instead of after exactly --tokens")
     options = cli.parse_args()
     torch.manual_seed(0)
-    colours = torch.randint(0, 256, (options.prompts * options.steps, 3)).tolist()
+    colors = torch.randint(0, 256, (options.prompts * options.steps, 3)).tolist()
     rows = [
         {
             "prompt": [{"role": "user", "content": "How many circles?"}],
-            "image": Image.new("RGB", (options.size, options.size), tuple(colour)),
+            "image": Image.new("RGB", (options.size, options.size), tuple(color)),
         }
-        for colour in colours
+        for color in colors
     ]
     lengths: list[int] = []
 

@@ -141,7 +141,7 @@ def copy_seconds_per_byte(repeats: int) -> float:
 
 def sync_phases(weights: dict[str, Tensor], engine: Engine, repeats: int) -> tuple[float, Phases]:
     """Seconds of the fastest update, and what it spent them on."""
-    sender = SharedMemorySender(weights.items, engine, bucket_bytes=LARGEST_BUCKET_BYTES)
+    sender = SharedMemorySender(weights.items, engine, bucket_bytes=LARGEST_BUCKET_BYTES, deadline_s=60)
     best, phases = float("inf"), {}
     for version in range(repeats + 1):  # the first touches fresh memory on both sides
         engine.seconds.clear()
@@ -167,7 +167,7 @@ def main() -> None:
     torch.set_num_threads(1)
     weights = {name: tensor.float() for name, tensor in load_file(options.model / "model.safetensors").items()}
     num_bytes = sum(tensor.nbytes for tensor in weights.values())
-    alone = SharedMemorySender(weights.items, Nobody(), bucket_bytes=LARGEST_BUCKET_BYTES)
+    alone = SharedMemorySender(weights.items, Nobody(), bucket_bytes=LARGEST_BUCKET_BYTES, deadline_s=60)
     fill = fastest(lambda: alone.send(0), options.repeats)
     alone.close()
     engine = Engine(options.model)

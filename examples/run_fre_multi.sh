@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# FRE-Multi, the comparison to FRE-Text: the same training on pictures and text. docs/recipes.md says what it needs.
+# FRE-Multi, the comparison to FRE-Text: the same training on images and text. docs/recipes.md says what it needs.
 #
 #     [MODEL=folder] [DATA=rows.jsonl] [RUN=folder] examples/run_fre_multi.sh [--dry-run] [--section.field VALUE ...]
 set -euo pipefail

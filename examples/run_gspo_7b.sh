@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# GSPO on pictures and text at 7 B. docs/recipes.md says what it needs.
+# GSPO on images and text at 7 B. docs/recipes.md says what it needs.
 #
 #     [MODEL=folder] [DATA=rows.jsonl] [RUN=folder] examples/run_gspo_7b.sh [--dry-run] [--section.field VALUE ...]
 set -euo pipefail

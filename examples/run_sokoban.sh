@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sokoban from pictures with PPO, from the instruct model. docs/recipes.md says what it needs.
+# Sokoban from images with PPO, from the instruct model. docs/recipes.md says what it needs.
 #
 #     [MODEL=folder] [DATA=rows.jsonl] [RUN=folder] examples/run_sokoban.sh [--dry-run] [--section.field VALUE ...]
 set -euo pipefail

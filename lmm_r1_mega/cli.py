@@ -12,10 +12,10 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from lmm_r1_mega import parent, progress
 from lmm_r1_mega.commands.verbs import SETTINGS, VERBS, help_text
 from lmm_r1_mega.errors import DONE, INTERNAL, USAGE, cause_of, exit_status
-from lmm_r1_mega.secret_variables import redacted
+from lmm_r1_mega.process import parent, progress
+from lmm_r1_mega.process.secret_variables import redacted
 
 HELP = {"-h", "--help"}
 
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_here(name: str, arguments: list[str]) -> int:
-    """Run a verb in this process; errors that a user can mend are a message, others a traceback."""
+    """Run a verb in this process; errors that a user can fix are a message, others a traceback."""
     run: Callable[[list[str]], int] = importlib.import_module(f"lmm_r1_mega.commands.{name}").run
     try:
         status = run(arguments)

@@ -1,4 +1,4 @@
-"""What this machine has, what a run needs, and the command that mends each gap."""
+"""What this machine has, what a run needs, and the command that fixes each gap."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
-from lmm_r1_mega.cluster.session_folder import MAX_PARENT_BYTES, temporary_directory
+from lmm_r1_mega.process.session_folder import MAX_PARENT_BYTES, temporary_directory
 
 MIN_SHM_BYTES = 2 * 2**30
 
@@ -34,8 +34,8 @@ class Finding:
 
     subject: str
     state: str
-    mend: str | None = None
-    """Command or change that mends it; None where nothing is wrong."""
+    fix: str | None = None
+    """Command or change that fixes it; None where nothing is wrong."""
 
 
 def examine() -> list[Finding]:
@@ -55,8 +55,8 @@ def _packages() -> list[Finding]:
     for name, purpose in _PARTS.items():
         version, requirement = _version(name), wanted[name]
         fits = version is not None and requirement.specifier.contains(version, prereleases=True)
-        mend = None if fits else f"pip install '{name}{requirement.specifier}'"
-        findings.append(Finding(name, f"{version or 'missing'} ({purpose})", mend))
+        fix = None if fits else f"pip install '{name}{requirement.specifier}'"
+        findings.append(Finding(name, f"{version or 'missing'} ({purpose})", fix))
     return findings
 
 
@@ -67,7 +67,7 @@ def _engine() -> Finding:
 
 
 def _torchvision() -> Finding:
-    from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+    from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 
     make_torchvision_importable()
     try:

@@ -1,4 +1,4 @@
-"""Errors with an exit status of their own; any other ValueError is a wrong setting, anything else a fault of ours."""
+"""Errors with an exit status of their own; any other ValueError is a wrong setting, anything else an internal error."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NotFinite(ValueError):
 
 
 class SamplesLost(RuntimeError):
-    """Samples were dispatched and neither trained nor dropped with a reason: a fault of ours, and the run stops (exit status 70)."""
+    """Samples were dispatched and neither trained nor dropped with a reason: an internal error, and the run stops (exit status 70)."""
 
 
 class ProcessLost(RuntimeError):
@@ -49,7 +49,7 @@ class Stopped(RuntimeError):
 
 
 def exit_status(error: BaseException) -> int:
-    """The status that an error ends the command line with; INTERNAL for what no user can mend."""
+    """The status that an error ends the command line with; INTERNAL if the user cannot fix it."""
     if isinstance(error, OSError) and error.errno in FULL | BROKEN:
         return REQUEUE
     kinds = (

@@ -1,9 +1,9 @@
 """The types that cross a process border, one per stage of a sample's life.
 
-    Prompt -> Completion -> Sample -> Scored -> Sequence -> PolicyTarget / ValueTarget / SFTTarget -> (packed) Row
+    Prompt -> Completion -> Sample -> Scored -> Sequence -> PolicyTarget / ValueTarget / SFTTarget -> (packed) PackedBatch
 
-Alignment. Names that begin with `response_` have one entry per sampled token. In a packed `Row` every per-token tensor has
-the length of `labels`, and entry t is about predicting `labels[t]`; `data.packing` is the only place that moves from one to
+Alignment. Names that begin with `response_` have one entry per sampled token. In a packed `PackedBatch` every per-token tensor has
+the length of `labels`, and entry t is about predicting `labels[t]`; `data.packing` is the only module that moves from one to
 the other.
 """
 
@@ -17,13 +17,17 @@ if TYPE_CHECKING:  # reward workers read these types without the seconds that im
     from torch import Tensor
 
 FinishReason = Literal["stop", "length"]
+GoldAnswer = str | int | float | None
+"""A gold answer, as the record has it."""
+Role = Literal["policy", "critic"]
+"""A model that is trained."""
 
 
 @dataclass(frozen=True, eq=False)
-class Vision:
-    """All images of one prompt, resized: the one form in which pictures are kept and sent. `data.patches` has the others.
+class PromptImages:
+    """All images of one prompt, resized: the one form in which images are kept and sent. `data.patches` has the others.
 
-    A picture of a million pixels takes 3 MB, an eighth of the vision tower's numbers. One `Vision` is equal to itself only.
+    An image of a million pixels takes 3 MB, an eighth of the vision tower's numbers. One `PromptImages` is equal to itself only.
     """
 
     patches: UInt8[Tensor, "patches bytes"]
@@ -34,22 +38,22 @@ class Vision:
 
 @dataclass(frozen=True)
 class Prompt:
-    """One question, tokenized and with its images decoded once. Samples of a prompt share `vision`."""
+    """One question, tokenized and with its images decoded once. Samples of a prompt share `images`."""
 
     id: str
-    """Unique over all data files: `<file stem>:<row id or index>`."""
+    """Unique over all data files: `<file stem>:<micro-batch id or index>`."""
     source: str
-    """The row's `datasource`, else the file's stem."""
+    """The microbatch's `datasource`, else the file's stem."""
     text: str
-    """The rendered chat template, image places included; for people and rewards."""
+    """The rendered chat template, image positions included; for people and rewards."""
     token_ids: tuple[int, ...]
     """Unexpanded: one image token an image. What vLLM takes."""
     expanded_ids: tuple[int, ...]
     """Every image token repeated once per merged patch. What the trainer sees."""
-    vision: Vision | None
+    images: PromptImages | None
     """Its images, for engine and trainer alike; None without."""
-    answer: str | int | float | None
-    """Gold answer as the row has it."""
+    answer: GoldAnswer
+    """Gold answer as the micro-batch has it."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Completion:
 
 @dataclass(frozen=True)
 class Sample:
-    """A prompt and one answer to it. Samples of a prompt are neighbours in a list and share `prompt`."""
+    """A prompt and one answer to it. Samples of a prompt are neighbors in a list and share `prompt`."""
 
     prompt: Prompt
     completion: Completion
@@ -94,11 +98,11 @@ class Scored:
 
 @dataclass(frozen=True)
 class Sequence:
-    """Tokens for the trainer: an expanded prompt, then a response. Sequences of one prompt share `vision`."""
+    """Tokens for the trainer: an expanded prompt, then a response. Sequences of one prompt share `images`."""
 
     token_ids: Int[Tensor, "tokens"]
     prompt_length: int
-    vision: Vision | None
+    images: PromptImages | None
 
     @property
     def response_length(self) -> int:
@@ -149,28 +153,28 @@ class SFTTarget:
 
 
 @dataclass(frozen=True)
-class Row:
+class PackedBatch:
     """Sequences packed end to end without padding: one micro-batch.
 
-    A sequence of n tokens takes n - 1 places: its inputs are tokens 0..n-2, its labels tokens 1..n-1. Neighbours of one prompt share
-    the prompt's places. Places that only fill the row up to a multiple are a sequence of their own, with `loss_mask` false.
+    A sequence of n tokens takes n - 1 positions: its inputs are tokens 0..n-2, its labels tokens 1..n-1. Neighbors of one prompt share
+    the prompt's positions. Places that only fill the microbatch up to a multiple are a sequence of their own, with `loss_mask` false.
     """
 
     input_ids: Int[Tensor, "tokens"]
     labels: Int[Tensor, "tokens"]
-    position_ids: Int[Tensor, "3 tokens"]
+    position_ids: Int[Tensor, "axes tokens"]
     """M-RoPE positions (time, height, width) of the inputs."""
     loss_mask: Bool[Tensor, "tokens"]
     """True where labels[t] was sampled by the policy."""
     sequence_starts: Int[Tensor, "sequences+1"]
-    """int32; first place of each sequence, then the row's length (`cu_seqlens`)."""
+    """int32; first place of each sequence, then the microbatch's length (`cu_seqlens`)."""
     borrowed: Int[Tensor, "sequences 2"]
-    """First place and number of places of the prompt that a sequence takes from one before it, which come before its own; number 0
+    """First place and number of positions of the prompt that a sequence takes from one before it, which come before its own; number 0
     where it takes none (`data.sharing`)."""
-    vision: Vision | None
-    """The distinct images of the row: sequences that share a picture share its pass through the vision tower."""
+    images: PromptImages | None
+    """The distinct images of the micro-batch: sequences that share an image share its pass through the vision tower."""
     image_features: Int[Tensor, "image_tokens"] | None
-    """For each image token of the row which of the vision tower's features it takes."""
+    """For each image token of the microbatch which of the vision tower's features it takes."""
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.learning import adapt, annotate, estimate, explaining_divergence, policy_loss, update
+from lmm_r1_mega.driver.learning import adapt, annotate, estimate, explaining_divergence, policy_loss, update
+from lmm_r1_mega.driver.run import Run, export, open_run
 from lmm_r1_mega.record.folder import Checkpoint
-from lmm_r1_mega.run import Run, export, open_run
 
 
 def train(config: Config, *, resume: Checkpoint | None = None, allow_change: bool = False) -> None:
@@ -17,13 +17,13 @@ def train(config: Config, *, resume: Checkpoint | None = None, allow_change: boo
     with open_run(config, resume=resume, allow_change=allow_change) as run:
         run_steps(run)
         if config.run.export_hf:
-            export(run.book, run.trainers)
-        run.book.finish(steps=config.run.steps)
+            export(run.logger, run.trainers)
+        run.logger.finish(steps=config.run.steps)
 
 
 def run_steps(run: Run) -> None:
     """Generate, score, learn, publish: once a step until the run has its steps."""
-    config, phase = run.config, run.book.phase
+    config, phase = run.config, run.logger.phase
     if run.first_step == 0:
         run.evaluate_if_due(0)
     for step in range(run.first_step, config.run.steps):
@@ -34,7 +34,7 @@ def run_steps(run: Run) -> None:
         with phase("update"), explaining_divergence(step, len(samples.scored), config):
             loss = policy_loss(config, run.controllers, forbidden_ids=run.forbidden_ids, step=step)
             updates = update(run.trainers, annotated, advantages, config, loss=loss)
-        run.rollouts.settle()
+        run.rollouts.wait_for_generation()
         with phase("publish"), run.engines.awake():
             run.trainers.publish(run.engines.actors, version=step + 1)
         run.record(step, samples, annotated, advantages, updates)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+import lmm_r1_mega.cluster  # noqa: F401 (settles what Ray reads when it is imported, by whichever test)
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 
 make_torchvision_importable()
 # A shell that starts the tests in its background has them ignore Ctrl-C, and so would every program that they start.

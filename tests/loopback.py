@@ -25,10 +25,10 @@ class Loopback:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def with_enough_time(verdicts: Callable[[float], list[Any]]) -> list[Any]:
-    """Verdicts within the first budget, in seconds, in which every request came to an end: a busy machine needs a larger one."""
+def with_enough_time(score: Callable[[float], list[Any]]) -> list[Any]:
+    """Rewards within the first budget, in seconds, in which every request came to an end: a busy machine needs a larger one."""
     for budget_s in (2.0, 10.0, 60.0):
-        found = verdicts(budget_s)
+        found = score(budget_s)
         if not any("no answer in time" in (one.invalid or "") for one in found):
             break
     return found

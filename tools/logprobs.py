@@ -18,20 +18,20 @@ import torch
 import tyro
 from torch.multiprocessing import start_processes
 
+from lmm_r1_mega.batching.balance import assign_microbatches
+from lmm_r1_mega.batching.sharing import num_positions
 from lmm_r1_mega.config import Config, DataSettings, LayoutSettings, ModelSettings, RolloutSettings
-from lmm_r1_mega.convert.shape import read_shape
-from lmm_r1_mega.data.balance import assign_rows
-from lmm_r1_mega.data.build import Demonstration
-from lmm_r1_mega.data.files import DemonstrationFile
-from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.data.sharing import num_places
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.stream.build import Demonstration
+from lmm_r1_mega.data.stream.files import DemonstrationFile
+from lmm_r1_mega.families.registry import read_shape
 from lmm_r1_mega.models.build import build_model
 from lmm_r1_mega.planning.checks import find_problems
 from lmm_r1_mega.planning.hardware import Hardware
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.schema import Sequence, TokenStats
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
 from lmm_r1_mega.training import parallel
-from lmm_r1_mega.training.inference import Inference
+from lmm_r1_mega.training.forward_pass import ForwardPass
 
 
 def main(
@@ -41,7 +41,7 @@ def main(
     out: Path,
     tp: int = 1,
     pp: int = 1,
-    row_tokens: int = 4096,
+    max_tokens_per_microbatch: int = 4096,
 ) -> None:
     """Log-probabilities of demonstrations by the Megatron engine.
 
@@ -51,9 +51,11 @@ def main(
         out: JSON Lines file to write.
         tp: Tensor-parallel size.
         pp: Pipeline-parallel size.
-        row_tokens: Token budget of a packed row.
+        max_tokens_per_microbatch: Token budget of a packed row.
     """
-    config = Config(model=ModelSettings(path=model), layout=LayoutSettings(tensor=tp, pipeline=pp, row_tokens=row_tokens))
+    config = Config(
+        model=ModelSettings(path=model), layout=LayoutSettings(tensor=tp, pipeline=pp, max_tokens_per_microbatch=max_tokens_per_microbatch)
+    )
     try:
         check_layout(config)
         sequences = read_demonstrations(model, data)
@@ -84,19 +86,19 @@ def read_demonstrations(model: Path, data: Path) -> list[Sequence]:
 def as_sequence(row: Demonstration) -> Sequence:
     """The tokens of a demonstration; its response is the final turn."""
     prompt = row.prompt
-    return Sequence(torch.tensor([*prompt.expanded_ids, *row.response_ids]), len(prompt.expanded_ids), prompt.vision)
+    return Sequence(torch.tensor([*prompt.expanded_ids, *row.response_ids]), len(prompt.expanded_ids), prompt.images)
 
 
 def score(rank: int, config: Config, sequences: list[Sequence], rendezvous: str, out: Path) -> None:
-    """One rank's part; the reporter writes `out`."""
+    """One rank's part; the output rank writes `out`."""
     torch.set_num_threads(max((os.cpu_count() or 1) // config.layout.num_ranks, 1))
     make_torchvision_importable()
     parallel.initialize(config.layout, rank=rank, rendezvous=rendezvous)
     model = build_model(config.model.path, model=config.model, layout=config.layout, role="policy")
-    lengths = [num_places(sequence) for sequence in sequences]
-    budget = max(config.layout.row_tokens, *lengths)
-    [rows] = assign_rows(lengths, lengths, budget=budget, num_ranks=1)
-    stats = Inference(model, config.model.path, config).logprobs([[sequences[i] for i in row] for row in rows], temperature=1.0)
+    lengths = [num_positions(sequence) for sequence in sequences]
+    budget = max(config.layout.max_tokens_per_microbatch, *lengths)
+    [rows] = assign_microbatches(lengths, lengths, budget=budget, num_ranks=1)
+    stats = ForwardPass(model, config.model.path, config).logprobs([[sequences[i] for i in row] for row in rows], temperature=1.0)
     if stats is not None:
         scored = {index: one for row, found in zip(rows, stats, strict=True) for index, one in zip(row, found, strict=True)}
         out.write_text("".join(line(sequence, scored[i]) for i, sequence in enumerate(sequences)), encoding="utf-8")

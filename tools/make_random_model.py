@@ -1,6 +1,6 @@
 """Write random weights of a published size, to measure speed without the published weights.
 
-python tools/make_random_model.py examples/models/Qwen2.5-VL-3B-Instruct OUT --layers 12
+python -m tools.make_random_model examples/models/Qwen2.5-VL-3B-Instruct OUT --layers 12
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import tyro
 from transformers import Qwen2_5_VLConfig
 
 from lmm_r1_mega.models.device import training_device
-from lmm_r1_mega.tiny_model import TinyShape, processor_settings, sum_corpus, train_tokenizer
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
+from tools.make_tiny_model import TinyShape, processor_settings, sum_corpus, train_tokenizer
 
 
 def main(source: tyro.conf.Positional[Path], out: tyro.conf.Positional[Path], *, layers: int | None = None, seed: int = 0) -> None:

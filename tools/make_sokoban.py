@@ -1,8 +1,8 @@
-"""Write Sokoban levels as rows with pictures, ready for training.
+"""Write Sokoban levels as rows with images, ready for training.
 
-python tools/make_sokoban.py OUT --count 1000 --boxes 2
+python -m tools.make_sokoban OUT --count 1000 --boxes 2
 
-OUT gets `levels.jsonl` and a PNG a level in `pictures/`. A row's `answer` is the room as text, which the components `sokoban` and
+OUT gets `levels.jsonl` and a PNG a level in `images/`. A row's `answer` is the room as text, which the components `sokoban` and
 `solved` of `reward.weights` play the response's moves in. Start `--seed` elsewhere for a held-out file.
 """
 
@@ -16,10 +16,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from lmm_r1_mega.data.sokoban_picture import draw_picture
 from lmm_r1_mega.errors import DONE, USAGE
-from lmm_r1_mega.sokoban.levels import Difficulty, Level, make_levels
-from lmm_r1_mega.sokoban.room import draw_room
+from lmm_r1_mega.rewards.rules.sokoban_room import draw_room
+from tools.sokoban_image import draw_image
+from tools.sokoban_levels import Difficulty, Level, make_levels
 
 SYSTEM = (
     "First think about the question inside <think> </think>, then answer inside <answer> </answer>. "
@@ -40,7 +40,7 @@ def main(
     count: int = 1000,
     seed: int = 0,
 ) -> int:
-    """Write Sokoban levels as rows with pictures.
+    """Write Sokoban levels as rows with images.
 
     Args:
         out: Folder to write.
@@ -59,24 +59,24 @@ def main(
 
 
 def write_rows(out: Path, difficulty: Difficulty, *, count: int, seed: int) -> list[dict[str, Any]]:
-    """Write pictures and rows. Errors: ValueError where there are not so many levels."""
+    """Write images and rows. Errors: ValueError where there are not so many levels."""
     if count < 1:
         raise ValueError(f"--count {count}: give a number above 0")
-    pictures = out / "pictures"
-    pictures.mkdir(parents=True, exist_ok=True)
+    images = out / "images"
+    images.mkdir(parents=True, exist_ok=True)
     levels = islice(make_levels(difficulty, seed=seed), count)
-    rows = [write_row(level, pictures / f"{number:06d}.png") for number, level in enumerate(levels)]
+    rows = [write_row(level, images / f"{number:06d}.png") for number, level in enumerate(levels)]
     (out / "levels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return rows
 
 
-def write_row(level: Level, picture: Path) -> dict[str, Any]:
-    """Saves the picture; the row that goes with it. Images are named relative to the data file."""
-    draw_picture(level.room).save(picture)
-    image = {"type": "image", "image": f"{picture.parent.name}/{picture.name}"}
+def write_row(level: Level, path: Path) -> dict[str, Any]:
+    """Saves the image; the row that goes with it. Images are named relative to the data file."""
+    draw_image(level.room).save(path)
+    image = {"type": "image", "image": f"{path.parent.name}/{path.name}"}
     turns = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": [image, {"type": "text", "text": TASK}]}]
     return {
-        "id": picture.stem,
+        "id": path.stem,
         "datasource": "sokoban",
         "message": turns,
         "answer": draw_room(level.room),

@@ -1,8 +1,8 @@
 """Rows for training from public sets, out of files that you have, and from reasoning-gym's generators.
 
-python tools/prepare_data.py gsm8k train.parquet data/gsm8k.jsonl
-python tools/prepare_data.py mathv360k_geometry train_samples_all_tuning.json data/mathv360k_geometry.jsonl --images data_images
-python tools/prepare_data.py reasoning_gym gcd,zebra_puzzles data/reasoning.jsonl --count 5000
+python -m tools.prepare_data gsm8k train.parquet data/gsm8k.jsonl
+python -m tools.prepare_data mathv360k_geometry train_samples_all_tuning.json data/mathv360k_geometry.jsonl --images data_images
+python -m tools.prepare_data reasoning_gym gcd,zebra_puzzles data/reasoning.jsonl --count 5000
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 import tyro
 
-from lmm_r1_mega.data.files import describe_bad_rows
-from lmm_r1_mega.data.public_sets import Outcome, Pictures, as_row, prepared_rows
-from lmm_r1_mega.data.reasoning_tasks import JUDGED, reasoning_problems
+from lmm_r1_mega.data.stream.files import describe_bad_rows
 from lmm_r1_mega.errors import BAD_DATA, DONE, USAGE
+from tools.public_sets import SourceImages, SourceReport, as_row, prepared_rows
+from tools.reasoning_tasks import JUDGED, reasoning_problems
 
 REASONING = "reasoning_gym"
 
@@ -37,24 +37,27 @@ def main(
     Args:
         name: deepscaler, vermulti, mathv360k_geometry, gsm8k, geometry3k or reasoning_gym.
         source: The published file (JSON Lines, JSON, Parquet or a name `hub:...`); for reasoning_gym names of tasks with commas, or all.
-        out: File of rows to write, .jsonl; pictures that lie inside the source are written beside it.
-        images: Folder below which the published picture paths are looked for; the source's own where left out.
+        out: File of rows to write, .jsonl; images that lie inside the source are written beside it.
+        images: Folder below which the published image paths are looked for; the source's own where left out.
         count: Problems to generate with reasoning_gym.
         seed: Their seed.
     """
-    outcome = Outcome()
-    pictures = Pictures(images or Path(source).parent, out.parent / f"{out.stem}_images")
+    outcome = SourceReport()
+    source_images = SourceImages(images or Path(source).parent, out.parent / f"{out.stem}_images")
     try:
         if images is not None and not images.is_dir():
-            raise ValueError(f"--images {images} is no folder: give the one that holds the pictures")
-        rows = _generated(source, count, seed, pictures) if name == REASONING else prepared_rows(name, Path(source), pictures, outcome)
+            raise ValueError(f"--images {images} is no folder: give the one that holds the images")
+        if name == REASONING:
+            rows = _generated(source, count, seed, source_images)
+        else:
+            rows = prepared_rows(name, Path(source), source_images, outcome)
         num_written = write_rows(rows, out)
     except (ValueError, OSError) as error:
         print(f"prepare_data: {error}", file=sys.stderr)
         return USAGE
     print(f"{num_written} rows {f'in {out}' if num_written else 'and nothing written'}; {outcome.num_others} of another part of the set")
-    if num_written and pictures.found:
-        print(f"to train on them: --data.image_roots {pictures.root.resolve()}")
+    if num_written and source_images.found:
+        print(f"to train on them: --data.image_roots {source_images.root.resolve()}")
     if outcome.bad_rows:
         print(f"{len(outcome.bad_rows)} rows cannot be used:\n{describe_bad_rows(outcome.bad_rows)}", file=sys.stderr)
     return DONE if num_written else BAD_DATA
@@ -77,12 +80,12 @@ def write_rows(rows: Iterable[dict[str, Any]], out: Path) -> int:
     return num_written
 
 
-def _generated(tasks: str, count: int, seed: int, pictures: Pictures) -> Iterator[dict[str, Any]]:
+def _generated(tasks: str, count: int, seed: int, images: SourceImages) -> Iterator[dict[str, Any]]:
     if count < 1:
         raise ValueError(f"--count {count}: give a number above 0")
     problems = reasoning_problems(JUDGED if tasks == "all" else tasks.split(","), count=count, seed=seed)
     return (
-        as_row(problem, f"{number:06d}", pictures, source=problem.source or REASONING) for number, problem in enumerate(problems, start=1)
+        as_row(problem, f"{number:06d}", images, source=problem.source or REASONING) for number, problem in enumerate(problems, start=1)
     )
 
 

@@ -27,11 +27,11 @@ them, and what comes later wins:
     lmm-r1-mega train first.yaml second.yaml --algorithm.name rloo --rollout.temperature 0.9
 
 A list takes its values one after the other (`--data.train a.jsonl b.jsonl`), names take theirs in turn
-(`--reward.weights format 0.5 accuracy 1.0`), a truth value is `True` or `False`, and `None` empties a setting that may be left out.
+(`--reward.weights format 0.5 accuracy 1.0`), a boolean is `True` or `False`, and `None` empties a setting that may be left out.
 A value out of range or an unknown name is an error before anything starts, and the nearest right name is given. A run writes the
 resolved settings to `config.yaml` in its folder. `lmm-r1-mega train --help` prints this page in the terminal."""
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-NAMES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "truth value"}
+NAMES = {"string": "text"}
 
 
 def render() -> str:
@@ -62,7 +62,7 @@ def _row(name: str, field: FieldInfo, schema: dict[str, Any]) -> str:
 def takes(schema: dict[str, Any]) -> str:
     """What a setting accepts, in words, from its JSON schema.
 
-    Example: {"type": "integer", "minimum": 1} -> "whole number, at least 1"
+    Example: {"type": "integer", "minimum": 1} -> "integer, at least 1"
     """
     if "anyOf" in schema:
         return " or ".join("nothing" if one.get("type") == "null" else takes(one) for one in schema["anyOf"])
@@ -72,7 +72,7 @@ def takes(schema: dict[str, Any]) -> str:
         return f"names, each with: {takes(schema['additionalProperties'])}"
     if schema["type"] == "array":
         return f"{len(schema['prefixItems'])} numbers" if "prefixItems" in schema else f"list of: {takes(schema['items'])}"
-    kind = "path" if schema.get("format") == "path" else NAMES[schema["type"]]
+    kind = "path" if schema.get("format") == "path" else NAMES.get(schema["type"], schema["type"])
     return ", ".join([kind, *(f"{words} {schema[bound]:g}" for bound, words in BOUNDS.items() if bound in schema)])
 
 

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lmm_r1_mega.migration.flags import FLAGS, Flag
-from lmm_r1_mega.migration.newer import ADDED, RENAMED
+from lmm_r1_mega.migration.flags import ADDED, FLAGS, RENAMED, Flag
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "migration.md"
-KINDS = {"switch": "switch", "int": "whole number", "float": "number", "text": "text"}
+KINDS = {"switch": "switch", "int": "integer", "float": "number", "text": "text"}
 OPENING = """\
 # Coming from LMM-R1 or OpenRLHF
 
@@ -27,8 +26,10 @@ Written by `tools/write_migration_page.py` from `lmm_r1_mega/migration/flags.py`
 `migrate` finds the first `openrlhf.cli.train_ppo_ray` command that a shell script would start, or takes its flags. The script is
 not run: a grammar of bash (tree-sitter) parses it, and assignments, arrays, functions, loops, branches and expansions are followed
 in their order, as bash would where `migrate` is called: with the same environment, and with the arguments behind the script's name.
-What is rare is not followed, and is an error with the line: `getopts`, `mapfile`, `declare -i` and `-n`, patterns such as `@(a|b)`,
-commands in a text that `ssh` or `tmux` gets.
+What is rare in launch scripts is not followed, and is an error with the line: `getopts`, `mapfile`, `let`, `pushd`, `shopt`,
+`declare -i` and `-n`, `${!name}`, patterns such as `@(a|b)` and `[[:digit:]]`, bit operations and `?:` in arithmetic, commands in a
+text that `ssh` or `tmux` gets. The value of braces (`{a,b}`, `{1..8}`), of `=~` and of `for ((...))` counts as one that the text does
+not tell.
 
     MODEL=models/mine lmm-r1-mega migrate train.sh first_argument --rows 40315 > my_run.yaml
 
@@ -48,7 +49,7 @@ The steps of a run follow from the rows of its data there. Where the files are n
 
 ## The same data, the same rewards
 
-Rows stay as they are: `message` as a list of turns or as JSON in a string, `answer`, and `datasource` where there is one. Pictures
+Rows stay as they are: `message` as a list of turns or as JSON in a string, `answer`, and `datasource` where there is one. Images
 are read below the data file's folder and below `data.image_roots`, nowhere else. The reward server beside the training is not
 needed: the rules of `math_verifier` and `sokoban_verifier` are built in (`reward.weights`), and stand in for the server if the
 script starts one of the two and asks nobody else. Servers of your own are `reward.remote.urls`, a file with
@@ -61,7 +62,7 @@ script starts one of the two and asks nobody else. Servers of your own are `rewa
   says so. With `--no_advantage_std_norm` it is `none`; the mean over the batch, which is taken off there all the same, stays then.
 * KL inside the loss with `k1` is an error: it has no gradient towards the reference there. `algorithm.kl.importance_weighted` gives it
   one, which is another run.
-* Reward models are normalised by the mean and deviation of the run so far, there by those in the model's `config.json`.
+* Reward models are normalized by the mean and deviation of the run so far, there by those in the model's `config.json`.
 * The loss is a mean over tokens there whatever the estimator, so `algorithm.aggregation` is `token`; the published GRPO and Dr. GRPO
   have others, see [settings](configuration.md).
 * `grpo` gives exactly 0 where all rewards of a group are equal.

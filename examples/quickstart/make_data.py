@@ -1,4 +1,4 @@
-"""Writes the quickstart's rows and pictures; the same seed writes the same files.
+"""Writes the quickstart's rows and images; the same seed writes the same files.
 
 python -m examples.quickstart.make_data                 # FRE, MGT and the held-out rows
 python -m examples.quickstart.make_data --cold-start    # the demonstrations behind the starting weights
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import tyro
 
-from examples.quickstart.pictures import draw
+from examples.quickstart.images import draw
 from examples.quickstart.problems import (
     HELD_OUT,
     IMAGE_QUESTION,
@@ -48,7 +48,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class ColdStart:
-    """A file of demonstrations in which text and picture take turns, so that every batch of even size has as many of both."""
+    """A file of demonstrations in which text and image take turns, so that every batch of even size has as many of both."""
 
     name: str
     num_pairs: int
@@ -60,35 +60,35 @@ COLD_STARTS = (ColdStart("cold_start_a", num_pairs=800 * 32, slip=0.0), ColdStar
 
 
 def write_training_data(folder: Path = FOLDER, *, seed: int = 0) -> None:
-    """Write `fre.jsonl`, `mgt.jsonl`, `held_out_text.jsonl` and `held_out_image.jsonl` with their pictures.
+    """Write `fre.jsonl`, `mgt.jsonl`, `held_out_text.jsonl` and `held_out_image.jsonl` with their images.
 
-    The held-out problems are all there are: once each in words, and about equally often in pictures.
+    The held-out problems are all there are: once each in words, and about equally often in images.
     """
     texts = [_in_words(operands) for operands in _draw_operands(NUM_TEXTS, random.Random(f"{seed} fre"))]
-    pictures = _in_pictures(folder, "mgt", _draw_operands(NUM_PICTURES, random.Random(f"{seed} mgt")), seed=seed)
+    images = _in_images(folder, "mgt", _draw_operands(NUM_PICTURES, random.Random(f"{seed} mgt")), seed=seed)
     rng = random.Random(f"{seed} held out")
     held_out, repeated = rng.sample(HELD_OUT, len(HELD_OUT)), islice(cycle(rng.sample(HELD_OUT, len(HELD_OUT))), NUM_HELD_OUT_PICTURES)
-    held_out_pictures = _in_pictures(folder, "held_out", repeated, seed=seed)
+    held_out_images = _in_images(folder, "held_out", repeated, seed=seed)
     _write_rows(folder / "fre.jsonl", map(_question_row, texts))
-    _write_rows(folder / "mgt.jsonl", map(_question_row, pictures))
+    _write_rows(folder / "mgt.jsonl", map(_question_row, images))
     _write_rows(folder / "held_out_text.jsonl", map(_question_row, map(_in_words, held_out)))
-    _write_rows(folder / "held_out_image.jsonl", map(_question_row, held_out_pictures))
+    _write_rows(folder / "held_out_image.jsonl", map(_question_row, held_out_images))
 
 
 def write_cold_start(folder: Path = FOLDER, *, seed: int = 0) -> None:
-    """Write `cold_start_a.jsonl` and `cold_start_b.jsonl`: rows that end with the teacher's turn. Many rows share a picture."""
+    """Write `cold_start_a.jsonl` and `cold_start_b.jsonl`: rows that end with the teacher's turn. Many rows share an image."""
     operands = _draw_operands(NUM_DEMONSTRATED_PICTURES, random.Random(f"{seed} demonstrated"))
-    pictures = _in_pictures(folder, "demonstrated", operands, seed=seed)
+    images = _in_images(folder, "demonstrated", operands, seed=seed)
     for cold_start in COLD_STARTS:
         rng = random.Random(f"{seed} {cold_start.name}")
-        _write_rows(folder / f"{cold_start.name}.jsonl", _demonstrations(cold_start, pictures, rng))
+        _write_rows(folder / f"{cold_start.name}.jsonl", _demonstrations(cold_start, images, rng))
 
 
-def _demonstrations(cold_start: ColdStart, pictures: Sequence[Problem], rng: random.Random) -> Iterator[Row]:
+def _demonstrations(cold_start: ColdStart, images: Sequence[Problem], rng: random.Random) -> Iterator[Row]:
     for _ in range(cold_start.num_pairs):
-        text, picture = _in_words(rng.choice(TRAINING)), rng.choice(pictures)
+        text, image = _in_words(rng.choice(TRAINING)), rng.choice(images)
         yield _demonstration_row(text, text.operands, rng)
-        yield _demonstration_row(picture, undercounted(picture.operands, probability=cold_start.slip, rng=rng), rng)
+        yield _demonstration_row(image, undercounted(image.operands, probability=cold_start.slip, rng=rng), rng)
 
 
 def _draw_operands(count: int, rng: random.Random) -> list[Operands]:
@@ -99,13 +99,13 @@ def _in_words(operands: Operands) -> Problem:
     return Problem(operands, "sums", text_question(operands))
 
 
-def _in_pictures(folder: Path, name: str, all_operands: Iterable[Operands], *, seed: int) -> list[Problem]:
+def _in_images(folder: Path, name: str, all_operands: Iterable[Operands], *, seed: int) -> list[Problem]:
     """Draw one PNG file for each problem; rows name it relative to `folder`."""
-    rng = random.Random(f"{seed} {name} pictures")
-    (folder / "pictures" / name).mkdir(parents=True, exist_ok=True)
+    rng = random.Random(f"{seed} {name} pictures")  # the word that the images of the published figures were drawn with
+    (folder / "images" / name).mkdir(parents=True, exist_ok=True)
     problems = []
     for index, operands in enumerate(all_operands):
-        path = f"pictures/{name}/{index:05}.png"
+        path = f"images/{name}/{index:05}.png"
         draw(operands, rng).save(folder / path)
         question = [{"type": "image", "image": path}, {"type": "text", "text": IMAGE_QUESTION}]
         problems.append(Problem(operands, "dots", question))

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
+from examples.quickstart.images import SIDE
 from examples.quickstart.make_data import FOLDER, write_cold_start
-from examples.quickstart.pictures import SIDE
 from examples.quickstart.problems import IMAGE_QUESTION, TRAINING, guessed_answer, text_question, worked_answer
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model, train_tokenizer
+from tools.make_tiny_model import TinyShape, make_tiny_model, train_tokenizer
 
 HERE = Path(__file__).parent
 MODEL = HERE / "model"

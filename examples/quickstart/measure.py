@@ -16,9 +16,9 @@ import tyro
 
 from examples.quickstart.report import Answer, Measured
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.evaluate import evaluate_files
+from lmm_r1_mega.config.reading import read_config
+from lmm_r1_mega.driver.evaluate import evaluate_files
 from lmm_r1_mega.schema import Scored
-from lmm_r1_mega.settings import read_config
 
 NUM_ANSWERS = 3
 

@@ -1,4 +1,4 @@
-"""The quickstart's task: the sum of three numbers from 1 to 9, asked in words or as pictures of dots."""
+"""The quickstart's task: the sum of three numbers from 1 to 9, asked in words or as images of dots."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HARD_COUNTS = (7, 8, 9)
 
 
 def is_held_out(operands: Operands) -> bool:
-    """Whether a problem belongs to the eighth that no training stage sees, neither in words nor as a picture."""
+    """Whether a problem belongs to the eighth that no training stage sees, neither in words nor as an image."""
     return int(hashlib.md5(repr(operands).encode()).hexdigest(), 16) % 8 == 0
 
 

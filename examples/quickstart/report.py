@@ -10,19 +10,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-STAGES = {"base": "before", "fre": "after FRE (text)", "mgt": "after MGT (pictures)"}
+STAGES = {"base": "before", "fre": "after FRE (text)", "mgt": "after MGT (images)"}
 """The three models, in the order of their making."""
-SETS = {"text": "sums in words", "image": "dots in pictures"}
+SETS = {"text": "sums in words", "image": "dots in images"}
 """The held-out files."""
 LESSON = """\
 The starting weights have two manners, working a sum out and guessing it, and use them at random. The reward sees only the format
 and the final number; from it, reinforcement learning finds out that working it out pays, on problems that it never trained on,
-and for pictures partly before it has seen one. It selects among manners that were planted: it teaches no new skill. In a
-plain-torch prototype, training on pictures from the start (below) did about as well on them; this program does not compare."""
+and for images partly before it has seen one. It selects among manners that were planted: it teaches no new skill. In a
+plain-torch prototype, training on images from the start (below) did about as well on them; this program does not compare."""
 NEXT = """\
 What to try next:
   how each step went      runs/quickstart/mgt/metrics.jsonl and rollouts.jsonl
-  pictures alone          lmm-r1-mega train examples/quickstart/mgt.yaml --model.path examples/quickstart/model \\
+  images alone          lmm-r1-mega train examples/quickstart/mgt.yaml --model.path examples/quickstart/model \\
                             --run.steps 80 --run.folder runs/direct
   another algorithm       lmm-r1-mega train examples/quickstart/fre.yaml --algorithm.name rloo --run.folder runs/rloo
   your own rows           lmm-r1-mega data check FILE
@@ -97,5 +97,5 @@ def _accuracies(findings: Findings, held_out: str) -> dict[str, object]:
 
 
 def _first_three(measured: Mapping[str, Measured]) -> list[Answer]:
-    """One question in words and two in pictures, the first of their files."""
+    """One question in words and two in images, the first of their files."""
     return [*measured["text"].answers[:1], *measured["image"].answers[:2]]

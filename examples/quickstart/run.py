@@ -1,4 +1,4 @@
-"""`make quickstart`: FRE on text, then MGT on pictures, with the accuracy on held-out problems before, between and after.
+"""`make quickstart`: FRE on text, then MGT on images, with the accuracy on held-out problems before, between and after.
 
 Everything it writes lies in runs/quickstart, which a further run replaces.
 """
@@ -20,7 +20,7 @@ from examples.quickstart.make_data import FOLDER, write_training_data
 from examples.quickstart.make_model import MODEL
 from examples.quickstart.memory import peak_memory
 from examples.quickstart.report import STAGES, Measured, read_measured, show, summary
-from lmm_r1_mega.settings import read_config
+from lmm_r1_mega.config.reading import read_config
 
 HERE = Path(__file__).parent
 OUTPUT = Path("runs/quickstart")
@@ -30,13 +30,13 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALL
 
 
 def main(*, model: Path = MODEL, seed: int = 0, fre_steps: int | None = None, mgt_steps: int | None = None) -> None:
-    """Train a tiny Qwen2.5-VL on text, then on pictures.
+    """Train a tiny Qwen2.5-VL on text, then on images.
 
     Args:
         model: Folder of the starting weights.
         seed: Seed of the order of the rows and of the sampling.
         fre_steps: Steps on text, when not those of fre.yaml.
-        mgt_steps: Steps on pictures, when not those of mgt.yaml.
+        mgt_steps: Steps on images, when not those of mgt.yaml.
     """
     console, start = Console(), time.monotonic()
     fre, mgt = _options("fre", seed, fre_steps), _options("mgt", seed, mgt_steps)
@@ -45,7 +45,7 @@ def main(*, model: Path = MODEL, seed: int = 0, fre_steps: int | None = None, mg
         findings = {"base": _measure("base", model, console)}
         _train([*fre, "--model.path", str(model)], "Stage 1, FRE: text only, tensor parallel 2 with sequence parallelism", console)
         findings["fre"] = _measure("fre", OUTPUT / "fre" / "hf", console)
-        _train(mgt, "Stage 2, MGT: pictures, two pipeline stages", console)
+        _train(mgt, "Stage 2, MGT: images, two pipeline stages", console)
         findings["mgt"] = _measure("mgt", OUTPUT / "mgt" / "hf", console)
     steps = sum(read_config(options).run.steps for options in (fre, mgt))
     found = summary(findings, steps=steps, wall_s=time.monotonic() - start, peak_rss_bytes=memory.peak_bytes)
@@ -66,7 +66,7 @@ def _prepare(console: Console) -> None:
     """An empty output folder, and the data, which take a second to write."""
     shutil.rmtree(OUTPUT, ignore_errors=True)
     OUTPUT.mkdir(parents=True)
-    console.print(f"Writing sums and pictures of dots into {FOLDER}", highlight=False, soft_wrap=True)
+    console.print(f"Writing sums and images of dots into {FOLDER}", highlight=False, soft_wrap=True)
     write_training_data()
 
 

@@ -17,7 +17,7 @@ STD_EPS = 1e-6
 
 
 class Spread(NamedTuple):
-    """Centre and spread of the numbers of each row."""
+    """Center and spread of the numbers of each row."""
 
     count: Float[Tensor, "rows 1"]
     mean: Float[Tensor, "rows 1"]
@@ -130,7 +130,7 @@ def gae(
     lam: float,
     bootstrap: Bool[Tensor, "samples"],
 ) -> GAE:
-    """Generalised advantage estimation (Schulman et al. 2016, eq. 16) and returns = advantages + values.
+    """Generalized advantage estimation (Schulman et al. 2016, eq. 16) and returns = advantages + values.
 
     delta_t = r_t + gamma V_{t+1} - V_t, A_t = delta_t + gamma lam A_{t+1}. After the last token V is 0, except where
     `bootstrap` is true (a response that the length limit cut): it would have gone on, and the value of its last state, the

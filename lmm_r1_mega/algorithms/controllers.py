@@ -17,7 +17,7 @@ SCALE_STEPS = 100
 SMALLEST_STD = 1e-4
 """Returns that are all but equal are not blown up."""
 
-State = dict[str, float]
+ControllerState = dict[str, float]
 """What a checkpoint keeps of one controller."""
 
 
@@ -30,7 +30,7 @@ class FixedCoefficient:
     def update(self, measured: float, num_samples: int) -> None:
         """Take notice of a step's mean; a fixed coefficient does not react."""
 
-    def state(self) -> State:
+    def state(self) -> ControllerState:
         """What a checkpoint keeps."""
         return {"coefficient": self.coefficient}
 
@@ -62,7 +62,7 @@ class AdaptiveCoefficient:
         growth = error if self.more_when == "above" else -error
         self.coefficient *= 1 + growth * min(num_samples / self.horizon, 1.0)
 
-    def state(self) -> State:
+    def state(self) -> ControllerState:
         """What a checkpoint keeps."""
         return {"coefficient": self.coefficient}
 
@@ -73,7 +73,7 @@ class AdaptiveCoefficient:
 
 @dataclass
 class ReturnScale:
-    """Running mean and deviation of the returns, in whose units the critic speaks (value normalisation, Yu et al. 2022, MAPPO).
+    """Running mean and deviation of the returns, in whose units the critic speaks (value normalization, Yu et al. 2022, MAPPO).
 
     The first `SCALE_STEPS` steps count equally, later ones as in a moving average of that length. Before the first step, and
     where it is not `moving`, the critic speaks in plain returns.
@@ -109,7 +109,7 @@ class ReturnScale:
         self.mean += share * (mean - self.mean)
         self.square += share * (std**2 + mean**2 - self.square)
 
-    def state(self) -> State:
+    def state(self) -> ControllerState:
         """What a checkpoint keeps."""
         return {"steps": self.steps, "mean": self.mean, "square": self.square}
 
@@ -130,11 +130,11 @@ class Controllers:
         """What a step was weighed with, named as in metrics.jsonl."""
         return {"kl_coefficient": self.kl.coefficient, "entropy_coefficient": self.entropy.coefficient}
 
-    def state(self) -> dict[str, State]:
+    def state(self) -> dict[str, ControllerState]:
         """What a checkpoint keeps."""
         return {"kl": self.kl.state(), "entropy": self.entropy.state(), "returns": self.returns.state()}
 
-    def restore(self, state: Mapping[str, State]) -> None:
+    def restore(self, state: Mapping[str, ControllerState]) -> None:
         """Go on from `state()`."""
         self.kl.restore(state["kl"])
         self.entropy.restore(state["entropy"])
@@ -143,7 +143,7 @@ class Controllers:
 
 def make_controllers(config: Config) -> Controllers:
     """The controllers that the settings ask for: adaptive exactly where they give a target."""
-    return Controllers(_of_kl(config.algorithm), _of_entropy(config.algorithm), ReturnScale(config.critic.normalise_returns))
+    return Controllers(_of_kl(config.algorithm), _of_entropy(config.algorithm), ReturnScale(config.critic.normalize_returns))
 
 
 def _of_kl(settings: AlgorithmSettings) -> FixedCoefficient | AdaptiveCoefficient:

@@ -63,7 +63,7 @@ def reward_spread(rewards: Float[Tensor, "samples"], valid: Bool[Tensor, "sample
 
 
 def critic_fit(values: Float[Tensor, "*tokens"], returns: Float[Tensor, "*tokens"], mask: Bool[Tensor, "*tokens"]) -> dict[str, float]:
-    """How well a critic knew the returns of the tokens under the mask before it learnt from them; 0 where there are none.
+    """How well a critic knew the returns of the tokens under the mask before it learned from them; 0 where there are none.
 
     The explained variance is 1 - var(returns - values) / var(returns): 1 for a perfect critic, 0 for a constant one; 0 where the
     returns are all equal.

@@ -55,12 +55,11 @@ class Algorithm:
     """Over what advantages are shifted and scaled where the settings do not say."""
     aggregation: Aggregation
     """How the loss counts tokens where the settings do not say."""
-    needs_critic: bool = False
 
 
 ALGORITHMS: dict[str, Algorithm] = {
     # Schulman et al. 2017; advantages whitened as in Huang et al. 2022, "The 37 implementation details of PPO", no. 7
-    "ppo": Algorithm(no_baseline, credit_by_gae, whitening="batch", aggregation="token", needs_critic=True),
+    "ppo": Algorithm(no_baseline, credit_by_gae, whitening="batch", aggregation="token"),
     # Shao et al. 2024
     "grpo": Algorithm(group_standard_score, credit_by_return, whitening="none", aggregation="sequence"),
     # Liu et al. 2025
@@ -101,7 +100,7 @@ def prepare(trajectories: Trajectories, settings: AlgorithmSettings, kl_coeffici
     kl = _token_kl(trajectories, settings)
     shaped = algorithm.baseline(rewards, valid, trajectories.group_size)
     token_rewards = last_token_rewards(shaped, lengths)
-    if settings.kl.place == "reward":
+    if settings.kl.apply_to == "reward":
         token_rewards = token_rewards - kl_coefficient * kl * counted
     advantages, returns = algorithm.credit(token_rewards, trajectories, settings)
     group_lengths = lengths.view(-1, trajectories.group_size).sum(dim=1).tolist()

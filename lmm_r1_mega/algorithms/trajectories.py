@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Trajectories:
-    """The samples of a step; the samples of a prompt are neighbours."""
+    """The samples of a step; the samples of a prompt are neighbors."""
 
     rewards: Float[Tensor, "samples"]
     """One number a response; anything where `valid` is false."""

@@ -13,8 +13,8 @@ import ray
 from ray.actor import ActorHandle
 
 from lmm_r1_mega.cluster.environment import engine_environment
+from lmm_r1_mega.cluster.images import put_images
 from lmm_r1_mega.cluster.messages import Completions
-from lmm_r1_mega.cluster.pictures import share
 from lmm_r1_mega.cluster.placement import Placement, Slot
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
@@ -38,7 +38,7 @@ class Generation:
     """By the name of the engine; prompt i is with engine i modulo their number."""
 
 
-class Engines:
+class RolloutEngines:
     """All vLLM engines of a run."""
 
     def __init__(self, config: Config, placement: Placement, model_path: Path, *, max_images: int) -> None:
@@ -59,7 +59,7 @@ class Engines:
         wait_all(ready, doing="loading the model", timeout_s=self._start_timeout_s)
 
     def generate(self, prompts: list[Prompt], *, samples: int, sampling: Sampling, seed: int) -> list[Sample]:
-        """`samples` answers to every prompt, those of a prompt as neighbours, in the order of `prompts`.
+        """`samples` answers to every prompt, those of a prompt as neighbors, in the order of `prompts`.
 
         The result does not depend on the number of engines: every prompt has random numbers of its own.
         """
@@ -69,7 +69,7 @@ class Engines:
         """Begin to generate and return at once. An engine does one thing at a time: what is asked of it later waits."""
         ids = own_ids([prompt.id for prompt in prompts])
         sent = [replace(prompt, id=own) for prompt, own in zip(prompts, ids, strict=True)]
-        share(prompt.vision for prompt in prompts)
+        put_images(prompt.images for prompt in prompts)
         count = len(self.actors)
         calls = {
             f"rollout engine {i}": engine.answer.remote(sent[i::count], samples=samples, sampling=sampling, seed=seed)
@@ -87,7 +87,7 @@ class Engines:
 
     @contextmanager
     def awake(self) -> Iterator[None]:
-        """Engines hold GPU memory inside only, where they share GPUs with the trainer."""
+        """RolloutEngines hold GPU memory inside only, where they share GPUs with the trainer."""
         if not self._sleeps:
             yield
             return

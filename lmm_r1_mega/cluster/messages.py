@@ -10,37 +10,37 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from lmm_r1_mega.columns import Column
-from lmm_r1_mega.schema import Completion, FinishReason, PolicyTarget, Prompt, Sequence, SFTTarget, ValueTarget, Vision
+from lmm_r1_mega.cluster.columns import Column
+from lmm_r1_mega.schema import Completion, FinishReason, PolicyTarget, Prompt, PromptImages, Sequence, SFTTarget, ValueTarget
 
 T = TypeVar("T")
 Target = TypeVar("Target", PolicyTarget, ValueTarget, SFTTarget)
 
 
 @dataclass(frozen=True, eq=False)
-class SequenceRows:
-    """The rows of a data rank."""
+class MicrobatchSequences:
+    """The micro-batches of a data rank."""
 
-    row_sizes: list[int]
+    microbatch_sizes: list[int]
     token_ids: Column
     prompt_lengths: list[int]
-    visions: list[Vision | None]
+    image_sets: list[PromptImages | None]
 
     @classmethod
-    def of(cls, rows: Items[Items[Sequence]]) -> SequenceRows:
+    def of(cls, microbatches: Items[Items[Sequence]]) -> MicrobatchSequences:
         """The inverse of `cut`."""
-        sequences = list(chain.from_iterable(rows))
+        sequences = list(chain.from_iterable(microbatches))
         return cls(
-            row_sizes=[len(row) for row in rows],
+            microbatch_sizes=[len(microbatch) for microbatch in microbatches],
             token_ids=Column.of(one.token_ids for one in sequences),
             prompt_lengths=[one.prompt_length for one in sequences],
-            visions=[one.vision for one in sequences],
+            image_sets=[one.images for one in sequences],
         )
 
     def cut(self) -> list[list[Sequence]]:
-        """Sequences of a prompt share its `Vision`, as they did where they came from."""
-        sequences = map(Sequence, self.token_ids.cut(), self.prompt_lengths, self.visions)
-        return [list(islice(sequences, size)) for size in self.row_sizes]
+        """Sequences of a prompt share its `PromptImages`, as they did where they came from."""
+        sequences = map(Sequence, self.token_ids.cut(), self.prompt_lengths, self.image_sets)
+        return [list(islice(sequences, size)) for size in self.microbatch_sizes]
 
 
 TargetColumns = Mapping[str, Column | None]
@@ -53,11 +53,11 @@ def target_columns(targets: Items[Target]) -> TargetColumns:
     return {name: _column(name, [vars(target)[name] for target in targets]) for name in names}
 
 
-def with_sequences(kind: type[Target], rows: list[list[Sequence]], columns: TargetColumns) -> list[list[Target]]:
-    """The inverse of `target_columns`: a target for every sequence of the rows."""
+def with_sequences(kind: type[Target], microbatches: list[list[Sequence]], columns: TargetColumns) -> list[list[Target]]:
+    """The inverse of `target_columns`: a target for every sequence of the micro-batches."""
     fields_of_all = [repeat(None) if column is None else column.cut() for column in columns.values()]
-    targets = map(kind, chain.from_iterable(rows), *fields_of_all)
-    return [list(islice(targets, len(row))) for row in rows]
+    targets = map(kind, chain.from_iterable(microbatches), *fields_of_all)
+    return [list(islice(targets, len(microbatch))) for microbatch in microbatches]
 
 
 def _column(name: str, values: list[Tensor | None]) -> Column | None:
@@ -68,7 +68,7 @@ def _column(name: str, values: list[Tensor | None]) -> Column | None:
 
 
 def result_column(results: list[list[Tensor]] | None) -> Column | None:
-    """What a rank says about the sequences of its rows, in their order; None where it is not the one to say it."""
+    """What a rank says about the sequences of its micro-batches, in their order; None where it is not the one to say it."""
     return None if results is None else Column.of(chain.from_iterable(results))
 
 

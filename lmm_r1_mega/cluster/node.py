@@ -12,9 +12,9 @@ import subprocess
 import sys
 import time
 
-from lmm_r1_mega.cluster.session_folder import RAY, WORKERS_TMP, session_folder
 from lmm_r1_mega.errors import DONE
-from lmm_r1_mega.processes import WAIT_S
+from lmm_r1_mega.process.linux import WAIT_S
+from lmm_r1_mega.process.session_folder import RAY, WORKERS_TMP, session_folder
 
 
 def main(options: list[str]) -> int:

@@ -15,6 +15,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.errors import ProcessLost
+from lmm_r1_mega.planning.checks import gpus_needed
 
 
 @dataclass(frozen=True)
@@ -40,37 +41,20 @@ class Placement:
         return PlacementGroupSchedulingStrategy(self.group, placement_group_bundle_index=slot.bundle)
 
 
-def num_bundles(config: Config, *, num_trainers: int, engines: bool = True) -> int:
-    """Bundles that a run reserves: one a trainer rank, and where engines are apart one for each of their GPUs.
-
-    Raises:
-        ValueError: hybrid engines need more GPUs than the trainer has ranks.
-    """
-    wanted = config.rollout.engines * config.rollout.tensor if engines else 0
-    if config.cluster.placement == "disaggregated" or num_trainers == 0:
-        return num_trainers + wanted
-    if wanted > num_trainers:
-        raise ValueError(
-            f"rollout.engines {config.rollout.engines} x rollout.tensor {config.rollout.tensor} need {wanted} GPUs, but hybrid placement "
-            f"shares the trainer's {num_trainers}: lower them, or set cluster.placement=disaggregated"
-        )
-    return num_trainers
-
-
 @ray.remote(num_cpus=0)
 def _where() -> tuple[str, tuple[str, ...]]:
     return ray.util.get_node_ip_address(), tuple(str(gpu) for gpu in ray.get_gpu_ids())
 
 
-def place(config: Config, *, num_trainers: int, engines: bool = True) -> Placement:
-    """Reserve the bundles of a run and give every process its slot, neighbours in rank on one machine.
+def place_processes(config: Config, *, num_trainers: int, engines: bool = True) -> Placement:
+    """Reserve the bundles of a run and give every process its slot, neighbors in rank on one machine.
 
     Raises:
         ProcessLost: the cluster does not have the resources within `cluster.start_timeout_s`.
         ValueError: an engine would be on several machines, or where weights cannot reach it.
     """
     has_gpus = ray.cluster_resources().get("GPU", 0) > 0
-    count = num_bundles(config, num_trainers=num_trainers, engines=engines)
+    count = gpus_needed(config, num_trainers=num_trainers, engines=engines)
     bundle = {"CPU": 1, "GPU": 1} if has_gpus else {"CPU": 1}
     group = placement_group([bundle] * count, strategy="PACK")
     if not group.wait(config.cluster.start_timeout_s):
@@ -80,11 +64,11 @@ def place(config: Config, *, num_trainers: int, engines: bool = True) -> Placeme
     trainers = slots[:num_trainers]
     shared = slots if config.cluster.placement == "hybrid" or num_trainers == 0 else slots[num_trainers:]
     placement = Placement(group, tuple(trainers), tuple(_engine_slots(config, shared) if engines else ()), has_gpus)
-    refuse_apart(placement)
+    check_colocation(placement)
     return placement
 
 
-def refuse_apart(placement: Placement) -> None:
+def check_colocation(placement: Placement) -> None:
     """Raises ValueError where shared memory, by which weights travel when there are no GPUs, would have to reach another machine."""
     for index, slot in enumerate(placement.engines):
         if not placement.has_gpus and placement.trainers and slot.address != placement.trainers[0].address:

@@ -12,7 +12,7 @@ import torch
 from ray.actor import ActorHandle
 
 from lmm_r1_mega.cluster.environment import engine_environment
-from lmm_r1_mega.cluster.pictures import share
+from lmm_r1_mega.cluster.images import put_images
 from lmm_r1_mega.cluster.placement import Placement
 from lmm_r1_mega.cluster.supervise import wait_all
 from lmm_r1_mega.config import Config
@@ -35,7 +35,7 @@ class RewardModels:
 
     def scores(self, samples: Sequence[Sample]) -> dict[str, list[float | None]]:
         """Name of a model -> its score of every sample, in order; None for one that is too long for it."""
-        share(sample.prompt.vision for sample in samples)
+        put_images(sample.prompt.images for sample in samples)
         sent = ray.put([_as_text(sample) for sample in samples])
         calls = {name: actor.scores.remote(sent) for name, actor in self._actors.items()}
         named = {f"reward model {name}": call for name, call in calls.items()}
@@ -57,4 +57,4 @@ def _start(config: Config, placement: Placement, index: int, path: Path) -> Acto
         "runtime_env": {"env_vars": engine_environment(placement, slot)},
     }
     actor = ray.remote(RewardModel).options(**options)
-    return actor.remote(path, precision=config.model.precision, batch_tokens=config.layout.row_tokens)
+    return actor.remote(path, precision=config.model.precision, batch_tokens=config.layout.max_tokens_per_microbatch)

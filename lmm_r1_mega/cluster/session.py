@@ -9,10 +9,10 @@ from pathlib import Path
 
 import ray
 
-from lmm_r1_mega.cluster.pictures import forget
-from lmm_r1_mega.cluster.session_folder import FOLDER_VARIABLE, RAY, WORKERS_TMP, session_folder
+from lmm_r1_mega.cluster.images import drop_references
 from lmm_r1_mega.config import ClusterSettings
-from lmm_r1_mega.progress import needing
+from lmm_r1_mega.process.progress import needing
+from lmm_r1_mega.process.session_folder import FOLDER_VARIABLE, RAY, WORKERS_TMP, session_folder
 
 LOOPBACK = "127.0.0.1"
 
@@ -31,7 +31,7 @@ def ray_session(settings: ClusterSettings, *, num_processes: int) -> Iterator[No
             with needing(_services()):
                 yield
         finally:
-            forget()
+            drop_references()
             ray.shutdown()
         return
     with _folder() as folder:
@@ -49,7 +49,7 @@ def ray_session(settings: ClusterSettings, *, num_processes: int) -> Iterator[No
             with needing(_services()):
                 yield
         finally:
-            forget()
+            drop_references()
             ray.shutdown()
 
 

@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayTaskError
 
 from lmm_r1_mega.errors import INTERNAL, ProcessLost, exit_status
-from lmm_r1_mega.progress import give_up, tell
+from lmm_r1_mega.process.progress import give_up, tell
 
 GRACE_S = 5.0
 """After an error of ours, the time in which the death of another process may turn out to be its cause."""
@@ -24,7 +24,7 @@ def wait_all(calls: Mapping[str, ray.ObjectRef], *, doing: str, timeout_s: float
     Raises:
         ProcessLost: a process died, or `timeout_s` passed.
         ValueError: a process could not be made from the settings.
-        Exception: what the remote code raised; an error that the user can mend comes as it was raised there.
+        Exception: what the remote code raised; an error that the user can fix comes as it was raised there.
     """
     deadline = time.monotonic() + timeout_s
     names = {ref: name for name, ref in calls.items()}
@@ -77,13 +77,13 @@ def _result(ref: ray.ObjectRef, *, name: str, doing: str) -> Any:
 
 
 def _as_raised(error: RayTaskError) -> Exception:
-    """The remote error itself where the user can mend it, else with the traceback of the other process."""
+    """The remote error itself if the user can fix it, else with the traceback of the other process."""
     is_plain = isinstance(error.cause, OSError) or exit_status(error.cause) != INTERNAL
     return error.cause if is_plain else error.as_instanceof_cause()
 
 
 def _start_failure(error: RayActorError, *, name: str) -> Exception:
-    """Why a process could not be made: a fault to mend and no loss. Ray keeps nothing but the text of what its constructor raised."""
+    """Why a process could not be made: an error to fix and no loss. Ray keeps nothing but the text of what its constructor raised."""
     reason = str(error).strip().rsplit("\n", 1)[-1]
     if reason.startswith("ValueError: "):
         return ValueError(f"{name} cannot start: {reason.removeprefix('ValueError: ')} (settings: model, rollout)")

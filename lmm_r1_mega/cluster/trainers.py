@@ -18,18 +18,18 @@ from ray.actor import ActorHandle
 from torch import Tensor
 
 from lmm_r1_mega.algorithms.losses import PolicyLoss
+from lmm_r1_mega.batching.balance import assign_microbatches
+from lmm_r1_mega.batching.sharing import bundle, num_new_tokens
 from lmm_r1_mega.cluster.environment import trainer_environment
-from lmm_r1_mega.cluster.messages import SequenceRows, Target, target_columns
-from lmm_r1_mega.cluster.pictures import share
+from lmm_r1_mega.cluster.images import put_images
+from lmm_r1_mega.cluster.messages import MicrobatchSequences, Target, target_columns
 from lmm_r1_mega.cluster.placement import Placement
 from lmm_r1_mega.cluster.supervise import wait_all
-from lmm_r1_mega.cluster.workers import Coordinates, PolicyView, Role, TrainWorker
+from lmm_r1_mega.cluster.workers import PolicyView, RankInfo, TrainWorker
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.flops import sequence_flops
-from lmm_r1_mega.convert.shape import read_shape
-from lmm_r1_mega.data.balance import assign_rows
-from lmm_r1_mega.data.sharing import bundle, own_places
-from lmm_r1_mega.schema import PolicyTarget, PolicyUpdate, Sequence, SFTTarget, UpdateReport, ValueTarget
+from lmm_r1_mega.families.registry import read_shape
+from lmm_r1_mega.schema import PolicyTarget, PolicyUpdate, Role, Sequence, SFTTarget, UpdateReport, ValueTarget
 
 T = TypeVar("T")
 
@@ -37,20 +37,20 @@ FORWARD_AND_BACKWARD = 3  # times the operations of a forward pass; recomputatio
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """Which of a list of items goes to which data-parallel rank and row."""
+class MicrobatchAssignment:
+    """Which of a list of items goes to which data-parallel rank and micro-batch."""
 
     indices: list[list[list[int]]]
     flops: float
     """Operations of a forward pass over all of them."""
 
-    def rows(self, items: Items[T]) -> list[list[list[T]]]:
-        """rank -> rows -> items"""
-        return [[[items[i] for i in row] for row in rank] for rank in self.indices]
+    def microbatches(self, items: Items[T]) -> list[list[list[T]]]:
+        """rank -> micro-batches -> items"""
+        return [[[items[i] for i in microbatch] for microbatch in rank] for rank in self.indices]
 
     def ranks(self, items: Items[T]) -> list[list[T]]:
-        """rank -> items of all its rows, one row after the other"""
-        return [[items[i] for row in rank for i in row] for rank in self.indices]
+        """rank -> items of all its micro-batches, one micro-batch after the other"""
+        return [[items[i] for microbatch in rank for i in microbatch] for rank in self.indices]
 
     def restore(self, results: list[list[T]]) -> list[T]:
         """Inverse of `ranks`."""
@@ -60,7 +60,7 @@ class Assignment:
 
 @dataclass(frozen=True, eq=False)
 class MiniBatch:
-    """The sequences of one optimizer step. They are assigned to rows and sent to the ranks once, however often they are asked about."""
+    """The sequences of one optimizer step. They are assigned to micro-batches and sent to the ranks once."""
 
     sequences: list[Sequence]
 
@@ -69,8 +69,8 @@ class MiniBatch:
 class Sent:
     """Where the sequences of a mini-batch are."""
 
-    assignment: Assignment
-    rows: list[ray.ObjectRef]
+    assignment: MicrobatchAssignment
+    microbatches: list[ray.ObjectRef]
     """Of each data rank."""
 
 
@@ -84,7 +84,7 @@ class Trainers:
         self._sent: WeakKeyDictionary[MiniBatch, Sent] = WeakKeyDictionary()
         on_one_machine = len({slot.address for slot in placement.trainers}) == 1
         [rendezvous] = self._collect([self._workers[0].rendezvous.remote(on_one_machine=on_one_machine)], "opening the rendezvous")
-        self._coordinates: list[Coordinates] = self._everywhere(lambda worker: worker.join.remote(rendezvous), "joining the others")
+        self._rank_infos: list[RankInfo] = self._everywhere(lambda worker: worker.join.remote(rendezvous), "joining the others")
 
     def load(self, role: Role, path: Path, *, total_steps: int) -> None:
         """Build the policy or the critic on all ranks from a Hugging Face folder."""
@@ -96,39 +96,39 @@ class Trainers:
 
     def logprobs(self, batch: MiniBatch, view: PolicyView) -> list[Float[Tensor, "response"]]:
         """Log-probability of every response token, by the policy or by one of its snapshots."""
-        return self._ask(batch, lambda worker, rows: worker.logprobs.remote(rows, view), "log-probabilities")
+        return self._ask(batch, lambda worker, microbatches: worker.logprobs.remote(microbatches, view), "log-probabilities")
 
     def values(self, batch: MiniBatch) -> list[Float[Tensor, "response"]]:
         """The critic's value before every response token."""
-        return self._ask(batch, lambda worker, rows: worker.values.remote(rows), "values")
+        return self._ask(batch, lambda worker, microbatches: worker.values.remote(microbatches), "values")
 
     def update_policy(self, batch: MiniBatch, targets: list[PolicyTarget], loss: PolicyLoss) -> PolicyUpdate:
         """One optimizer step of the policy; `targets` are of the sequences of the mini-batch, in their order."""
         started = time.perf_counter()
 
-        def call(worker: ActorHandle, rows: ray.ObjectRef, numbers: ray.ObjectRef) -> ray.ObjectRef:
-            return worker.update_policy.remote(rows, numbers, loss)
+        def call(worker: ActorHandle, microbatches: ray.ObjectRef, numbers: ray.ObjectRef) -> ray.ObjectRef:
+            return worker.update_policy.remote(microbatches, numbers, loss)
 
         reported = self._update(batch, targets, call, "the policy update")
         assignment = self._send(batch).assignment
         flops_per_s = FORWARD_AND_BACKWARD * assignment.flops / (time.perf_counter() - started)
         report = reported[0][0]
-        report = replace(report, metrics=report.metrics | speed_metrics(flops_per_s, [at.peak_flops for at in self._coordinates]))
+        report = replace(report, metrics=report.metrics | speed_metrics(flops_per_s, [at.peak_flops for at in self._rank_infos]))
         return PolicyUpdate(report, assignment.restore([logprobs.cut() for _, logprobs in reported]))
 
     def update_values(self, batch: MiniBatch, targets: list[ValueTarget], *, value_clip: float) -> UpdateReport:
         """One optimizer step of the critic."""
 
-        def call(worker: ActorHandle, rows: ray.ObjectRef, numbers: ray.ObjectRef) -> ray.ObjectRef:
-            return worker.update_values.remote(rows, numbers, value_clip=value_clip)
+        def call(worker: ActorHandle, microbatches: ray.ObjectRef, numbers: ray.ObjectRef) -> ray.ObjectRef:
+            return worker.update_values.remote(microbatches, numbers, value_clip=value_clip)
 
         return self._update(batch, targets, call, "the critic update")[0]
 
     def update_sft(self, targets: list[SFTTarget]) -> UpdateReport:
         """One optimizer step on demonstrations."""
 
-        def call(worker: ActorHandle, rows: ray.ObjectRef, numbers: ray.ObjectRef) -> ray.ObjectRef:
-            return worker.update_sft.remote(rows, numbers)
+        def call(worker: ActorHandle, microbatches: ray.ObjectRef, numbers: ray.ObjectRef) -> ray.ObjectRef:
+            return worker.update_sft.remote(microbatches, numbers)
 
         return self._update(MiniBatch([target.sequence for target in targets]), targets, call, "the supervised update")[0]
 
@@ -150,43 +150,47 @@ class Trainers:
 
     def _ask(self, batch: MiniBatch, call: Callable[..., ray.ObjectRef], doing: str) -> list[Tensor]:
         sent = self._send(batch)
-        return sent.assignment.restore([column.cut() for column in self._by_data_rank(call, doing, sent.rows)])
+        return sent.assignment.restore([column.cut() for column in self._by_data_rank(call, doing, sent.microbatches)])
 
     def _update(self, batch: MiniBatch, targets: Items[Target], call: Callable[..., ray.ObjectRef], doing: str) -> list[Any]:
         sent = self._send(batch)
         numbers = [ray.put(target_columns(members)) for members in sent.assignment.ranks(targets)]
-        return self._by_data_rank(call, doing, sent.rows, numbers)
+        return self._by_data_rank(call, doing, sent.microbatches, numbers)
 
     def _send(self, batch: MiniBatch) -> Sent:
-        """Store the rows of each data rank, where they stay as long as somebody has the mini-batch."""
+        """Store the micro-batches of each data rank, where they stay as long as somebody has the mini-batch."""
         if batch not in self._sent:
             assignment = self._assign(batch.sequences)
-            self._sent[batch] = Sent(assignment, [ray.put(SequenceRows.of(rows)) for rows in assignment.rows(batch.sequences)])
+            self._sent[batch] = Sent(
+                assignment, [ray.put(MicrobatchSequences.of(microbatches)) for microbatches in assignment.microbatches(batch.sequences)]
+            )
         return self._sent[batch]
 
-    def _assign(self, sequences: list[Sequence]) -> Assignment:
-        """Samples of a prompt stay together, so that their row computes the prompt once.
+    def _assign(self, sequences: list[Sequence]) -> MicrobatchAssignment:
+        """Samples of a prompt stay together, so that their microbatch computes the prompt once.
 
-        Their pictures are shared too, since they are about to be sent.
+        Their images are shared too, since they are about to be sent.
         """
-        share(sequence.vision for sequence in sequences)
+        put_images(sequence.images for sequence in sequences)
         layout = self._config.layout
-        bundles = bundle(sequences, budget=layout.row_tokens, num_ranks=layout.data)
+        bundles = bundle(sequences, budget=layout.max_tokens_per_microbatch, num_ranks=layout.data)
         members = [[sequences[i] for i in indices] for indices in bundles]
-        lengths, costs = [sum(own_places(together)) for together in members], [self._cost(together) for together in members]
-        ranks = assign_rows(lengths, costs, budget=layout.row_tokens, num_ranks=layout.data)
-        return Assignment([[[i for at in row for i in bundles[at]] for row in rows] for rows in ranks], sum(costs))
+        lengths, costs = [sum(num_new_tokens(together)) for together in members], [self._cost(together) for together in members]
+        ranks = assign_microbatches(lengths, costs, budget=layout.max_tokens_per_microbatch, num_ranks=layout.data)
+        return MicrobatchAssignment(
+            [[[i for at in microbatch for i in bundles[at]] for microbatch in microbatches] for microbatches in ranks], sum(costs)
+        )
 
     def _cost(self, together: list[Sequence]) -> float:
-        patches = [0 if sequence.vision is None else len(sequence.vision.patches) for sequence in together[:1]]
-        places = zip_longest(own_places(together), patches, fillvalue=0)
-        return sum(sequence_flops(self._shape, tokens=tokens, patches=count) for tokens, count in places)
+        patches = [0 if sequence.images is None else len(sequence.images.patches) for sequence in together[:1]]
+        positions = zip_longest(num_new_tokens(together), patches, fillvalue=0)
+        return sum(sequence_flops(self._shape, tokens=tokens, patches=count) for tokens, count in positions)
 
     def _by_data_rank(self, call: Callable[..., ray.ObjectRef], doing: str, *stored: list[ray.ObjectRef]) -> list[Any]:
-        """What the reporters say, in the order of the data ranks. Each rank gets what is stored for its data rank, by reference."""
-        ranks = zip(self._workers, self._coordinates, strict=True)
+        """What the output ranks say, in the order of the data ranks. Each rank gets what is stored for its data rank, by reference."""
+        ranks = zip(self._workers, self._rank_infos, strict=True)
         results = self._collect([call(worker, *(one[at.data_rank] for one in stored)) for worker, at in ranks], doing)
-        reported = {at.data_rank: result for result, at in zip(results, self._coordinates, strict=True) if at.is_reporter}
+        reported = {at.data_rank: result for result, at in zip(results, self._rank_infos, strict=True) if at.returns_results}
         return [reported[rank] for rank in range(self._config.layout.data)]
 
     def _everywhere(self, call: Callable[[ActorHandle], ray.ObjectRef], doing: str) -> list[Any]:

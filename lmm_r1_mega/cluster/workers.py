@@ -9,35 +9,32 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.actor import ActorHandle
 
-from lmm_r1_mega import stacks
 from lmm_r1_mega.algorithms.losses import PolicyLoss
+from lmm_r1_mega.cluster.columns import Column
 from lmm_r1_mega.cluster.environment import interface_of
-from lmm_r1_mega.cluster.messages import SequenceRows, TargetColumns, result_column, with_sequences
+from lmm_r1_mega.cluster.messages import MicrobatchSequences, TargetColumns, result_column, with_sequences
 from lmm_r1_mega.cluster.supervise import wait_all
-from lmm_r1_mega.columns import Column
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.models.device import device_name, peak_flops, resolve_precision
-from lmm_r1_mega.rollout.environment import transfer_backend
-from lmm_r1_mega.rollout.transfer import WeightSender, init_info_of_engine, open_sender
-from lmm_r1_mega.schema import PolicyTarget, SFTTarget, UpdateReport, ValueTarget
+from lmm_r1_mega.models.device import this_device
+from lmm_r1_mega.process import stacks
+from lmm_r1_mega.rollout.transfer import LARGEST_BUCKET_BYTES, Follower, NamedTensors, SharedMemorySender, WeightSender, init_info_of_engine
+from lmm_r1_mega.schema import PolicyTarget, Role, SFTTarget, UpdateReport, ValueTarget
 
 if TYPE_CHECKING:
-    from lmm_r1_mega.training.engine import Engine
-
-Role = Literal["policy", "critic"]
+    from lmm_r1_mega.training.engine import TrainEngine
 
 
 @dataclass(frozen=True)
-class Coordinates:
+class RankInfo:
     """Where a trainer rank stands."""
 
     data_rank: int
-    is_reporter: bool
+    returns_results: bool
     peak_flops: float | None
     """Operations a second of its device at best, where known."""
 
@@ -59,7 +56,7 @@ class TrainWorker:
         stacks.register(f"trainer rank {rank}")
         self._config = config
         self._rank = rank
-        self._engines: dict[Role, Engine] = {}
+        self._models: dict[Role, TrainEngine] = {}
         self._sender: WeightSender | None = None
 
     def rendezvous(self, *, on_one_machine: bool) -> str:
@@ -71,7 +68,7 @@ class TrainWorker:
             probe.bind((host, 0))
             return f"tcp://{host}:{probe.getsockname()[1]}"
 
-    def join(self, rendezvous: str) -> Coordinates:
+    def join(self, rendezvous: str) -> RankInfo:
         """Meet the other ranks; collective."""
         from lmm_r1_mega.training import parallel  # the driver, which has this class too, is spared Megatron
 
@@ -84,61 +81,77 @@ class TrainWorker:
             seed=self._config.run.seed,
             timeout_s=self._config.cluster.step_timeout_s,
         )
-        peak = peak_flops(device_name(), resolve_precision(self._config.model.precision))
-        return Coordinates(parallel.data_rank(), parallel.is_reporter(), peak)
+        peak = this_device().peak_flops(this_device().precision(self._config.model.precision))
+        return RankInfo(parallel.data_rank(), parallel.returns_results(), peak)
 
     def load(self, role: Role, path: Path, *, total_steps: int) -> None:
         """Build a model from a Hugging Face folder; collective."""
-        from lmm_r1_mega.training.engine import Engine
+        from lmm_r1_mega.training.engine import TrainEngine
 
-        self._engines[role] = Engine(path, role=role, config=self._config, total_steps=total_steps)
+        self._models[role] = TrainEngine(path, role=role, config=self._config, total_steps=total_steps)
 
     def take_snapshot(self, name: str) -> None:
-        self._engines["policy"].take_snapshot(name)
+        self._models["policy"].take_snapshot(name)
 
-    def logprobs(self, rows: SequenceRows, view: PolicyView) -> Column | None:
-        policy = self._engines["policy"]
+    def logprobs(self, microbatches: MicrobatchSequences, view: PolicyView) -> Column | None:
+        policy = self._models["policy"]
         with policy.weights(view.snapshot) if view.snapshot else nullcontext():
-            found = policy.logprobs(rows.cut(), temperature=view.temperature, forbidden_ids=view.forbidden_ids)
-        return None if found is None else result_column([[one.response_logprobs for one in row] for row in found])
+            found = policy.logprobs(microbatches.cut(), temperature=view.temperature, forbidden_ids=view.forbidden_ids)
+        return None if found is None else result_column([[one.response_logprobs for one in microbatch] for microbatch in found])
 
-    def values(self, rows: SequenceRows) -> Column | None:
-        return result_column(self._engines["critic"].values(rows.cut()))
+    def values(self, microbatches: MicrobatchSequences) -> Column | None:
+        return result_column(self._models["critic"].values(microbatches.cut()))
 
-    def update_policy(self, rows: SequenceRows, targets: TargetColumns, loss: PolicyLoss) -> tuple[UpdateReport, Column | None]:
-        report, before = self._engines["policy"].update_policy(with_sequences(PolicyTarget, rows.cut(), targets), loss)
+    def update_policy(
+        self, microbatches: MicrobatchSequences, targets: TargetColumns, loss: PolicyLoss
+    ) -> tuple[UpdateReport, Column | None]:
+        report, before = self._models["policy"].update_policy(with_sequences(PolicyTarget, microbatches.cut(), targets), loss)
         return report, result_column(before)
 
-    def update_values(self, rows: SequenceRows, targets: TargetColumns, *, value_clip: float) -> UpdateReport:
-        return self._engines["critic"].update_values(with_sequences(ValueTarget, rows.cut(), targets), value_clip=value_clip)
+    def update_values(self, microbatches: MicrobatchSequences, targets: TargetColumns, *, value_clip: float) -> UpdateReport:
+        return self._models["critic"].update_values(with_sequences(ValueTarget, microbatches.cut(), targets), value_clip=value_clip)
 
-    def update_sft(self, rows: SequenceRows, targets: TargetColumns) -> UpdateReport:
-        return self._engines["policy"].update_sft(with_sequences(SFTTarget, rows.cut(), targets))
+    def update_sft(self, microbatches: MicrobatchSequences, targets: TargetColumns) -> UpdateReport:
+        return self._models["policy"].update_sft(with_sequences(SFTTarget, microbatches.cut(), targets))
 
     def publish(self, engines: list[ActorHandle], *, version: int) -> None:
         """Send the policy's weights to the rollout engines; collective, rank 0 drives."""
         if self._sender is None:
-            on_every_gpu = transfer_backend(self._config.cluster.placement) == "ipc"
-            self._sender = open_sender(
-                lambda: self._engines["policy"].export(everywhere=on_every_gpu),
-                RolloutClient(engines, config=self._config),
-                settings=self._config.rollout,
-                placement=self._config.cluster.placement,
-                rank=self._rank,
-                host=ray.util.get_node_ip_address(),
-            )
+            self._sender = self._open_sender(RolloutClient(engines, config=self._config))
         self._sender.send(version)
+
+    def _open_sender(self, client: RolloutClient) -> WeightSender:
+        """The sender that fits the devices and the placement; collective on GPUs."""
+        settings, backend = self._config.rollout, this_device().weight_transfer(self._config.cluster.placement)
+
+        def tensors() -> NamedTensors:
+            return self._models["policy"].export.tensors(everywhere=backend == "ipc")
+
+        if backend != "shm":
+            from lmm_r1_mega.rollout.transfer.accelerator import AcceleratorSender  # needs CUDA
+
+            host = ray.util.get_node_ip_address()
+            return AcceleratorSender(tensors, client, settings=settings, backend=backend, rank=self._rank, host=host)
+        if self._rank != 0:
+            return Follower(tensors)
+        return SharedMemorySender(
+            tensors,
+            client,
+            bucket_bytes=min(settings.bucket_mib * 2**20, LARGEST_BUCKET_BYTES),
+            digests=settings.verify_weights != "never",
+            deadline_s=self._config.cluster.step_timeout_s,
+        )
 
     def save(self, folders: Mapping[Role, Path]) -> None:
         for role, folder in folders.items():
-            self._engines[role].save(folder)
+            self._models[role].save(folder)
 
     def restore(self, folders: Mapping[Role, Path]) -> None:
         for role, folder in folders.items():
-            self._engines[role].load(folder)
+            self._models[role].load(folder)
 
     def export_hf(self, folder: Path) -> None:
-        self._engines["policy"].export_hf(folder)
+        self._models["policy"].export_hf(folder)
 
 
 class RolloutClient:

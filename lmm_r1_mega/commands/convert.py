@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lmm_r1_mega.commands.arguments import take_positional, take_value
 from lmm_r1_mega.commands.verbs import VERBS
+from lmm_r1_mega.config.reading import model_folder
 from lmm_r1_mega.errors import BAD_DATA, DONE
-from lmm_r1_mega.settings import model_folder
 
 
 def run(arguments: list[str]) -> int:

@@ -14,9 +14,9 @@ def run(arguments: list[str]) -> int:
     """Print the findings; 0 where nothing is wrong, else 2."""
     if arguments:
         raise ValueError(VERBS["doctor"].usage)
-    table = Table("part", "state", "mend with", box=None)
+    table = Table("part", "state", "fix with", box=None)
     findings = examine()
     for finding in findings:
-        table.add_row(finding.subject, finding.state, finding.mend or "ok")
+        table.add_row(finding.subject, finding.state, finding.fix or "ok")
     Console().print(table)
-    return USAGE if any(finding.mend for finding in findings) else DONE
+    return USAGE if any(finding.fix for finding in findings) else DONE

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from lmm_r1_mega.commands.arguments import take_flag, take_positional
-from lmm_r1_mega.convert.shape import read_shape
+from lmm_r1_mega.config.reading import model_folder, read_config
 from lmm_r1_mega.errors import DONE
-from lmm_r1_mega.settings import model_folder, read_config
+from lmm_r1_mega.families.registry import read_shape
 
 
 def run(arguments: list[str]) -> int:
@@ -21,9 +21,9 @@ def run(arguments: list[str]) -> int:
     (name, data), rest = take_positional(rest, 2, verb="eval")
     model = model_folder(Path(name))
     options = [*_run_settings(Path(name)), *rest, "--model.path", str(model)]
-    config = read_config(options)
+    config = read_config(options, of_run=True)
     read_shape(model)  # a folder without a model need not wait for what follows
-    from lmm_r1_mega.evaluate import evaluate_file  # torch and Ray take seconds that a wrong option need not
+    from lmm_r1_mega.driver.evaluate import evaluate_file  # torch and Ray take seconds that a wrong option need not
 
     found = asdict(evaluate_file(model, Path(data), config).accuracy)
     if json_wanted:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from lmm_r1_mega.commands.arguments import take_value
 from lmm_r1_mega.commands.verbs import VERBS
+from lmm_r1_mega.config.reading import parse_tree, to_yaml
 from lmm_r1_mega.errors import DONE
 from lmm_r1_mega.migration.mapping import Migration, data_files, migrate
-from lmm_r1_mega.migration.source import Source, from_flags, from_script
+from lmm_r1_mega.migration.source import ScriptSource, from_flags, from_script
 from lmm_r1_mega.migration.values import nearest
-from lmm_r1_mega.settings import parse_tree, to_yaml
 
 WIDTH = 130
 
@@ -25,18 +25,18 @@ def run(arguments: list[str]) -> int:
     if not words:
         raise ValueError(VERBS["migrate"].usage)
     source = from_flags(words) if words[0].startswith("-") else _read_script(words)
-    found = migrate(source.values, num_rows=_num_rows(rows, source), verifier=source.verifier)
-    config = parse_tree(found.tree, source="the migrated settings")
-    print("\n".join(_comments(found, source)))
+    migration = migrate(source.values, num_rows=_num_rows(rows, source), verifier=source.verifier)
+    config = parse_tree(migration.tree, source="the migrated settings")
+    print("\n".join(_comments(migration, source)))
     print(to_yaml(config, given_only=True), end="")
     if source.values.strange:
         print(f"lmm-r1-mega: left out, for train_ppo_ray has no such flags: {_strange(source)}", file=sys.stderr)
-    for name, reason in found.missed.items():
+    for name, reason in migration.missed.items():
         print(f"lmm-r1-mega: --{name} changes the run and has no counterpart: {reason}", file=sys.stderr)
     return DONE
 
 
-def _read_script(words: list[str]) -> Source:
+def _read_script(words: list[str]) -> ScriptSource:
     name, *arguments = words
     try:
         script = Path(name).read_text(encoding="utf-8")
@@ -45,31 +45,31 @@ def _read_script(words: list[str]) -> Source:
     return from_script(script, os.environ, name=name, arguments=arguments)
 
 
-def _strange(source: Source) -> str:
+def _strange(source: ScriptSource) -> str:
     return ", ".join(map(nearest, source.values.strange))
 
 
-def _num_rows(given: str | None, source: Source) -> int | None:
+def _num_rows(option: str | None, source: ScriptSource) -> int | None:
     """Rows of the data: as said, else counted where the files are here."""
-    if given is not None:
-        if not given.isdecimal():
-            raise ValueError(f"--rows {given}: give the number of rows of the data")
-        return int(given)
+    if option is not None:
+        if not option.isdecimal():
+            raise ValueError(f"--rows {option}: give the number of rows of the data")
+        return int(option)
     files = [Path(name) for name in data_files(source.values["prompt_data"] or "", split=source.values["prompt_split"])]
     if not all(file.is_file() for file in files):
         return None
-    from lmm_r1_mega.data.formats import format_of  # pyarrow takes a moment that flags with --rows need not
+    from lmm_r1_mega.data.formats.columns import format_of  # pyarrow takes a moment that flags with --rows need not
 
     return sum(1 for file in files for _ in format_of(file).read(file))
 
 
-def _comments(found: Migration, source: Source) -> Iterator[str]:
+def _comments(migration: Migration, source: ScriptSource) -> Iterator[str]:
     yield "# Written by `lmm-r1-mega migrate`; `lmm-r1-mega plan THIS.yaml` says whether it fits."
     chapters = {
-        "To know": [*source.notes, *found.notes],
-        "Changes the run, and has no counterpart": [f"--{name}: {reason}" for name, reason in found.missed.items()],
+        "To know": [*source.notes, *migration.notes],
+        "Changes the run, and has no counterpart": [f"--{name}: {reason}" for name, reason in migration.missed.items()],
         "No flags of train_ppo_ray": [_strange(source)] if source.values.strange else [],
-        "Dropped": [f"--{name}: {reason}" for name, reason in found.dropped.items()],
+        "Dropped": [f"--{name}: {reason}" for name, reason in migration.dropped.items()],
     }
     for title, lines in chapters.items():
         if lines:

@@ -9,12 +9,13 @@ from rich.console import Console
 
 from lmm_r1_mega.commands.arguments import take_flag, take_value
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.convert.shape import RewardShape, read_shape
+from lmm_r1_mega.config.reading import read_config
 from lmm_r1_mega.errors import DONE, USAGE
+from lmm_r1_mega.families.registry import read_shape
+from lmm_r1_mega.families.shape import RewardShape
 from lmm_r1_mega.planning.hardware import Hardware
 from lmm_r1_mega.planning.plan import plan
 from lmm_r1_mega.planning.report import as_json, render
-from lmm_r1_mega.settings import read_config
 
 TABLE_WIDTH = 120
 """A narrower terminal breaks the lines; no number is cut."""

@@ -8,7 +8,7 @@ from lmm_r1_mega.commands.arguments import take_positional, take_value
 from lmm_r1_mega.commands.verbs import VERBS
 from lmm_r1_mega.errors import DONE
 from lmm_r1_mega.record.folder import RunFolder
-from lmm_r1_mega.record.report.page import write_report
+from lmm_r1_mega.report.page import write_report
 
 
 def run(arguments: list[str]) -> int:

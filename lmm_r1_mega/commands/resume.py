@@ -7,10 +7,10 @@ from pathlib import Path
 
 from lmm_r1_mega.commands.arguments import take_flag, take_positional
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.config.reading import changes, read_config, read_tree, renamed_in
 from lmm_r1_mega.errors import DONE
 from lmm_r1_mega.record.claim import claim
 from lmm_r1_mega.record.folder import Checkpoint, RunFolder
-from lmm_r1_mega.settings import changes, read_config
 
 LEARNED = ("run.seed", "model.", "data.", "algorithm.", "reward.")
 """Settings that say what is learned from what: with others it is another run."""
@@ -24,12 +24,14 @@ def run(arguments: list[str]) -> int:
     (name,), rest = take_positional(rest, 1, verb="resume")
     folder = RunFolder.open(Path(name))
     with claim(folder.path):  # first of all: what the folder holds is of no use while another process changes it
-        before = read_config([str(folder.config_file)])
-        config = read_config([str(folder.config_file), *rest, "--run.folder", name])  # it may have been moved
+        for old, new in renamed_in(read_tree(folder.config_file)).items():
+            print(f"{old} of {folder.config_file} is now {new}", flush=True)
+        before = read_config([str(folder.config_file)], of_run=True)
+        config = read_config([str(folder.config_file), *rest, "--run.folder", name], of_run=True)  # it may have been moved
         check_changes(changes(before, config), allow_change=allow_change)
         folder.check_rows()
         checkpoint = _checkpoint(folder, config)
-        from lmm_r1_mega.sft import train_supervised  # torch, Megatron and Ray take seconds that a wrong option need not
+        from lmm_r1_mega.driver.sft import train_supervised  # torch, Megatron and Ray take seconds that a wrong option need not
         from lmm_r1_mega.train import train
 
         {"train": train, "sft": train_supervised}[folder.verb](config, resume=checkpoint, allow_change=allow_change)

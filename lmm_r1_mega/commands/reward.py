@@ -14,14 +14,14 @@ from rich.text import Text
 
 from lmm_r1_mega.commands.arguments import take_flag, take_positional, take_value
 from lmm_r1_mega.commands.verbs import VERBS
+from lmm_r1_mega.config.reading import read_config
 from lmm_r1_mega.errors import DONE, BadData
 from lmm_r1_mega.rewards.golds import counted
-from lmm_r1_mega.rewards.pool import RewardPool
-from lmm_r1_mega.rewards.questions import CHAT_TURN
-from lmm_r1_mega.rewards.remote import TOKEN_VARIABLE
-from lmm_r1_mega.rewards.serving import RewardServer, refuse_elsewhere, serve
+from lmm_r1_mega.rewards.remote.questions import CHAT_TURN
+from lmm_r1_mega.rewards.remote.reward_servers import TOKEN_VARIABLE
+from lmm_r1_mega.rewards.remote.serve import RewardServer, check_is_local, serve
 from lmm_r1_mega.rewards.try_file import try_file
-from lmm_r1_mega.settings import read_config
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 
 
 def run(arguments: list[str]) -> int:
@@ -33,7 +33,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _try(arguments: list[str]) -> int:
-    """A table, or with --json one line a row. Raises: BadData where no row has a reward."""
+    """A table, or with --json one line per row. Raises: BadData when no row has a reward."""
     as_json, rest = take_flag(arguments, "--json")
     (file,), rest = take_positional(rest, 1, verb="reward")
     rows = list(try_file(Path(file), read_config(rest).reward))
@@ -54,12 +54,11 @@ def _serve(arguments: list[str]) -> int:
     port, rest = take_value(rest, "--port")
     opening, rest = take_value(rest, "--response-after")
     settings = read_config(rest).reward
-    refuse_elsewhere(settings)
+    check_is_local(settings)
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
-    with (
-        _server(host or "127.0.0.1", port or "5000", token=token, opening=opening or CHAT_TURN) as server,
-        RewardPool(settings) as pool,
-    ):
+    server = _server(host or "127.0.0.1", port or "5000", token=token, opening=opening or CHAT_TURN)
+    with RewardPool(settings) as pool:
+        server.start()
         print(f"serving {', '.join(pool.weights)} at {server.address}", flush=True)
         serve(server, pool)
     return DONE
@@ -67,11 +66,11 @@ def _serve(arguments: list[str]) -> int:
 
 def _server(host: str, port: str, *, token: str, opening: str) -> RewardServer:
     if not (port.isascii() and port.isdigit() and int(port) < 2**16):
-        raise ValueError(f"--port {port} is no port: give a number below 65536, 0 for a free one")
+        raise ValueError(f"--port {port} is no port, fix: give a number below 65536, 0 for a free one")
     try:
         return RewardServer(host, int(port), token=token, opening=opening)
     except OSError as error:
-        raise ValueError(f"{host}:{port} cannot be served ({error.strerror}): choose another --host or --port") from None
+        raise ValueError(f"{host}:{port} cannot be served ({error.strerror}), fix: choose another --host or --port") from None
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from lmm_r1_mega.commands.arguments import take_flag
 from lmm_r1_mega.commands.plan import show_plan
+from lmm_r1_mega.config.reading import read_config
 from lmm_r1_mega.errors import DONE
 from lmm_r1_mega.record.claim import claim
 from lmm_r1_mega.record.folder import check_unused
-from lmm_r1_mega.settings import read_config
 
 
 def run(arguments: list[str]) -> int:
@@ -18,7 +18,7 @@ def run(arguments: list[str]) -> int:
         return show_plan(config)
     with claim(config.run.folder):
         check_unused(config.run.folder)
-        from lmm_r1_mega.sft import train_supervised  # see train.py
+        from lmm_r1_mega.driver.sft import train_supervised  # see train.py
 
         train_supervised(config)
     return DONE

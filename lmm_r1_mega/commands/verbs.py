@@ -95,7 +95,7 @@ VERBS = {
             "look at a data file before any GPU is spent; 65 where it has bad rows",
             (
                 "FILE  rows as .jsonl, .json, .csv, .parquet or .arrow, a folder that `datasets` saved, or hub:OWNER/NAME[/CONFIG][:SPLIT]",
-                "--fix OUT  write the good rows to a new file of the same kind, and end with 0",
+                "--fix OUT  write the good rows to a new .jsonl file, and end with 0",
             ),
         ),
         Verb(
@@ -121,7 +121,7 @@ VERBS = {
                 "--out FILE.html  where to write it; report.html in RUN otherwise",
             ),
         ),
-        Verb("doctor", "", "versions, devices, what is missing and the command that mends it"),
+        Verb("doctor", "", "versions, devices, what is missing and the command that fixes it"),
     )
 }
 
@@ -130,7 +130,7 @@ def help_text(verb: Verb) -> str:
     """What `lmm-r1-mega VERB --help` prints."""
     lines = [verb.usage, "", verb.summary, *(f"  {line}" for line in verb.details)]
     if verb.takes_settings:
-        from lmm_r1_mega.settings import describe_settings  # pydantic takes a moment that the other verbs need not
+        from lmm_r1_mega.config.reading import describe_settings  # pydantic takes a moment that the other verbs need not
 
         lines += ["", "settings, in a YAML file as `section: {field: value}`; of two values the later one counts", describe_settings()]
     return "\n".join(lines)

@@ -22,6 +22,7 @@ from lmm_r1_mega.config.learning import (
     SFTSettings,
     Whitening,
 )
+from lmm_r1_mega.config.renamed import RENAMED
 from lmm_r1_mega.config.rewards import (
     JudgeSettings,
     RemoteSettings,
@@ -41,6 +42,7 @@ from lmm_r1_mega.config.section import (
 
 __all__ = [
     "GROUP_BASELINES",
+    "RENAMED",
     "Aggregation",
     "AlgorithmName",
     "AlgorithmSettings",

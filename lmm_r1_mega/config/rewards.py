@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from lmm_r1_mega.config.section import Amount, Count, Positive, Probability, Section
-from lmm_r1_mega.secret_variables import is_secret
+from lmm_r1_mega.config.section import NonNegativeInt, PositiveFloat, PositiveInt, Probability, Section
+from lmm_r1_mega.process.secret_variables import is_secret
 
 
 def _server_address(text: str) -> str:
@@ -38,9 +38,9 @@ class RemoteSettings(Section):
 
     urls: tuple[ServerAddress, ...] = ()
     """Equal servers that share the responses and stand in for each other: component `remote`, of weight 1 unless `weights` names it."""
-    timeout_s: Positive = 60
+    timeout_s: PositiveFloat = 60
     """Time limit of one request to a server or judge."""
-    budget_s: Positive = 300
+    budget_s: PositiveFloat = 300
     """Time limit of a server's or judge's answers to all responses of a step, retries included; what is missing then is invalid."""
 
 
@@ -70,19 +70,19 @@ class RewardSettings(Section):
     """Named components and their weights in the sum."""
     function: Path | None = None
     """A Python file with `reward_func(queries, prompts, labels)`: component `function`, of weight 1 unless `weights` names it."""
-    overlong: tuple[Amount, Count] | None = None
+    overlong: tuple[NonNegativeInt, PositiveInt] | None = None
     """Component `overlong` is 0 up to the first number of response tokens and falls to -1 at the second (DAPO's soft buffer)."""
-    repetition_ngram: Count = 3
+    repetition_ngram: PositiveInt = 3
     """Component `repetition` is minus the share of sequences of this many words that occurred before in the response."""
     max_invalid_share: Probability = 1.0
     """Share of a step's samples that may be invalid, truncated ones not counted; with more the run ends. With all, it ends after two."""
     mask_truncated: bool = False
     """A response that the length limit cut is invalid: counted, in no statistic of rewards, not trained."""
-    workers: Count = 2
+    workers: PositiveInt = 2
     """Processes that score responses."""
-    timeout_s: Positive = 1.0
+    timeout_s: PositiveFloat = 1.0
     """Processor time of one response, for a user's function time by the clock; past it the score is invalid."""
-    memory_mib: Count = 2048
+    memory_mib: PositiveInt = 2048
     """Address space of one worker beyond what it has at start."""
     models: dict[str, Path] = Field(default={})
     """Hugging Face folders of reward models by name: components `model/NAME`, of weight 1 unless `weights` names them."""

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lmm_r1_mega.config.section import Amount, Count, Positive, Section
+from lmm_r1_mega.config.device import PlacementMode, PrecisionSetting
+from lmm_r1_mega.config.section import NonNegativeInt, PositiveFloat, PositiveInt, Section
 
 HostName = Annotated[str, Field(pattern=r"^(https?://)?([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?$")]
 """A host in lower case, the scheme before it and the port behind it where they are not the usual ones."""
@@ -18,31 +19,31 @@ class ModelSettings(Section):
 
     path: Path = Path("model")
     """Hugging Face folder (config, weights, tokenizer, processor) that training starts from, or a run that exported one."""
-    precision: Literal["auto", "fp32", "bf16", "fp8"] = "auto"
+    precision: PrecisionSetting = "auto"
     """Arithmetic of the trainer and the rollout engines; auto is fp32 on a CPU and bf16 on a GPU, fp8 needs Transformer Engine."""
     freeze: tuple[str, ...] = ()
     """Patterns over Hugging Face parameter names that are not trained, for example `visual.*`."""
     recompute: Literal["none", "full"] = "none"
     """Recompute the activations of every decoder layer in backward to save memory."""
-    vocab_padding_multiple: Count = 128
+    vocab_padding_multiple: PositiveInt = 128
     """The vocabulary is padded to this multiple times `layout.tensor`; the padding never gets probability."""
 
 
 class LayoutSettings(Section):
     """How one model is spread over trainer processes."""
 
-    tensor: Count = 1
+    tensor: PositiveInt = 1
     """Tensor-parallel size: attention heads and feed-forward columns are split over this many ranks."""
-    pipeline: Count = 1
+    pipeline: PositiveInt = 1
     """Pipeline-parallel size: decoder layers are split over this many stages."""
-    data: Count = 1
-    """Data-parallel size: copies of the model, each with its own rows."""
+    data: PositiveInt = 1
+    """Data-parallel size: copies of the model, each with its own samples."""
     sequence_parallel: bool = True
     """Split norms and residuals along the sequence where `tensor` is above 1."""
     distributed_optimizer: bool = True
     """Split optimizer state over the data-parallel ranks."""
-    row_tokens: Count = 8192
-    """Token budget of a packed row; a row is a micro-batch."""
+    max_tokens_per_microbatch: PositiveInt = 8192
+    """Token budget of one micro-batch: packed sequences without padding."""
 
     @property
     def num_ranks(self) -> int:
@@ -55,7 +56,7 @@ class DataSettings(Section):
 
     train: tuple[Path, ...] = ()
     """Rows: JSON Lines, JSON, CSV, Parquet or Arrow files, folders that `datasets` saved, `hub:OWNER/NAME[/CONFIG][:SPLIT]`."""
-    probabilities: tuple[Positive, ...] = ()
+    probabilities: tuple[PositiveFloat, ...] = ()
     """Mixing weights of the files of `train`; empty means in proportion to their size."""
     eval: dict[str, Path] = Field(default={})
     """Held-out files, like those of `train`, by name; accuracy is reported for each."""
@@ -67,17 +68,17 @@ class DataSettings(Section):
     """Folders that image paths may point into; the folder of a data file always counts."""
     url_hosts: tuple[HostName, ...] = ()
     """Hosts that images may be fetched from, as `host`, `host:port` or `http://host:port`; https unless it says http, never redirected."""
-    image_workers: Count = 2
+    image_workers: PositiveInt = 2
     """Threads that decode the images of the next step while this one generates and trains."""
-    min_pixels: Count | None = None
+    min_pixels: PositiveInt | None = None
     """Smallest image area after resizing; the processor's own value when left out."""
-    max_pixels: Count | None = None
+    max_pixels: PositiveInt | None = None
     """Largest image area after resizing; the processor's own value when left out."""
-    max_image_bytes: Count = 32 * 2**20
+    max_image_bytes: PositiveInt = 32 * 2**20
     """Largest image file that is opened."""
-    max_image_pixels: Count = 64 * 2**20
+    max_image_pixels: PositiveInt = 64 * 2**20
     """Largest image, by its header, that is decoded."""
-    max_prompt_tokens: Count = 4096
+    max_prompt_tokens: PositiveInt = 4096
     """Longest prompt, image tokens included; longer ones are bad rows."""
     bad_rows: Literal["drop", "refuse"] = "drop"
     """Whether a bad row is dropped and reported, or stops the run before training."""
@@ -90,13 +91,13 @@ class DataSettings(Section):
 class RolloutSettings(Section):
     """Generation with vLLM."""
 
-    engines: Count = 1
+    engines: PositiveInt = 1
     """Number of vLLM engines; prompts are shared among them."""
-    tensor: Count = 1
+    tensor: PositiveInt = 1
     """Tensor-parallel size of one engine."""
-    max_response_tokens: Count = 1024
+    max_response_tokens: PositiveInt = 1024
     """Longest response; a longer one is cut and counted as truncated."""
-    temperature: Positive = 1.0
+    temperature: PositiveFloat = 1.0
     """Sampling temperature; the trainer divides its logits by it too."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Nucleus sampling; below 1 the rollout log-probabilities are of the cut distribution."""
@@ -104,22 +105,22 @@ class RolloutSettings(Section):
     """Sample among this many tokens; -1 is all."""
     stop: tuple[str, ...] = ()
     """Strings that end a response beside the end-of-turn token."""
-    max_sequences: Count = 256
+    max_sequences: PositiveInt = 256
     """Sequences that one engine runs at the same time."""
     prefix_caching: bool = True
-    """Share the prompt's keys and values among its samples."""
+    """Share the prompt's KV cache among its samples."""
     gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.6
     """Share of a GPU's memory that an engine may take."""
-    kv_cache_gib: Positive = 1.0
-    """Memory for keys and values of one engine on a CPU."""
+    kv_cache_gib: PositiveFloat = 1.0
+    """Memory of the KV cache of one engine on a CPU, in GiB."""
     enforce_eager: bool = False
     """No CUDA graphs; always so on a CPU."""
-    bucket_mib: Count = 512
+    bucket_mib: PositiveInt = 512
     """Weights travel to the engines in pieces of this size."""
     verify_weights: Literal["auto", "always", "never"] = "auto"
     """Digest of every tensor checked after a transfer; auto is always on a CPU and never on a GPU."""
-    ahead: Annotated[int, Field(ge=0, le=1)] = 0
-    """Steps that generation is ahead of training: with 1 it works while the trainer does, with weights that are one step old."""
+    max_staleness: Annotated[int, Field(ge=0, le=1)] = 0
+    """Largest age of the weights that sample, in steps: 0 generates and trains in turn, 1 generates while the trainer works."""
 
 
 class RunSettings(Section):
@@ -127,21 +128,21 @@ class RunSettings(Section):
 
     folder: Path = Path("runs/run")
     """Everything a run writes lies here."""
-    steps: Count = 100
+    steps: PositiveInt = 100
     """Rollout steps (`train`) or optimizer steps (`sft`)."""
-    seed: Amount = 0
-    """Seed of the data order, the sampling and the initialisation of new weights."""
-    save_every: Amount = 20
+    seed: NonNegativeInt = 0
+    """Seed of the data order, the sampling and the initialization of new weights."""
+    save_every: NonNegativeInt = 20
     """Steps between checkpoints; 0 saves only at the end."""
-    keep_checkpoints: Count = 2
+    keep_checkpoints: PositiveInt = 2
     """Newest checkpoints that are kept."""
-    eval_every: Amount = 0
+    eval_every: NonNegativeInt = 0
     """Steps between evaluations on `data.eval`; 0 never."""
-    eval_samples: Count = 4
+    eval_samples: PositiveInt = 4
     """Responses for each held-out prompt."""
     trackers: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ()
     """Where metrics go beside `metrics.jsonl`."""
-    record_samples: Amount = 16
+    record_samples: NonNegativeInt = 16
     """Samples a step written to `rollouts.jsonl`."""
     export_hf: bool = True
     """Write the final model as a Hugging Face folder."""
@@ -150,15 +151,15 @@ class RunSettings(Section):
 class ClusterSettings(Section):
     """Where the processes run."""
 
-    placement: Literal["hybrid", "disaggregated"] = "hybrid"
+    placement: PlacementMode = "hybrid"
     """Trainer and rollout engines on the same GPUs in turn, or each on their own."""
     address: str | None = None
     """Ray cluster to join; a private one on this machine when left out."""
-    nodes: Count = 1
+    nodes: PositiveInt = 1
     """Machines of the cluster, for the plan."""
-    gpus_per_node: Amount | None = None
+    gpus_per_node: NonNegativeInt | None = None
     """GPUs of a machine; found out when left out."""
-    start_timeout_s: Positive = 600
+    start_timeout_s: PositiveFloat = 600
     """Deadline for every process to be ready."""
-    step_timeout_s: Positive = 3600
+    step_timeout_s: PositiveFloat = 3600
     """Deadline for any single call to a process."""

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from lmm_r1_mega.convert.extents import Extent
-from lmm_r1_mega.convert.hf_shapes import long_name
 from lmm_r1_mega.convert.safetensors_file import SafetensorsReader, SafetensorsWriter, TensorSpec
-from lmm_r1_mega.convert.shape import is_tied
 from lmm_r1_mega.errors import BadData
+from lmm_r1_mega.families.shape import is_tied
+from lmm_r1_mega.families.weights import long_name
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"

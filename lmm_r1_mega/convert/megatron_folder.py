@@ -192,7 +192,7 @@ def _stored_tensor(file: FileIO, start: int, length: int) -> tuple[Tensor, int]:
 
 
 def _common_runs(item: ReadItem, part: Sequence[int], whole: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """Runs of elements that are neighbours in a stored part and in the whole: the first one's place in each, and their number."""
+    """Runs of elements that are neighbors in a stored part and in the whole: the first one's place in each, and their number."""
     dim = len(whole) - 1
     while dim > 0 and item.lengths[dim] == part[dim] == whole[dim]:
         dim -= 1

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
-from lmm_r1_mega.convert.rules import Rule
+from lmm_r1_mega.convert.rules import WeightRule
 
 
 @dataclass(frozen=True)
 class RowRun:
-    """Rows of one Hugging Face tensor that are neighbours, in the same order, in the whole Megatron tensor."""
+    """Rows of one Hugging Face tensor that are neighbors, in the same order, in the whole Megatron tensor."""
 
     part: int
     """Which of the rule's Hugging Face tensors."""
@@ -22,7 +22,7 @@ class RowRun:
     num_rows: int
 
 
-def row_runs(rule: Rule, part_rows: Sequence[int]) -> list[RowRun]:
+def row_runs(rule: WeightRule, part_rows: Sequence[int]) -> list[RowRun]:
     """The runs that the whole tensor of `rule` consists of, in its order, for parts of so many rows; padding is in none.
 
     Example: QKV with 2 heads in 2 groups of dimension 1, rows (2, 2, 2) -> q0 k0 v0 q1 k1 v1, six runs of one row

@@ -18,8 +18,11 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from lmm_r1_mega.families.shape import ModelShape
+from lmm_r1_mega.families.weights import TableRow
 
-class Rule(Protocol):
+
+class WeightRule(Protocol):
     """One way of laying out a parameter: it moves rows of the first dimension, whole, and adds or drops rows of zeros."""
 
     @property
@@ -130,6 +133,17 @@ class Vocab:
 
     def unshard(self, shards: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(shards), dim=0)
+
+
+def rule_of(row: TableRow, shape: ModelShape, *, padded_vocab: int) -> WeightRule:
+    """The rule of a row of a family's table, for a model of this shape."""
+    rules: dict[str, WeightRule] = {
+        "copy": Copy(row.split_dim),
+        "qkv": QKV(shape.num_heads, shape.num_kv_heads, shape.head_dim),
+        "gate_up": GateUp(),
+        "vocab": Vocab(shape.vocab_size, padded_vocab),
+    }
+    return rules[row.arrangement]
 
 
 def _chunk(tensor: Tensor, dim: int, rank: int, size: int) -> Tensor:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from lmm_r1_mega.migration.bash.unknown import Unknowns, first_letter, is_split, readable
-from lmm_r1_mega.migration.flags import FLAGS, Flag
-from lmm_r1_mega.migration.newer import ADDED, ALL_FLAGS, DEFAULTS, RENAMED
+from lmm_r1_mega.migration.bash.unknown import Unknowns, is_split, readable
+from lmm_r1_mega.migration.flags import ADDED, ALL_FLAGS, DEFAULTS, FLAGS, RENAMED, Flag
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Values:
     """Every flag's value, and which flags the command gives."""
 
     all: Mapping[str, Any]
-    given: frozenset[str]
+    present: frozenset[str]
     empty: tuple[str, ...]
     """Flags whose value is an empty text; they count as not given, as there."""
     strange: tuple[str, ...]
@@ -30,6 +29,21 @@ class Values:
         return self.all[name]
 
 
+@dataclass(frozen=True)
+class MigrationInput:
+    """The flags of a command, what is known beside them, and what is noted on the way."""
+
+    values: Values
+    num_rows: int | None
+    """How many rows the data have."""
+    verifier: str | None
+    """LMM-R1's reward program beside the command."""
+    notes: list[str]
+
+    def __getitem__(self, flag: str) -> Any:
+        return self.values.all[flag]
+
+
 def read_values(words: Sequence[str], unknowns: Unknowns | None = None) -> Values:
     """Read flags as the program itself would, its defaults filled in; `unknowns` are values that a script does not tell.
 
@@ -38,28 +52,29 @@ def read_values(words: Sequence[str], unknowns: Unknowns | None = None) -> Value
     Raises:
         ValueError: a flag has a value of another kind, or one that is not known and matters.
     """
-    given: dict[str, Any] = {}
+    present: dict[str, Any] = {}
     empty, strange, is_newer = [], [], False
-    for shown, texts in _groups(words, unknowns or Unknowns()):
+    unknowns = unknowns or Unknowns()
+    for shown, texts in _groups(words, unknowns):
         name = _full_name(shown)
         if name is None:
             strange.append(shown)
             continue
         is_newer = is_newer or "." in shown
         flag = ALL_FLAGS[name]
-        _check_known(shown, flag, texts, unknowns or Unknowns())
+        _check_known(shown, flag, texts, unknowns)
         if texts == [""] and flag.kind == "text":
             empty.append(name)
-            given.pop(name, None)
+            present.pop(name, None)
         else:
-            given[name] = _value(shown, flag, texts)
+            present[name] = _value(shown, flag, texts)
     defaults = {name: flag.default for name, flag in ALL_FLAGS.items()} | (DEFAULTS if is_newer else {})
-    return Values(defaults | given, frozenset(given), tuple(empty), tuple(strange), is_newer)
+    return Values(defaults | present, frozenset(present), tuple(empty), tuple(strange), is_newer)
 
 
 def _groups(words: Sequence[str], unknowns: Unknowns) -> Iterator[tuple[str, list[str]]]:
     """Each flag with the words that follow it."""
-    starts = [place for place, word in enumerate(words) if word.startswith("--") and not word[2:3].isdigit()]
+    starts = [number for number, word in enumerate(words) if word.startswith("--") and not word[2:3].isdigit()]
     if words and 0 not in starts:
         unknown = unknowns.first(words[0])
         raise ValueError(unknown.reason if unknown else f"{words[0]} stands before the first flag: give flags as --name value")
@@ -73,16 +88,16 @@ def _groups(words: Sequence[str], unknowns: Unknowns) -> Iterator[tuple[str, lis
 def _full_name(shown: str) -> str | None:
     """The flag that a name means: the program takes any beginning that no other flag has."""
     names = [*RENAMED, *ADDED] if "." in shown else [*FLAGS]
-    found = [shown] if shown in names else [name for name in names if name.startswith(shown)]
-    return RENAMED.get(found[0], found[0]) if len(found) == 1 else None
+    matches = [shown] if shown in names else [name for name in names if name.startswith(shown)]
+    return RENAMED.get(matches[0], matches[0]) if len(matches) == 1 else None
 
 
 def _check_known(name: str, flag: Flag, texts: list[str], unknowns: Unknowns) -> None:
-    """Refuse a value that the script does not tell, if something follows from it, or if it might be more words than one."""
-    letter = first_letter("".join(texts))
+    """A value that the script does not tell is an error if something follows from it, or if it might be more words than one."""
     is_list = flag.values == "many" and any(map(is_split, texts))
-    if letter and (flag.settings or flag.is_missed or is_list or not _fits(flag, texts)):
-        raise ValueError(f"--{name}: {unknowns.behind(letter).reason}")
+    unknown = unknowns.first("".join(texts))
+    if unknown and (flag.settings or flag.is_missed or is_list or not _fits(flag, texts)):
+        raise ValueError(f"--{name}: {unknown.reason}")
 
 
 def _fits(flag: Flag, texts: list[str]) -> bool:
@@ -94,19 +109,15 @@ def _value(name: str, flag: Flag, texts: list[str]) -> Any:
     if not _fits(flag, texts):
         takes = "no value" if flag.kind == "switch" else {"one": "one value", "pair": "two values"}[flag.values]
         hint = ": put quotes around a value with blanks" if flag.kind == "text" and texts else ""
-        got = (
-            f"{len(texts)} words" if texts and "run.trackers" in flag.settings else readable(" ".join(texts)) or "none"
-        )  # keys stay unsaid
-        raise ValueError(f"--{name} takes {takes}, got {got}{hint}")
-    values = [_number(name, flag, text) for text in texts]
-    if flag.kind == "switch":
-        return True
-    return values[0] if flag.values == "one" else values
+        is_key = texts and "run.trackers" in flag.settings  # which stays unsaid
+        raise ValueError(f"--{name} takes {takes}, got {f'{len(texts)} words' if is_key else readable(' '.join(texts)) or 'none'}{hint}")
+    values = [_parsed(name, flag, text) for text in texts]
+    return True if flag.kind == "switch" else values[0] if flag.values == "one" else values
 
 
-def _number(name: str, flag: Flag, text: str) -> Any:
+def _parsed(name: str, flag: Flag, text: str) -> Any:
     """One word as what the flag takes."""
-    if first_letter(text):
+    if readable(text) != text:
         return readable(text)
     if flag.choices and text not in flag.choices:
         raise ValueError(f"--{name} {text}: use one of {', '.join(flag.choices)}")

@@ -1,7 +1,7 @@
-"""Attention inside packed rows: no token sees another sequence.
+"""Attention inside packed microbatches: no token sees another sequence.
 
 Sequences of similar length share one call, padded to the longest of them. Padding stands after the real tokens, so the
-causal mask alone keeps it out and no mask tensor is built. A prompt that several sequences of the row share is put before each.
+causal mask alone keeps it out and no mask tensor is built. A prompt that several sequences of the microbatch share is put before each.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ _MIN_SLACK = 32
 
 @dataclass(frozen=True)
 class Padding:
-    """How the tokens of a row move to padded batches of whole sequences and back.
+    """How the tokens of a microbatch move to padded batches of whole sequences and back.
 
-    Slots are the places of the batches. A borrowed prompt fills slots of every sequence that uses it; what attention says about it is
+    Slots are the positions of the batches. A borrowed prompt fills slots of every sequence that uses it; what attention says about it is
     taken from the sequence that lends it.
     """
 
     batches: tuple[tuple[int, int], ...]
     """Sequences and padded length of each batch; the batches lie end to end."""
-    places: Int[Tensor, "slots"]
-    """Place in the row that each slot takes its token from; padding takes its sequence's first."""
+    positions: Int[Tensor, "slots"]
+    """Place in the microbatch that each slot takes its token from; padding takes its sequence's first."""
     is_own: Bool[Tensor, "slots"]
-    """True where a slot is the one that its place is read from again; false for padding and borrowed prompts."""
+    """True where a slot is the one that its position is read from again; false for padding and borrowed prompts."""
     slots: Int[Tensor, "tokens"]
-    """Slot of each token of the row."""
+    """Slot of each token of the micro-batch."""
     is_shared: bool
     """Whether any prompt is borrowed."""
 
 
 @dataclass(frozen=True)
-class Span:
-    """Where a sequence's tokens are in the row: a borrowed prompt, perhaps of no tokens, then its own places."""
+class SequenceSpan:
+    """Where a sequence's tokens are in the micro-batch: a borrowed prompt, perhaps of no tokens, then its own positions."""
 
     prompt_start: int
     prompt_length: int
@@ -57,14 +57,14 @@ class Span:
 
 
 @dataclass
-class PackedRow(PackedSeqParams):
-    """A row's sequences as megatron.core hands them down to attention.
+class PackedSequences(PackedSeqParams):
+    """A microbatch's sequences as megatron.core hands them down to attention.
 
     `qkv_format` is not "thd": rotary embeddings are then applied token by token from M-RoPE positions, where
     megatron.core's packed path would count positions of its own. `cu_seqlens` are of whole sequences, borrowed prompts included.
     """
 
-    spans: list[Span] = field(kw_only=True)
+    spans: list[SequenceSpan] = field(kw_only=True)
     device: torch.device = field(kw_only=True)
 
     @cached_property
@@ -78,13 +78,13 @@ class PackedRow(PackedSeqParams):
         return plan_padding(self.spans, [[index] for index in range(len(self.spans))], self.device)
 
 
-def describe_row(starts: Int[Tensor, "sequences+1"], borrowed: Int[Tensor, "sequences 2"], device: torch.device) -> PackedRow:
-    """What attention has to know of a row with the given `sequence_starts` and `borrowed` prompts."""
+def describe_packing(starts: Int[Tensor, "sequences+1"], borrowed: Int[Tensor, "sequences 2"], device: torch.device) -> PackedSequences:
+    """What attention has to know of a micro-batch with the given `sequence_starts` and `borrowed` prompts."""
     own = itertools.pairwise(starts.tolist())
-    spans = [Span(first, count, start, stop) for (first, count), (start, stop) in zip(borrowed.tolist(), own, strict=True)]
+    spans = [SequenceSpan(first, count, start, stop) for (first, count), (start, stop) in zip(borrowed.tolist(), own, strict=True)]
     lengths = [span.length for span in spans]
     cu_seqlens = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32, device=device)
-    return PackedRow(
+    return PackedSequences(
         qkv_format="sbhd",
         cu_seqlens_q=cu_seqlens,
         cu_seqlens_kv=cu_seqlens,
@@ -110,28 +110,28 @@ def group_by_length(lengths: list[int]) -> list[list[int]]:
     return groups
 
 
-def plan_padding(spans: list[Span], groups: list[list[int]], device: torch.device) -> Padding:
+def plan_padding(spans: list[SequenceSpan], groups: list[list[int]], device: torch.device) -> Padding:
     """Padded batches, one a group of sequences."""
-    places, is_own, batches = [], [], []
+    positions, is_own, batches = [], [], []
     for group in groups:
         longest = max(spans[index].length for index in group)
         step = torch.arange(longest)
         for span in (spans[index] for index in group):
             prompt, own = step < span.prompt_length, (step >= span.prompt_length) & (step < span.length)
             first = span.prompt_start if span.prompt_length else span.start
-            place = torch.where(own, step - span.prompt_length + span.start, first)
-            places.append(torch.where(prompt, step + span.prompt_start, place))
+            position = torch.where(own, step - span.prompt_length + span.start, first)
+            positions.append(torch.where(prompt, step + span.prompt_start, position))
             is_own.append(own)
         batches.append((len(group), longest))
-    place, owned = torch.cat(places), torch.cat(is_own)
+    position, owned = torch.cat(positions), torch.cat(is_own)
     slots = torch.empty(spans[-1].stop, dtype=torch.long)
-    slots[place[owned]] = owned.nonzero()[:, 0]
+    slots[position[owned]] = owned.nonzero()[:, 0]
     is_shared = any(span.prompt_length for span in spans)
-    return Padding(tuple(batches), place.to(device), owned.to(device), slots.to(device), is_shared)
+    return Padding(tuple(batches), position.to(device), owned.to(device), slots.to(device), is_shared)
 
 
 class PackedAttention(torch.nn.Module):
-    """megatron.core's core attention for packed rows, computed by PyTorch's fused kernels."""
+    """megatron.core's core attention for packed microbatches, computed by PyTorch's fused kernels."""
 
     def __init__(self, config: TransformerConfig, **_: Any) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class PackedAttention(torch.nn.Module):
         value: Float[Tensor, "tokens 1 groups dim"],
         attention_mask: None,
         *,
-        packed_seq_params: PackedRow,
+        packed_seq_params: PackedSequences,
         **_: Any,
     ) -> Float[Tensor, "tokens 1 heads*dim"]:
         padding = packed_seq_params.padding
@@ -174,7 +174,7 @@ class _Pad(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tokens: Tensor, padding: Padding) -> Tensor:
         ctx.padding = padding
-        return tokens.index_select(0, padding.places)
+        return tokens.index_select(0, padding.positions)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
@@ -182,11 +182,11 @@ class _Pad(torch.autograd.Function):
         if not padding.is_shared:
             return grad.index_select(0, padding.slots), None
         gathered = grad.new_zeros(len(padding.slots), *grad.shape[1:])
-        return gathered.index_add_(0, padding.places, grad), None
+        return gathered.index_add_(0, padding.positions, grad), None
 
 
 class _Unpad(torch.autograd.Function):
-    """Padded batches to row: the inverse of `_Pad`."""
+    """Padded batches to micro-batch: the inverse of `_Pad`."""
 
     @staticmethod
     def forward(ctx: Any, slots: Tensor, padding: Padding) -> Tensor:
@@ -195,5 +195,5 @@ class _Unpad(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        spread = grad.index_select(0, ctx.padding.places)
+        spread = grad.index_select(0, ctx.padding.positions)
         return spread * ctx.padding.is_own[:, None], None

@@ -9,16 +9,15 @@ backward recomputes a checkpointed layer.
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-Precision = Literal["fp32", "bf16", "fp8"]
+from lmm_r1_mega.config.device import Device
 
 HOST = torch.device("cpu")
-PEAK_FLOPS = {"A100": 312e12, "A800": 312e12, "H100": 989e12, "H200": 989e12, "H800": 989e12, "B200": 2250e12}
-"""Dense bf16 operations a second by what a GPU's name holds, as the manufacturer states them; fp8 makes twice as many."""
 _FACTORIES = ("tensor", "empty", "zeros", "ones", "full", "rand", "randn", "randint", "arange", "empty_like", "zeros_like", "ones_like")
 _installed = False
 
@@ -26,7 +25,7 @@ _installed = False
 def use_host_as_device() -> None:
     """Make "cuda" mean the host in this process; does nothing where CUDA is present or when called again."""
     global _installed
-    if torch.cuda.is_available() or _installed:
+    if this_device().is_gpu or _installed:
         return
     for name in _FACTORIES:
         setattr(torch, name, _on_host(getattr(torch, name)))
@@ -37,7 +36,7 @@ def use_host_as_device() -> None:
 
 def training_device() -> torch.device:
     """Where this process keeps its weights: the current CUDA device, or the host."""
-    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else HOST
+    return torch.device("cuda", torch.cuda.current_device()) if this_device().is_gpu else HOST
 
 
 def keep_float32_exact() -> None:
@@ -45,32 +44,13 @@ def keep_float32_exact() -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def distributed_backend() -> Literal["nccl", "gloo"]:
-    """torch.distributed backend of the trainer processes."""
-    return "nccl" if torch.cuda.is_available() else "gloo"
-
-
-def resolve_precision(setting: Literal["auto", "fp32", "bf16", "fp8"]) -> Precision:
-    """Arithmetic that `model.precision` stands for here; `ValueError` for fp8 without CUDA."""
-    if setting == "auto":
-        return "bf16" if torch.cuda.is_available() else "fp32"
-    if setting == "fp8" and not torch.cuda.is_available():
-        raise ValueError("model.precision fp8 needs a GPU with Transformer Engine: choose fp32 here")
-    return setting
-
-
-def peak_flops(device_name: str, precision: Precision) -> float | None:
-    """Operations a second that the device could do at best; None where that is not known.
-
-    Example: "NVIDIA H100 80GB HBM3", fp8 -> 1.978e15
-    """
-    known = [peak for name, peak in PEAK_FLOPS.items() if name in device_name]
-    return known[0] * (2 if precision == "fp8" else 1) if known and precision != "fp32" else None
-
-
-def device_name() -> str:
-    """The model of this process's GPU, or `cpu`."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+@functools.cache
+def this_device() -> Device:
+    """What this process computes on."""
+    if not torch.cuda.is_available():
+        return Device("cpu")
+    has_engine = importlib.util.find_spec("transformer_engine") is not None
+    return Device("gpu", name=torch.cuda.get_device_name(), has_transformer_engine=has_engine)
 
 
 def _as_host(device: Any) -> Any:

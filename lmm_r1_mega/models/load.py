@@ -15,10 +15,10 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.nn import Parameter
 
 from lmm_r1_mega.convert.hf_folder import HFReader
+from lmm_r1_mega.convert.mapping import Transfer, WeightMapping, make_mapping
 from lmm_r1_mega.convert.megatron_folder import MegatronReader
-from lmm_r1_mega.convert.plan import Plan, Transfer, make_plan
-from lmm_r1_mega.convert.qwen2_5_vl import EMBEDDING, OUTPUT
-from lmm_r1_mega.models.qwen2_5_vl import Qwen2_5_VL
+from lmm_r1_mega.families.weights import EMBEDDING, OUTPUT
+from lmm_r1_mega.models.vision_language import VisionLanguageModel
 
 _FUSED_NORMS = {
     "input_layernorm.weight": "self_attention.linear_qkv.layer_norm_weight",
@@ -29,7 +29,7 @@ _WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 """Environment variable: torch.load then refuses objects with code even where its caller allows them."""
 
 
-def canonical_parameters(model: Qwen2_5_VL) -> dict[str, Parameter]:
+def canonical_parameters(model: VisionLanguageModel) -> dict[str, Parameter]:
     """Parameters of this rank by their names in the whole model, the same for every layout and layer spec.
 
     The copy of tied embeddings on the last pipeline stage goes by the embedding's name.
@@ -37,7 +37,7 @@ def canonical_parameters(model: Qwen2_5_VL) -> dict[str, Parameter]:
     return {_canonical(name, model): parameter for name, parameter in model.named_parameters()}
 
 
-def _canonical(name: str, model: Qwen2_5_VL) -> str:
+def _canonical(name: str, model: VisionLanguageModel) -> str:
     if name == OUTPUT and model.share_embeddings_and_output_weights:
         return EMBEDDING
     match = _LAYER.fullmatch(name)
@@ -47,12 +47,12 @@ def _canonical(name: str, model: Qwen2_5_VL) -> str:
     return f"decoder.layers.{number}.{_FUSED_NORMS.get(match[2], match[2])}"
 
 
-def plan_of(hf: HFReader, model: Qwen2_5_VL) -> Plan:
-    """Plan between a Hugging Face folder and this model."""
-    return make_plan(hf.contents.shapes(), model.shape, padded_vocab=model.vocab_size)
+def mapping_of(hf: HFReader, model: VisionLanguageModel) -> WeightMapping:
+    """Mapping between a Hugging Face folder and this model."""
+    return make_mapping(hf.contents.shapes(), model.shape, padded_vocab=model.vocab_size)
 
 
-def load_hf_weights(model: Qwen2_5_VL, hf_path: Path, *, fresh: frozenset[str] = frozenset()) -> None:
+def load_hf_weights(model: VisionLanguageModel, hf_path: Path, *, fresh: frozenset[str] = frozenset()) -> None:
     """Fill every parameter of this rank from the folder and mark it as split or replicated over tensor-parallel ranks.
 
     `fresh` are canonical names that the folder has no weights for, a value head for example. Raises `ValueError` with the
@@ -60,16 +60,16 @@ def load_hf_weights(model: Qwen2_5_VL, hf_path: Path, *, fresh: frozenset[str] =
     """
     parameters = {name: parameter for name, parameter in canonical_parameters(model).items() if name not in fresh}
     with HFReader(hf_path) as hf:
-        plan = plan_of(hf, model)
-        transfers = plan.by_megatron()
+        mapping = mapping_of(hf, model)
+        transfers = mapping.by_megatron()
         unknown = sorted(set(parameters) - set(transfers))
         if unknown:
             raise ValueError(f"no rule of the conversion table fills {unknown}: {hf_path} is of another model family")
         for name, parameter in parameters.items():
-            _fill(parameter, transfers[name], (hf.tensor(plan.source_name(part)) for part in transfers[name].hf))
+            _fill(parameter, transfers[name], (hf.tensor(mapping.source_name(part)) for part in transfers[name].hf))
 
 
-def load_megatron_weights(model: Qwen2_5_VL, folder: Path) -> None:
+def load_megatron_weights(model: VisionLanguageModel, folder: Path) -> None:
     """Fill this rank's model from a Megatron checkpoint, converted or saved in training at any layout; collective over all ranks."""
     metadata = {"dp_cp_group": parallel_state.get_data_parallel_group(with_context_parallel=True)}
     wanted = model.sharded_state_dict(metadata=metadata)

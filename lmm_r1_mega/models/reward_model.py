@@ -15,20 +15,22 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lmm_r1_mega import stacks
+from lmm_r1_mega.config.device import PrecisionSetting
 from lmm_r1_mega.convert.hf_folder import HFReader
-from lmm_r1_mega.convert.shape import RewardShape, read_shape
-from lmm_r1_mega.data.patches import pictures
-from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.models.device import keep_float32_exact, resolve_precision
-from lmm_r1_mega.schema import Sample, Vision
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import as_pil_images
+from lmm_r1_mega.families.registry import read_shape
+from lmm_r1_mega.families.shape import RewardShape
+from lmm_r1_mega.models.device import keep_float32_exact, this_device, training_device
+from lmm_r1_mega.process import stacks
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.schema import PromptImages, Sample
 
 HEAD = "score.weight"
 VISION_LANGUAGE = "Qwen2_5_VLForConditionalGeneration"
@@ -55,16 +57,16 @@ class Scorer(Protocol):
 class RewardModel:
     """A reward model in this process. On a GPU it is there only while it scores."""
 
-    def __init__(self, folder: Path, *, precision: Literal["auto", "fp32", "bf16", "fp8"], batch_tokens: int) -> None:
+    def __init__(self, folder: Path, *, precision: PrecisionSetting, batch_tokens: int) -> None:
         stacks.register(f"reward model {folder.name}")
         architecture = kind_of(folder)
-        dtype = torch.float32 if resolve_precision(precision) == "fp32" else torch.bfloat16
+        dtype = torch.float32 if this_device().precision(precision) == "fp32" else torch.bfloat16
         make_torchvision_importable()
         keep_float32_exact()
         self._scorer: Scorer = _Vision(folder, dtype) if architecture == VISION_LANGUAGE else _Classifier(folder, dtype)
         self._scorer.module.eval()
         self._batch_tokens = batch_tokens
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = training_device()
 
     @torch.inference_mode()
     def scores(self, samples: Sequence[Sample]) -> list[float | None]:
@@ -72,26 +74,26 @@ class RewardModel:
         rows = [self._scorer.encode(sample) for sample in samples]
         lengths = [len(row) for row in rows]
         found: list[float | None] = [None] * len(rows)
-        readable = [place for place, length in enumerate(lengths) if length <= self._scorer.max_tokens]
+        readable = [index for index, length in enumerate(lengths) if length <= self._scorer.max_tokens]
         with _on(self._scorer.module, self._device):
             for batch in token_batches(readable, lengths, budget=self._batch_tokens):
                 scores = self._scorer.forward([rows[i] for i in batch], [samples[i] for i in batch], self._device)
-                for place, score in zip(batch, scores.float().tolist(), strict=True):
-                    found[place] = score
+                for index, score in zip(batch, scores.float().tolist(), strict=True):
+                    found[index] = score
         return found
 
 
-def token_batches(places: Sequence[int], lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:
+def token_batches(indices: Sequence[int], lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:
     """Batches of like lengths whose padded size is within the budget; one that is longer by itself stands alone.
 
-    Example: places 0 1 2 of lengths 3, 8, 4 and budget 8 -> [1], [2, 0]
+    Example: indices 0 1 2 of lengths 3, 8, 4 and budget 8 -> [1], [2, 0]
     """
     batch: list[int] = []
-    for place in sorted(places, key=lambda place: -lengths[place]):
+    for index in sorted(indices, key=lambda index: -lengths[index]):
         if batch and lengths[batch[0]] * (len(batch) + 1) > budget:
             yield batch
             batch = []
-        batch.append(place)
+        batch.append(index)
     if batch:
         yield batch
 
@@ -104,7 +106,7 @@ class _Classifier:
 
         config = _classifier_config(folder)
         text = config.get_text_config()
-        text.use_cache = False  # keys and values of all layers, which nobody reads
+        text.use_cache = False  # the KV cache of all layers, which nobody reads
         self._tokenizer = AutoTokenizer.from_pretrained(folder, **_LOADING)
         self.module, report = AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=dtype, **_WEIGHTS)
         _refuse_missing(folder, report["missing_keys"])
@@ -152,17 +154,17 @@ class _Vision:
         ids, mask = _padded(rows, self._processor.eos_ids[0], device)
         seen = [one for sample in samples for one in self._visions(sample)]
         kinds = (ids == self._processor.spec.image_token_id).int()
-        hidden = self.module(input_ids=ids, attention_mask=mask, mm_token_type_ids=kinds, use_cache=False, **self._pictures(seen, device))
+        hidden = self.module(input_ids=ids, attention_mask=mask, mm_token_type_ids=kinds, use_cache=False, **self._images(seen, device))
         last = hidden.last_hidden_state[torch.arange(len(rows), device=device), mask.sum(dim=1) - 1]
         return torch.nn.functional.linear(last.float(), self.module.value_head)[:, 0]
 
-    def _visions(self, sample: Sample) -> list[Vision]:
+    def _visions(self, sample: Sample) -> list[PromptImages]:
         """The sample's images as this model's own processor resizes them."""
-        vision = sample.prompt.vision
-        images = pictures(vision, merge_size=self._processor.spec.merge_size) if vision is not None else []
-        return [self._processor.vision(image) for image in images]
+        vision = sample.prompt.images
+        images = as_pil_images(vision, merge_size=self._processor.spec.merge_size) if vision is not None else []
+        return [self._processor.prompt_images(image) for image in images]
 
-    def _pictures(self, seen: list[Vision], device: torch.device) -> dict[str, Tensor]:
+    def _images(self, seen: list[PromptImages], device: torch.device) -> dict[str, Tensor]:
         if not seen:
             return {}
         patches, grids = torch.cat([one.patches for one in seen]), torch.cat([one.grid_thw for one in seen])

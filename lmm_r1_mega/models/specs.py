@@ -16,14 +16,17 @@ def decoder_spec(config: TransformerConfig) -> TransformerBlockSubmodules:
     if config.transformer_impl == "transformer_engine":
         from lmm_r1_mega.models import engine_layers  # Transformer Engine is a GPU extra
 
-        layer, norm = engine_layers.layer_spec(), engine_layers.FINAL_NORM
+        layer, norm = engine_layers.layer_spec(has_qk_norm=config.qk_layernorm), engine_layers.FINAL_NORM
     else:
-        layer, norm = _local_layer(), RMSNorm
+        layer, norm = _local_layer(has_qk_norm=config.qk_layernorm), RMSNorm
     return TransformerBlockSubmodules(layer_specs=[layer] * get_num_layers_to_build(config), layer_norm=norm)
 
 
-def _local_layer() -> ModuleSpec:
-    layer = get_gpt_layer_local_spec(normalization="RMSNorm")
+def _local_layer(*, has_qk_norm: bool) -> ModuleSpec:
+    layer = get_gpt_layer_local_spec(normalization="RMSNorm", qk_layernorm=has_qk_norm)
     layer.submodules.input_layernorm = layer.submodules.pre_mlp_layernorm = RMSNorm
-    layer.submodules.self_attention.submodules.core_attention = PackedAttention
+    attention = layer.submodules.self_attention.submodules
+    attention.core_attention = PackedAttention
+    if has_qk_norm:
+        attention.q_layernorm = attention.k_layernorm = RMSNorm
     return layer

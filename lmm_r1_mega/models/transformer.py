@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from megatron.core.transformer.transformer_config import TransformerConfig
 
 from lmm_r1_mega.config import LayoutSettings, ModelSettings
-from lmm_r1_mega.convert.shape import ModelShape
-from lmm_r1_mega.models.device import Precision, resolve_precision
+from lmm_r1_mega.config.device import Precision
+from lmm_r1_mega.families.shape import ModelShape
+from lmm_r1_mega.models.device import this_device
 
 _PRECISION: dict[Precision, dict[str, Any]] = {
     "fp32": {"params_dtype": torch.float32},
@@ -23,17 +23,10 @@ _RECOMPUTE: dict[str, dict[str, Any]] = {
 }
 
 
-def layer_kind(precision: Precision) -> Literal["local", "transformer_engine"]:
-    """Transformer Engine on GPUs where it is installed, the local layers elsewhere; `ValueError` for fp8 without it."""
-    has_engine = torch.cuda.is_available() and importlib.util.find_spec("transformer_engine") is not None
-    if precision == "fp8" and not has_engine:
-        raise ValueError("model.precision fp8 needs Transformer Engine: install the extra `gpu`, or choose bf16")
-    return "transformer_engine" if has_engine and precision != "fp32" else "local"
-
-
 def transformer_config(shape: ModelShape, *, model: ModelSettings, layout: LayoutSettings) -> TransformerConfig:
-    """Settings of the language model on this rank. Weights are left uninitialised: they are read from a checkpoint."""
-    precision = resolve_precision(model.precision)
+    """Settings of the language model on this rank. Weights are left uninitialized: they are read from a checkpoint."""
+    device = this_device()
+    precision = device.precision(model.precision)
     settings = _PRECISION[precision] | _RECOMPUTE[model.recompute]
     return TransformerConfig(
         num_layers=shape.num_layers,
@@ -44,11 +37,12 @@ def transformer_config(shape: ModelShape, *, model: ModelSettings, layout: Layou
         kv_channels=shape.head_dim,
         layernorm_epsilon=shape.norm_eps,
         normalization="RMSNorm",
-        mrope_section=list(shape.mrope_section),
+        mrope_section=list(shape.mrope_section or (shape.head_dim // 2, 0, 0)),
         gated_linear_unit=True,
         activation_func=torch.nn.functional.silu,
         add_bias_linear=False,
-        add_qkv_bias=True,
+        add_qkv_bias=shape.has_qkv_bias,
+        qk_layernorm=shape.has_qk_norm,
         hidden_dropout=0.0,
         attention_dropout=0.0,
         tensor_model_parallel_size=layout.tensor,
@@ -57,8 +51,8 @@ def transformer_config(shape: ModelShape, *, model: ModelSettings, layout: Layou
         pipeline_dtype=settings["params_dtype"],
         variable_seq_lengths=True,
         moe_token_dispatcher_type="alltoall",  # megatron.core 0.16.1 refuses variable lengths without it
-        transformer_impl=layer_kind(precision),
-        use_cpu_initialization=not torch.cuda.is_available(),
+        transformer_impl=device.layer_spec(precision),
+        use_cpu_initialization=not device.is_gpu,
         perform_initialization=False,
         gradient_accumulation_fusion=False,
         masked_softmax_fusion=False,

@@ -19,6 +19,6 @@ class ValueHead(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.zeros(1, config.hidden_size, dtype=torch.float32, device=torch.cuda.current_device()))
 
     def forward(
-        self, hidden: Float[Tensor, "places 1 hidden"], weight: None = None, runtime_gather_output: bool | None = None
-    ) -> tuple[Float[Tensor, "places 1 1"], None]:
+        self, hidden: Float[Tensor, "positions 1 hidden"], weight: None = None, runtime_gather_output: bool | None = None
+    ) -> tuple[Float[Tensor, "positions 1 1"], None]:
         return torch.nn.functional.linear(hidden.float(), self.weight), None

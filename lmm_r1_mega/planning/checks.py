@@ -9,8 +9,8 @@ from typing import Literal
 
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.freeze import freeze_problems
-from lmm_r1_mega.convert.shape import ModelShape
-from lmm_r1_mega.planning.hardware import Hardware, precision_on
+from lmm_r1_mega.families.shape import ModelShape
+from lmm_r1_mega.planning.hardware import Hardware
 from lmm_r1_mega.planning.parameters import policy_ranks
 
 FP8_ALIGNMENT = 16
@@ -18,14 +18,14 @@ ANY_GIB = 1.0  # no problem depends on how much memory there is
 
 
 @dataclass(frozen=True)
-class Problem:
+class PlanProblem:
     """An `error` stops the run, a `warning` costs speed or learning."""
 
     level: Literal["error", "warning"]
     message: str
 
 
-def find_problems(config: Config, shape: ModelShape, hardware: Hardware) -> list[Problem]:
+def find_problems(config: Config, shape: ModelShape, hardware: Hardware) -> list[PlanProblem]:
     """All problems of a configuration on a model and a machine, errors first."""
     errors = [
         *_model_errors(config, shape),
@@ -34,10 +34,10 @@ def find_problems(config: Config, shape: ModelShape, hardware: Hardware) -> list
         *_gpu_errors(config, hardware),
     ]
     warnings = [*_batch_warnings(config), *_off_policy_warnings(config), *_speed_warnings(config, shape, hardware)]
-    return [Problem("error", message) for message in errors] + [Problem("warning", message) for message in warnings]
+    return [PlanProblem("error", message) for message in errors] + [PlanProblem("warning", message) for message in warnings]
 
 
-def refuse_impossible(config: Config, shape: ModelShape, *, generates: bool) -> None:
+def check_run(config: Config, shape: ModelShape, *, generates: bool) -> None:
     """Stop before any process starts where the settings cannot work with the model; without generation those of rollouts do not count.
 
     Raises:
@@ -77,10 +77,10 @@ def rollout_tensor_sizes(shape: ModelShape) -> list[int]:
     return [size for size in whole if shape.num_kv_heads % size == 0 or size % shape.num_kv_heads == 0]
 
 
-def gpus_needed(config: Config) -> int:
-    """GPUs of a run: hybrid engines borrow the trainer's, disaggregated ones have their own."""
-    engines = config.rollout.engines * config.rollout.tensor
-    return config.layout.num_ranks + (engines if config.cluster.placement == "disaggregated" else 0)
+def gpus_needed(config: Config, *, num_trainers: int, engines: bool = True) -> int:
+    """GPUs of a run, or its slots on CPUs: hybrid engines borrow the trainer's, disaggregated ones have their own."""
+    wanted = config.rollout.engines * config.rollout.tensor if engines else 0
+    return num_trainers + wanted if config.cluster.placement == "disaggregated" or num_trainers == 0 else num_trainers
 
 
 def _model_errors(config: Config, shape: ModelShape) -> Iterator[str]:
@@ -105,11 +105,12 @@ def _model_errors(config: Config, shape: ModelShape) -> Iterator[str]:
 
 def _length_errors(config: Config, shape: ModelShape) -> Iterator[str]:
     longest = config.data.max_prompt_tokens + config.rollout.max_response_tokens
-    if longest - 1 > config.layout.row_tokens:
+    if longest - 1 > config.layout.max_tokens_per_microbatch:
         yield (
             f"the longest sample has {longest} tokens (data.max_prompt_tokens {config.data.max_prompt_tokens} + "
-            f"rollout.max_response_tokens {config.rollout.max_response_tokens}) and a row holds layout.row_tokens "
-            f"{config.layout.row_tokens}: raise layout.row_tokens to {longest - 1} or more, or lower the other two"
+            f"rollout.max_response_tokens {config.rollout.max_response_tokens}) and a micro-batch holds layout.max_tokens_per_microbatch "
+            f"{config.layout.max_tokens_per_microbatch}: raise layout.max_tokens_per_microbatch to {longest - 1} or more, "
+            f"or lower the other two"
         )
     if longest > shape.max_positions:
         yield (
@@ -120,7 +121,7 @@ def _length_errors(config: Config, shape: ModelShape) -> Iterator[str]:
 
 def _rollout_errors(config: Config, shape: ModelShape) -> Iterator[str]:
     tensor = config.rollout.tensor
-    if config.algorithm.name == "ppo" and config.critic.warmup_steps >= config.run.steps:
+    if config.algorithm.needs_critic and config.critic.warmup_steps >= config.run.steps:
         yield (
             f"critic.warmup_steps {config.critic.warmup_steps} leaves none of run.steps {config.run.steps} for the policy to learn in: "
             f"lower it, or raise run.steps"
@@ -138,7 +139,7 @@ def _rollout_errors(config: Config, shape: ModelShape) -> Iterator[str]:
         )
 
 
-def refuse_overlap(config: Config, *, has_gpus: bool) -> None:
+def check_overlap(config: Config, *, has_gpus: bool) -> None:
     """Where the GPUs of a run are found out at its start.
 
     Raises:
@@ -150,21 +151,21 @@ def refuse_overlap(config: Config, *, has_gpus: bool) -> None:
 
 
 def _overlap_errors(config: Config) -> Iterator[str]:
-    if config.rollout.ahead and config.cluster.placement == "hybrid":
+    if config.rollout.max_staleness and config.cluster.placement == "hybrid":
         yield (
-            f"rollout.ahead {config.rollout.ahead} generates while the trainer works, but with cluster.placement hybrid engines sleep "
-            f"then: set cluster.placement to disaggregated, or rollout.ahead to 0"
+            f"rollout.max_staleness {config.rollout.max_staleness} generates while the trainer works, but with cluster.placement hybrid "
+            f"engines sleep then: set cluster.placement to disaggregated, or rollout.max_staleness to 0"
         )
 
 
 def _gpu_errors(config: Config, hardware: Hardware) -> Iterator[str]:
     per_node = config.cluster.gpus_per_node
-    if hardware.device == "cpu":
+    if not hardware.device.is_gpu:
         return
     yield from _overlap_errors(config)
     if not per_node:
         return
-    needed, present = gpus_needed(config), config.cluster.nodes * per_node
+    needed, present = gpus_needed(config, num_trainers=config.layout.num_ranks), config.cluster.nodes * per_node
     if needed > present:
         layout = config.layout
         apart = needed - layout.num_ranks
@@ -207,27 +208,28 @@ def _batch_warnings(config: Config) -> Iterator[str]:
 def _off_policy_warnings(config: Config) -> Iterator[str]:
     algorithm = config.algorithm
     corrected = algorithm.old_logprobs == "rollout" or algorithm.importance_cap is not None or algorithm.importance_bounds is not None
-    if config.rollout.ahead and not corrected:
+    if config.rollout.max_staleness and not corrected:
         yield (
-            f"rollout.ahead {config.rollout.ahead} learns from samples of older weights as if they were of the present ones: "
+            f"rollout.max_staleness {config.rollout.max_staleness} learns from samples of older weights "
+            f"as if they were of the present ones: "
             f"set algorithm.old_logprobs to rollout, or algorithm.importance_cap to 2"
         )
 
 
 def _speed_warnings(config: Config, shape: ModelShape, hardware: Hardware) -> Iterator[str]:
     tensor, per_node = config.layout.tensor, config.cluster.gpus_per_node
-    if hardware.device == "gpu" and per_node and per_node % tensor:
+    if hardware.device.is_gpu and per_node and per_node % tensor:
         yield (
             f"layout.tensor {tensor} does not divide cluster.gpus_per_node {per_node}, so tensor-parallel ranks talk between machines: "
             f"use {nearest(tensor, set(divisors(per_node)) & set(tensor_sizes(shape)))}"
         )
     wanted, shared = config.rollout.engines * config.rollout.tensor, config.layout.num_ranks
-    if config.cluster.placement == "hybrid" and wanted < shared and hardware.device == "gpu":
+    if config.cluster.placement == "hybrid" and wanted < shared and hardware.device.is_gpu:
         yield (
             f"{shared - wanted} of the trainer's {shared} GPUs idle while the engines generate: "
             f"raise rollout.engines from {config.rollout.engines} to {shared // config.rollout.tensor}"
         )
     widths = {"hidden size": shape.hidden_size, "feed-forward width a rank": shape.ffn_size // tensor}
     uneven = [f"{name} {width}" for name, width in widths.items() if width % FP8_ALIGNMENT]
-    if precision_on(hardware, config.model) == "fp8" and uneven:
+    if hardware.device.precision(config.model.precision) == "fp8" and uneven:
         yield f"fp8 wants multiples of {FP8_ALIGNMENT}, but {' and '.join(uneven)}: lower layout.tensor, or set model.precision to bf16"

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from lmm_r1_mega.config import ModelSettings
+from lmm_r1_mega.config.device import Device, Precision
 
 GIB = 2**30
-
-Precision = Literal["fp32", "bf16", "fp8"]
 
 
 @dataclass(frozen=True)
@@ -20,16 +17,9 @@ class Hardware:
     host_gib: float | None = None
 
     @property
-    def device(self) -> Literal["cpu", "gpu"]:
+    def device(self) -> Device:
         """What computes."""
-        return "cpu" if self.gpu_gib is None else "gpu"
-
-
-def precision_on(hardware: Hardware, settings: ModelSettings) -> Precision:
-    """Arithmetic of the run: as set; auto is fp32 on a CPU and bf16 on a GPU."""
-    if settings.precision != "auto":
-        return settings.precision
-    return "bf16" if hardware.device == "gpu" else "fp32"
+        return Device("cpu") if self.gpu_gib is None else Device("gpu", has_transformer_engine=True)
 
 
 def element_bytes(precision: Precision) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lmm_r1_mega.config import Config, LayoutSettings
-from lmm_r1_mega.convert.hf_shapes import TOWER
-from lmm_r1_mega.convert.shape import ModelShape, VisionShape
-from lmm_r1_mega.planning.hardware import GIB, Hardware, Precision, element_bytes, precision_on
+from lmm_r1_mega.config.device import Precision
+from lmm_r1_mega.families.shape import ModelShape, VisionShape
+from lmm_r1_mega.families.weights import TOWER
+from lmm_r1_mega.planning.hardware import GIB, Hardware, element_bytes
 from lmm_r1_mega.planning.parameters import RankParameters, critic_ranks, policy_ranks
 
 RUNTIME_BYTES = {"gpu": 3 * GIB, "cpu": GIB}
@@ -61,10 +62,10 @@ class StageMemory:
 
 def stage_memories(config: Config, shape: ModelShape, hardware: Hardware, *, image_share: float) -> list[StageMemory]:
     """Memory of a rank of every pipeline stage; `image_share` is the part of a row's tokens that are image tokens."""
-    precision = precision_on(hardware, config.model)
+    precision = hardware.device.precision(config.model.precision)
     policy = policy_ranks(shape, model=config.model, layout=config.layout)
     critic = critic_ranks(shape, model=config.model, layout=config.layout)
-    has_critic = config.algorithm.name == "ppo"
+    has_critic = config.algorithm.needs_critic
     has_reference = config.algorithm.kl.coefficient > 0
     width = element_bytes(precision)
     nothing = States(0, 0, 0)
@@ -79,7 +80,7 @@ def stage_memories(config: Config, shape: ModelShape, hardware: Hardware, *, ima
             activations=decoder_activations(config, shape, stage=stage, width=width),
             vision=_tower_activations(config, shape, stage=stage, width=width, image_share=image_share),
             logits=logits_bytes(config, shape, width=width) if stage == config.layout.pipeline - 1 else 0,
-            runtime=RUNTIME_BYTES[hardware.device],
+            runtime=RUNTIME_BYTES[hardware.device.kind],
             snapshot=policy[stage].trained * width if has_reference else 0,
         )
         for stage in range(config.layout.pipeline)
@@ -107,7 +108,7 @@ def layer_activations(shape: ModelShape, layout: LayoutSettings, *, width: int) 
     """Bytes a token that one decoder layer keeps for its backward pass, without recomputation.
 
     Counted in the manner of Korthikanti et al. 2022 ("Reducing Activation Recomputation in Large Transformer Models", section 4)
-    for this layer: no dropout, attention that does not keep its scores, grouped keys and values, a gated feed-forward network.
+    for this layer: no dropout, attention that does not keep its scores, grouped-query attention, a gated feed-forward network.
     Split by sequence parallelism only: of each of the two norms the input, the normed input and the output, 6 h. Always split over
     the tensor-parallel ranks: query, key, value, result and its copy for the projection; gate and up in one piece, up again, the
     activated gate, and their product, 5 ffn. Never split: sines and cosines of query and key, 4 d.
@@ -128,16 +129,16 @@ def decoder_activations(config: Config, shape: ModelShape, *, stage: int, width:
     in_flight = layout.pipeline - stage
     whole_layer = layer_activations(shape, layout, width=width)
     if config.model.recompute == "none":
-        return in_flight * layers * whole_layer * layout.row_tokens
+        return in_flight * layers * whole_layer * layout.max_tokens_per_microbatch
     layer_input = shape.hidden_size * width // _sequence_shards(layout)
-    return (in_flight * layers * layer_input + whole_layer) * layout.row_tokens
+    return (in_flight * layers * layer_input + whole_layer) * layout.max_tokens_per_microbatch
 
 
 def logits_bytes(config: Config, shape: ModelShape, *, width: int) -> int:
     """Bytes of a row's logits on a rank of the last stage and of their gradient, at most: as if the row had no prompts, whose places get
     none. Log-probabilities are taken in small chunks."""
     padded = shape.padded_vocab(multiple=config.model.vocab_padding_multiple, tensor=config.layout.tensor)
-    return 2 * config.layout.row_tokens * (padded // config.layout.tensor) * width
+    return 2 * config.layout.max_tokens_per_microbatch * (padded // config.layout.tensor) * width
 
 
 def tower_activations(vision: VisionShape, *, num_patches: int, width: int) -> int:
@@ -145,18 +146,18 @@ def tower_activations(vision: VisionShape, *, num_patches: int, width: int) -> i
 
     Each of a block's two norms computes in fp32 and keeps that input, the normed one and its output; attention keeps query, key and
     value in one piece, rotated query and key, the result and its copy; the feed-forward network keeps gate, activated gate, up and
-    their product.
+    their product, without a gate its input and its output.
     """
     norms = 2 * vision.hidden_size * (4 + 2 * width)
-    rest = (7 * vision.hidden_size + 4 * vision.ffn_size) * width
+    rest = (7 * vision.hidden_size + (4 if vision.is_gated else 2) * vision.ffn_size) * width
     return num_patches * vision.depth * (norms + rest)
 
 
 def _tower_activations(config: Config, shape: ModelShape, *, stage: int, width: int, image_share: float) -> int:
     """Bytes of the tower's activations: on the first stage, for every micro-batch under way; none where it is frozen."""
-    if stage > 0 or any(pattern.removeprefix("model.") == TOWER + "*" for pattern in config.model.freeze):
+    if shape.vision is None or stage > 0 or any(pattern.removeprefix("model.") == TOWER + "*" for pattern in config.model.freeze):
         return 0
-    num_patches = int(config.layout.row_tokens * image_share) * shape.vision.merge_size**2
+    num_patches = int(config.layout.max_tokens_per_microbatch * image_share) * shape.vision.merge_size**2
     return config.layout.pipeline * tower_activations(shape.vision, num_patches=num_patches, width=width)
 
 

@@ -8,10 +8,9 @@ from functools import lru_cache
 
 from lmm_r1_mega.config import LayoutSettings, ModelSettings
 from lmm_r1_mega.convert.freeze import frozen_names
-from lmm_r1_mega.convert.hf_shapes import TOWER, hf_shapes
-from lmm_r1_mega.convert.shape import ModelShape
-
-EMBEDDING, OUTPUT, FINAL_NORM, LAYERS = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight", "model.layers."
+from lmm_r1_mega.families.registry import hf_tensors
+from lmm_r1_mega.families.shape import ModelShape
+from lmm_r1_mega.families.weights import HF_EMBEDDING, HF_FINAL_NORM, HF_LAYERS, HF_OUTPUT, TOWER, decoder_rows
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,12 @@ class _Tensor:
 @lru_cache
 def num_parameters(shape: ModelShape) -> int:
     """Parameters of the whole checkpoint; a tied output layer counts once."""
-    return sum(math.prod(dims) for dims in hf_shapes(shape).values())
+    return sum(math.prod(dims) for dims in hf_tensors(shape).values())
 
 
 def num_vision_parameters(shape: ModelShape) -> int:
     """Parameters of the vision tower."""
-    return sum(math.prod(dims) for name, dims in hf_shapes(shape).items() if name.startswith(TOWER))
+    return sum(math.prod(dims) for name, dims in hf_tensors(shape).items() if name.startswith(TOWER))
 
 
 def policy_ranks(shape: ModelShape, *, model: ModelSettings, layout: LayoutSettings) -> tuple[RankParameters, ...]:
@@ -80,14 +79,14 @@ class _Split:
 def _policy_ranks(split: _Split) -> tuple[RankParameters, ...]:
     tensors = _tensors(split)
     if split.shape.tied and split.pipeline > 1:
-        tensors["tied copy"] = replace(tensors[EMBEDDING], stage=split.pipeline - 1)
+        tensors["tied copy"] = replace(tensors[HF_EMBEDDING], stage=split.pipeline - 1)
     return _count(tensors, split)
 
 
 @lru_cache
 def _critic_ranks(split: _Split) -> tuple[RankParameters, ...]:
     tensors = _tensors(split)
-    tensors.pop(OUTPUT, None)
+    tensors.pop(HF_OUTPUT, None)
     tensors["value head"] = _Tensor(split.pipeline - 1, split.shape.hidden_size, is_split=False, is_matrix=False, is_frozen=False)
     return _count(tensors, split)
 
@@ -97,26 +96,31 @@ def _tensors(split: _Split) -> dict[str, _Tensor]:
     shape = split.shape
     padded = shape.padded_vocab(multiple=split.vocab_padding_multiple, tensor=split.tensor)
     frozen = frozen_names(shape, split.freeze)
+    split_names = _split_names(shape)
     tensors = {}
-    for name, dims in hf_shapes(shape).items():
-        is_vocabulary = name in (EMBEDDING, OUTPUT)
-        is_linear = name.startswith(LAYERS) and "layernorm" not in name
+    for name, dims in hf_tensors(shape).items():
         tensors[name] = _Tensor(
             stage=_stage_of(name, shape, split.pipeline),
-            size=padded * shape.hidden_size if is_vocabulary else math.prod(dims),
-            is_split=is_vocabulary or is_linear,
-            is_matrix=is_linear and len(dims) > 1,
+            size=padded * shape.hidden_size if name in (HF_EMBEDDING, HF_OUTPUT) else math.prod(dims),
+            is_split=name in split_names,
+            is_matrix=name.startswith(HF_LAYERS) and len(dims) > 1,
             is_frozen=name in frozen,
         )
     return tensors
 
 
+def _split_names(shape: ModelShape) -> frozenset[str]:
+    """Tensors that tensor-parallel ranks split."""
+    names = (name for row in decoder_rows(shape) if row.split_dim is not None for name in row.hf)
+    return frozenset(name.format(layer=layer) for name in names for layer in range(shape.num_layers))
+
+
 def _stage_of(name: str, shape: ModelShape, pipeline: int) -> int:
-    if name in (OUTPUT, FINAL_NORM):
+    if name in (HF_OUTPUT, HF_FINAL_NORM):
         return pipeline - 1
-    if not name.startswith(LAYERS):
+    if not name.startswith(HF_LAYERS):
         return 0
-    return int(name.removeprefix(LAYERS).split(".")[0]) * pipeline // shape.num_layers
+    return int(name.removeprefix(HF_LAYERS).split(".")[0]) * pipeline // shape.num_layers
 
 
 def _count(tensors: dict[str, _Tensor], split: _Split) -> tuple[RankParameters, ...]:

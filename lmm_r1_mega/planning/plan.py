@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.convert.shape import ModelShape, RewardShape
+from lmm_r1_mega.config.device import Precision
+from lmm_r1_mega.families.shape import ModelShape, RewardShape
 from lmm_r1_mega.planning.advice import Models, smallest_fit
-from lmm_r1_mega.planning.checks import Problem, find_problems, gpus_needed
-from lmm_r1_mega.planning.hardware import Hardware, Precision, precision_on
+from lmm_r1_mega.planning.checks import PlanProblem, find_problems, gpus_needed
+from lmm_r1_mega.planning.hardware import Hardware
 from lmm_r1_mega.planning.memory import StageMemory, stage_memories
 from lmm_r1_mega.planning.parameters import num_parameters, num_vision_parameters
 from lmm_r1_mega.planning.reward_models import RewardModelMemory, reward_model_memories
 from lmm_r1_mega.planning.rollout import EngineMemory, engine_memory
-from lmm_r1_mega.planning.verdict import Memories, Verdict, judge
+from lmm_r1_mega.planning.verdict import Memories, MemoryCheck, check_memory
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,12 @@ class Batch:
     """Of one rollout step, over all epochs."""
     samples_per_update: int
     samples_per_rank: int
-    rows_per_rank: int
+    microbatches_per_rank: int
     """Micro-batches of an optimizer step on each rank if every sample is as long as allowed."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """Everything that the `plan` verb says."""
 
     model: ModelFacts
@@ -68,9 +69,9 @@ class Plan:
     engine: EngineMemory
     reward_models: tuple[RewardModelMemory, ...]
     concurrent_samples: int
-    """Longest samples whose keys and values one engine holds at once."""
-    problems: tuple[Problem, ...]
-    verdict: Verdict
+    """Longest samples whose KV cache one engine holds at once."""
+    problems: tuple[PlanProblem, ...]
+    verdict: MemoryCheck
     advice: str | None
     """The smallest layout that fits, where this one does not."""
 
@@ -82,8 +83,8 @@ class Plan:
 
 def plan(
     config: Config, shape: ModelShape, hardware: Hardware, *, reward_shapes: Mapping[str, RewardShape], image_share: float = 0.25
-) -> Plan:
-    """Plan a run; `reward_shapes` has those of `reward.models`, `image_share` is the assumed part of a row's tokens that are image tokens.
+) -> RunPlan:
+    """Plan a run; `reward_shapes` are those of `reward.models`, `image_share` is the assumed share of image tokens in a micro-batch.
 
     Errors of the configuration are in `problems`. Where a layout does not divide the model, memory is that of its rounded parts.
     """
@@ -92,13 +93,13 @@ def plan(
     stages = tuple(stage_memories(config, shape, hardware, image_share=image_share))
     engine = engine_memory(config, shape, hardware)
     reward_models = tuple(reward_model_memories(config, reward_shapes, hardware, image_share=image_share))
-    verdict = judge(config, Memories(stages, engine, reward_models), hardware)
+    verdict = check_memory(config, Memories(stages, engine, reward_models), hardware)
     longest = config.data.max_prompt_tokens + config.rollout.max_response_tokens
-    return Plan(
+    return RunPlan(
         model=model_facts(config, shape, hardware),
         hardware=hardware,
         image_share=image_share,
-        num_gpus=gpus_needed(config),
+        num_gpus=gpus_needed(config, num_trainers=config.layout.num_ranks),
         ranks=rank_grid(config),
         batch=batch_arithmetic(config),
         stages=stages,
@@ -119,7 +120,7 @@ def model_facts(config: Config, shape: ModelShape, hardware: Hardware) -> ModelF
         parameters=num_parameters(shape),
         vision_parameters=num_vision_parameters(shape),
         padded_vocabulary=shape.padded_vocab(multiple=config.model.vocab_padding_multiple, tensor=config.layout.tensor),
-        precision=precision_on(hardware, config.model),
+        precision=hardware.device.precision(config.model.precision),
     )
 
 
@@ -147,5 +148,5 @@ def batch_arithmetic(config: Config) -> Batch:
         optimizer_steps=algorithm.optimizer_steps * algorithm.epochs,
         samples_per_update=per_update,
         samples_per_rank=per_rank,
-        rows_per_rank=-(-per_rank // max(layout.row_tokens // longest, 1)),
+        microbatches_per_rank=-(-per_rank // max(layout.max_tokens_per_microbatch // longest, 1)),
     )

@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from lmm_r1_mega.planning.hardware import GIB
-from lmm_r1_mega.planning.plan import Plan, RankPlace
+from lmm_r1_mega.planning.plan import RankPlace, RunPlan
 
 STYLES = {"error": "bold red", "warning": "yellow"}
 
 
-def as_json(plan: Plan) -> dict[str, Any]:
+def as_json(plan: RunPlan) -> dict[str, Any]:
     """The plan as plain dictionaries, sums included."""
     stages = [asdict(stage) | {"resident": stage.resident, "peak": stage.peak} for stage in plan.stages]
     engine = asdict(plan.engine) | {"kv_room": plan.engine.kv_room, "kv_tokens": plan.engine.kv_tokens}
@@ -26,24 +26,24 @@ def as_json(plan: Plan) -> dict[str, Any]:
     return asdict(plan) | parts | {"is_valid": plan.is_valid}
 
 
-def render(plan: Plan) -> Group:
+def render(plan: RunPlan) -> Group:
     """The plan as tables: model and batch, grid of ranks, memory of each stage, engines, reward models, problems, verdict."""
     tables = [_facts(plan), _grid(plan), _memory(plan), _engines(plan), *([_reward_models(plan)] if plan.reward_models else [])]
     return Group(*(part for table in tables for part in (table, "")), *_problems(plan), _verdict(plan))
 
 
-def _facts(plan: Plan) -> Table:
+def _facts(plan: RunPlan) -> Table:
     model, batch = plan.model, plan.batch
     table = Table.grid(padding=(0, 2))
     table.add_row("model", f"{model.parameters / 1e9:.2f} B parameters, {model.vision_parameters / 1e9:.2f} B of them vision tower")
     table.add_row("", f"vocabulary padded to {model.padded_vocabulary}, {model.precision}")
     table.add_row("step", f"{batch.samples} samples; optimizer steps: {batch.optimizer_steps}, of {batch.samples_per_update} samples each")
-    table.add_row("", f"{batch.samples_per_rank} samples a data rank, at most {batch.rows_per_rank} rows")
-    table.add_row("processors", f"{plan.num_gpus} {'GPUs' if plan.hardware.device == 'gpu' else 'trainer processes on CPUs'}")
+    table.add_row("", f"{batch.samples_per_rank} samples a data rank, at most {batch.microbatches_per_rank} rows")
+    table.add_row("processors", f"{plan.num_gpus} {'GPUs' if plan.hardware.device.is_gpu else 'trainer processes on CPUs'}")
     return table
 
 
-def _grid(plan: Plan) -> Table:
+def _grid(plan: RunPlan) -> Table:
     """Ranks by replica (down) and pipeline stage (across); a cell has the tensor-parallel ranks."""
     table = Table(title="trainer ranks", title_justify="left")
     table.add_column("data")
@@ -60,7 +60,7 @@ def _span(places: Iterable[RankPlace]) -> str:
     return str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]}-{ranks[-1]}"
 
 
-def _memory(plan: Plan) -> Table:
+def _memory(plan: RunPlan) -> Table:
     title = f"memory of a trainer rank, GiB (rows with {plan.image_share:.0%} image tokens)"
     table = Table(title=title, title_justify="left")
     for name in (
@@ -86,18 +86,18 @@ def _memory(plan: Plan) -> Table:
     return table
 
 
-def _engines(plan: Plan) -> Table:
+def _engines(plan: RunPlan) -> Table:
     engine = plan.engine
     table = Table(title="memory of a rollout engine's processor, GiB", title_justify="left")
-    for name in ("budget", "weights", "working", "keys and values", "tokens", "longest samples at once"):
+    for name in ("budget", "weights", "working", "KV cache", "tokens", "longest samples at once"):
         table.add_column(name, justify="right")
     sizes = (engine.budget, engine.weights, engine.working, engine.kv_room)
     table.add_row(*(_gib(size) for size in sizes), str(engine.kv_tokens), str(plan.concurrent_samples))
     return table
 
 
-def _reward_models(plan: Plan) -> Table:
-    is_gpu = plan.hardware.device == "gpu"
+def _reward_models(plan: RunPlan) -> Table:
+    is_gpu = plan.hardware.device.is_gpu
     where = "weights in host memory, on the GPU while they score" if is_gpu else "each a process in host memory"
     table = Table(title=f"memory of reward models, GiB ({where})", title_justify="left")
     for name in ("model", "place", "parameters", "weights", "activations", "runtime", "scoring"):
@@ -109,11 +109,11 @@ def _reward_models(plan: Plan) -> Table:
     return table
 
 
-def _problems(plan: Plan) -> list[Text]:
+def _problems(plan: RunPlan) -> list[Text]:
     return [Text(f"{problem.level}: {problem.message}", style=STYLES[problem.level]) for problem in plan.problems]
 
 
-def _verdict(plan: Plan) -> Group:
+def _verdict(plan: RunPlan) -> Group:
     verdict = plan.verdict
     scoring = f", {_gib(verdict.scoring)} to score" if plan.reward_models else ""
     needs = (

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.convert.shape import RewardShape, VisionShape
-from lmm_r1_mega.planning.hardware import GIB, Hardware, element_bytes, precision_on
+from lmm_r1_mega.families.shape import RewardShape, VisionShape
+from lmm_r1_mega.planning.hardware import GIB, Hardware, element_bytes
 
 RUNTIME_BYTES = {"gpu": GIB, "cpu": GIB}
 """An assumption: CUDA context, which stays on a GPU once it was used, and workspaces; Python and its libraries on a CPU."""
@@ -44,7 +44,7 @@ def reward_model_memories(
     config: Config, shapes: Mapping[str, RewardShape], hardware: Hardware, *, image_share: float
 ) -> list[RewardModelMemory]:
     """Memory of every model of `reward.models`, whose names `shapes` has too."""
-    width = element_bytes(precision_on(hardware, config.model))
+    width = element_bytes(hardware.device.precision(config.model.precision))
     return [
         RewardModelMemory(
             name=name,
@@ -52,7 +52,7 @@ def reward_model_memories(
             num_parameters=shapes[name].num_parameters,
             weights=shapes[name].num_parameters * width,
             activations=batch_activations(config, shapes[name], width=width, image_share=image_share),
-            runtime=RUNTIME_BYTES[hardware.device],
+            runtime=RUNTIME_BYTES[hardware.device.kind],
         )
         for index, name in enumerate(config.reward.models)
     ]
@@ -61,15 +61,15 @@ def reward_model_memories(
 def batch_activations(config: Config, shape: RewardShape, *, width: int, image_share: float) -> int:
     """Bytes that the forward pass of a batch needs at most, `image_share` of its tokens being image tokens.
 
-    Nothing is kept for a backward pass: one layer at a time, of the tower or of the decoder, beside what stays of the pictures.
+    Nothing is kept for a backward pass: one layer at a time, of the tower or of the decoder, beside what stays of the images.
     """
     longest = config.data.max_prompt_tokens + config.rollout.max_response_tokens
-    num_tokens = max(config.layout.row_tokens, longest)
+    num_tokens = max(config.layout.max_tokens_per_microbatch, longest)
     decoder = num_tokens * decoder_bytes(shape, longest=longest, width=width)
     if shape.vision is None:
         return decoder
     num_patches = int(num_tokens * image_share) * shape.vision.merge_size**2
-    return num_patches * picture_bytes(shape.vision, width=width) + max(decoder, num_patches * tower_bytes(shape.vision, width=width))
+    return num_patches * image_bytes(shape.vision, width=width) + max(decoder, num_patches * tower_bytes(shape.vision, width=width))
 
 
 def decoder_bytes(shape: RewardShape, *, longest: int, width: int) -> int:
@@ -90,6 +90,6 @@ def tower_bytes(vision: VisionShape, *, width: int) -> int:
     return vision.hidden_size * (6 * width + 8 * FP32)
 
 
-def picture_bytes(vision: VisionShape, *, width: int) -> int:
+def image_bytes(vision: VisionShape, *, width: int) -> int:
     """Bytes a patch that stay as long as a batch: its pixels as bytes and as fp32, and what the tower says of it."""
     return vision.patch_features * (1 + FP32) + vision.hidden_size * width

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.convert.shape import ModelShape
-from lmm_r1_mega.planning.hardware import GIB, Hardware, element_bytes, precision_on
+from lmm_r1_mega.families.shape import ModelShape
+from lmm_r1_mega.planning.hardware import GIB, Hardware, element_bytes
 from lmm_r1_mega.planning.parameters import num_parameters
 
 WORKING_BYTES = {"gpu": 3 * GIB, "cpu": GIB}
@@ -27,27 +27,27 @@ class EngineMemory:
 
     @property
     def kv_room(self) -> int:
-        """What is left for keys and values; negative where the weights alone do not fit."""
+        """What is left for the KV cache; negative where the weights alone do not fit."""
         return self.budget - self.weights - self.working
 
     @property
     def kv_tokens(self) -> int:
-        """Tokens of keys and values that the engine can hold."""
+        """Tokens of KV cache that the engine can hold."""
         return max(self.kv_room, 0) // self.kv_bytes_per_token
 
 
 def engine_memory(config: Config, shape: ModelShape, hardware: Hardware) -> EngineMemory:
-    """Weights and room for keys and values; where ranks outnumber key-value heads each holds a whole one.
+    """Weights and room for the KV cache; where ranks outnumber key-value heads each holds a whole one.
 
     On a CPU vLLM multiplies with a packed copy of the output layer and keeps the original, which an embedding may share. While new
     weights come there are the tensor that came and the next copy as well. While prompts are taken in there are, of one layer, the
     residual, its norm, and gate, up and their product.
     """
-    width = element_bytes(precision_on(hardware, config.model))
+    width = element_bytes(hardware.device.precision(config.model.precision))
     tensor = config.rollout.tensor
     weights = num_parameters(shape) * width // tensor
-    working = WORKING_BYTES[hardware.device]
-    if hardware.device == "cpu":
+    working = WORKING_BYTES[hardware.device.kind]
+    if not hardware.device.is_gpu:
         prompt_tokens = max(config.data.max_prompt_tokens + config.rollout.max_response_tokens, HOST_STEP_TOKENS)
         prefill = prompt_tokens * (2 * shape.hidden_size + 3 * shape.ffn_size // tensor) * width
         working += 3 * shape.vocab_size * shape.hidden_size * width // tensor + prefill

@@ -16,7 +16,7 @@ DRIVER_BYTES = GIB
 
 
 @dataclass(frozen=True)
-class Verdict:
+class MemoryCheck:
     """Bytes needed at the worst place, and the reasons why they are too many."""
 
     training: int
@@ -44,14 +44,14 @@ class Memories:
     reward_models: tuple[RewardModelMemory, ...]
 
 
-def judge(config: Config, memories: Memories, hardware: Hardware) -> Verdict:
+def check_memory(config: Config, memories: Memories, hardware: Hardware) -> MemoryCheck:
     """Compare what is needed with what there is; memory that `hardware` does not give is not judged."""
     stages, engine = memories.stages, memories.engine
     is_hybrid = config.cluster.placement == "hybrid"
     idle, scoring = _beside_stages(config, memories, hardware)
     training = max(stage.peak + idle[stage.stage] for stage in stages)
     resident = max(stage.resident + idle[stage.stage] for stage in stages) if is_hybrid else 0
-    needs = Verdict(training, engine.budget + resident, scoring, host_bytes(config, memories, hardware), ())
+    needs = MemoryCheck(training, engine.budget + resident, scoring, host_bytes(config, memories, hardware), ())
     return replace(needs, reasons=tuple(_reasons(config, needs, engine, hardware)))
 
 
@@ -60,7 +60,7 @@ def _beside_stages(config: Config, memories: Memories, hardware: Hardware) -> tu
 
     On a CPU processes share nothing: zeros, and the largest reward model.
     """
-    if hardware.device == "cpu":
+    if not hardware.device.is_gpu:
         return Counter(), max((model.scoring for model in memories.reward_models), default=0)
     idle: Counter[int] = Counter()
     scoring = 0
@@ -78,14 +78,14 @@ def host_bytes(config: Config, memories: Memories, hardware: Hardware) -> int:
     ranks_per_stage = config.layout.tensor * config.layout.data
     num_engine_ranks = config.rollout.engines * config.rollout.tensor
     snapshots = ranks_per_stage * sum(stage.snapshot for stage in stages)
-    if hardware.device == "cpu":
+    if not hardware.device.is_gpu:
         processes = ranks_per_stage * sum(stage.peak for stage in stages) + num_engine_ranks * engine.budget
         return snapshots + processes + sum(model.scoring for model in models) + DRIVER_BYTES
     asleep = num_engine_ranks * engine.weights if config.cluster.placement == "hybrid" else 0
     return snapshots + asleep + sum(model.weights for model in models)
 
 
-def _reasons(config: Config, need: Verdict, engine: EngineMemory, hardware: Hardware) -> list[str]:
+def _reasons(config: Config, need: MemoryCheck, engine: EngineMemory, hardware: Hardware) -> list[str]:
     reasons = []
     longest = config.data.max_prompt_tokens + config.rollout.max_response_tokens
     if hardware.gpu_gib is not None:
@@ -102,8 +102,8 @@ def _reasons(config: Config, need: Verdict, engine: EngineMemory, hardware: Hard
             )
     if engine.kv_tokens < longest:
         reasons.append(
-            f"an engine has room for {engine.kv_tokens} tokens of keys and values and the longest sample has {longest}: raise "
-            f"{'rollout.tensor or rollout.gpu_memory' if hardware.device == 'gpu' else 'rollout.kv_cache_gib'}"
+            f"an engine has room for {engine.kv_tokens} tokens of KV cache and the longest sample has {longest}: raise "
+            f"{'rollout.tensor or rollout.gpu_memory' if hardware.device.is_gpu else 'rollout.kv_cache_gib'}"
         )
     if hardware.host_gib is not None and need.host > hardware.host_gib * GIB * config.cluster.nodes:
         there = hardware.host_gib * config.cluster.nodes
@@ -111,7 +111,7 @@ def _reasons(config: Config, need: Verdict, engine: EngineMemory, hardware: Hard
     return reasons
 
 
-def _gpu_memory_remedy(need: Verdict, engine: EngineMemory, room: float) -> str:
+def _gpu_memory_remedy(need: MemoryCheck, engine: EngineMemory, room: float) -> str:
     resident = need.generating - engine.budget
     share = int((room - resident) / room * 100) / 100
     if share <= 0:

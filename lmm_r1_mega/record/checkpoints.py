@@ -22,7 +22,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lmm_r1_mega.errors import naming_storage_errors
-from lmm_r1_mega.record.lines import sync_folder, write_whole
+from lmm_r1_mega.record.jsonl import sync_folder, write_whole
 
 MANIFEST = "manifest.json"
 STATE_FILE = "state.json"

@@ -25,11 +25,11 @@ from lmm_r1_mega.record.checkpoints import (
     write_checkpoint,
 )
 from lmm_r1_mega.record.claim import LOCK_FILE
-from lmm_r1_mega.record.lines import append_rows, checked_lines, keep_rows, read_rows, write_whole
+from lmm_r1_mega.record.jsonl import append_rows, checked_lines, keep_rows, read_rows, write_whole
 
-__all__ = ["Checkpoint", "RunFolder", "Verb", "check_unused"]
+__all__ = ["Checkpoint", "RunFolder", "RunVerb", "check_unused"]
 
-Verb = Literal["train", "sft"]
+RunVerb = Literal["train", "sft"]
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
 IMAGES = "images"
@@ -41,13 +41,13 @@ class RunFolder:
 
     path: Path
     """Absolute: worker processes may stand in another folder."""
-    verb: Verb
+    verb: RunVerb
     """The command that made it, for `resume`."""
     id: str
     """Stays the same over every resume; trackers go on under it."""
 
     @classmethod
-    def create(cls, path: Path, config_yaml: str, *, verb: Verb) -> RunFolder:
+    def create(cls, path: Path, config_yaml: str, *, verb: RunVerb) -> RunFolder:
         """The folder of a new run; who calls this has the `claim` of it. Errors: ValueError where something is there already."""
         check_unused(path)
         path.mkdir(parents=True, exist_ok=True)

@@ -11,12 +11,12 @@ BETWEEN_STEPS = frozenset({"start", "evaluate", "save"})
 
 
 def shares(times: Mapping[str, float]) -> dict[str, float]:
-    """`perf/utilisation/<phase>`: the share of the step's time that each phase of it took, from what `PhaseTimer.take` gives.
+    """`perf/utilization/<phase>`: the share of the step's time that each phase of it took, from what `PhaseTimer.take` gives.
 
-    Example: time/update 3, time/save 9, time/step 4 -> perf/utilisation/update 0.75
+    Example: time/update 3, time/save 9, time/step 4 -> perf/utilization/update 0.75
     """
     phases = {name.removeprefix("time/"): seconds for name, seconds in times.items()}
-    return {f"perf/utilisation/{phase}": phases[phase] / phases["step"] for phase in phases if phase not in {"step", *BETWEEN_STEPS}}
+    return {f"perf/utilization/{phase}": phases[phase] / phases["step"] for phase in phases if phase not in {"step", *BETWEEN_STEPS}}
 
 
 class PhaseTimer:

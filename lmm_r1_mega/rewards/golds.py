@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.rewards.messages import Answer
-from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.workers.pool import RewardPool
+from lmm_r1_mega.schema import GoldAnswer
 
 AT_A_TIME = 256
 
 
-def scorable_rows(pool: RewardPool, answers: Sequence[Answer], *, source: str, count: int = 1) -> list[int]:
-    """The first `count` rows, or fewer where there are not so many, whose gold answer the rules can compare with.
+def scorable_rows(pool: RewardPool, answers: Sequence[GoldAnswer], *, source: str, count: int = 1) -> list[int]:
+    """The first `count` rows, or fewer if there are not so many, whose gold answer the rules can compare with.
 
-    Raises: BadData where there is none, with the reasons.
+    Raises: BadData when there is none, with the reasons.
     """
     rows: list[int] = []
     problems: Counter[str] = Counter()
@@ -27,8 +27,8 @@ def scorable_rows(pool: RewardPool, answers: Sequence[Answer], *, source: str, c
             break
     if not rows:
         raise BadData(
-            f"{source}: none of {len(answers)} gold answers can be judged by {', '.join(pool.weights)} ({counted(problems)}): "
-            f"set data.label_key to the column of the answers, or choose other reward.weights; `lmm-r1-mega data check` shows the rows"
+            f"{source}: none of {len(answers)} gold answers can be scored by {', '.join(pool.weights)} ({counted(problems)}), "
+            f"fix: set data.label_key to the column of the answers, or choose other reward.weights; `lmm-r1-mega data check` shows the rows"
         )
     return rows[:count]
 

@@ -15,10 +15,10 @@ from vllm.logprobs import FlatLogprobs
 from vllm.sampling_params import RequestOutputKind
 
 from lmm_r1_mega.config import RolloutSettings
-from lmm_r1_mega.data.patches import pictures
-from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import as_pil_images
+from lmm_r1_mega.models.device import this_device
 from lmm_r1_mega.planning.rollout import HOST_STEP_TOKENS
-from lmm_r1_mega.rollout.environment import has_gpu
 from lmm_r1_mega.rollout.plugin import register
 from lmm_r1_mega.rollout.sampling import Sampling
 from lmm_r1_mega.schema import Completion, Prompt
@@ -38,7 +38,7 @@ def start(model_path: Path, *, settings: RolloutSettings, max_model_len: int, se
         logprobs_mode="processed_logprobs",
         max_model_len=max_model_len,
         use_tqdm_on_load=False,
-        **(_gpu_arguments(settings) if has_gpu() else _host_arguments(settings, max_model_len)),
+        **(_gpu_arguments(settings) if this_device().is_gpu else _host_arguments(settings, max_model_len)),
         **arguments,
     )
 
@@ -66,9 +66,9 @@ def _host_arguments(settings: RolloutSettings, max_model_len: int) -> dict[str, 
 def request(prompt: Prompt, *, merge_size: int) -> dict[str, Any]:
     """A prompt as vLLM takes it: unexpanded ids and images."""
     ids = {"prompt_token_ids": list(prompt.token_ids)}
-    if prompt.vision is None:
+    if prompt.images is None:
         return ids
-    return ids | {"multi_modal_data": {"image": pictures(prompt.vision, merge_size=merge_size)}}
+    return ids | {"multi_modal_data": {"image": as_pil_images(prompt.images, merge_size=merge_size)}}
 
 
 def sampling_params(sampling: Sampling, *, samples: int, seed: int, processor: Processor) -> SamplingParams:
@@ -128,6 +128,6 @@ def reset_caches(llm: LLM) -> None:
     Raises: RuntimeError where vLLM keeps them, as it does while a request is under way: an internal error.
     """
     if not llm.reset_prefix_cache():
-        raise RuntimeError("vLLM kept keys and values of the old weights, because a request still uses them: nothing may be generated")
+        raise RuntimeError("vLLM kept the KV cache of the old weights, because a request still uses them: nothing may be generated")
     llm.reset_mm_cache()
     llm.llm_engine.reset_encoder_cache()

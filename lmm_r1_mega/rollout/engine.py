@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmm_r1_mega import stacks
 from lmm_r1_mega.config import RolloutSettings
-from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.rollout.environment import Placement, Precision, has_gpu, prepare_process, transfer_backend, vllm_dtype
+from lmm_r1_mega.config.device import PlacementMode, PrecisionSetting
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.models.device import this_device
+from lmm_r1_mega.process import stacks
+from lmm_r1_mega.rollout.environment import prepare_process
 from lmm_r1_mega.rollout.sampling import Sampling, request_seed
 from lmm_r1_mega.rollout.transfer.client import WeightSyncError
 from lmm_r1_mega.schema import Completion, Prompt
 
 __all__ = ["PromptLimits", "RolloutEngine", "Sampling"]
+
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,14 @@ class RolloutEngine:
     """A vLLM engine that lives in this process; also the `SyncClient` of itself."""
 
     def __init__(
-        self, model_path: Path, *, settings: RolloutSettings, precision: Precision, limits: PromptLimits, placement: Placement, seed: int
+        self,
+        model_path: Path,
+        *,
+        settings: RolloutSettings,
+        precision: PrecisionSetting,
+        limits: PromptLimits,
+        placement: PlacementMode,
+        seed: int,
     ) -> None:
         """Load the model from its Hugging Face folder; weights have version 0 then.
 
@@ -48,13 +59,13 @@ class RolloutEngine:
         self._limits = limits
         self._max_response_tokens = settings.max_response_tokens
         self._processor = Processor.load(model_path, min_pixels=limits.min_pixels, max_pixels=limits.max_pixels)
-        self._sleeps = has_gpu() and placement == "hybrid"
+        self._sleeps = this_device().engines_sleep(placement)
         self._llm = backend.start(
             model_path,
             settings=settings,
             seed=seed,
-            weight_transfer_config={"backend": transfer_backend(placement)},
-            dtype=vllm_dtype(precision),
+            weight_transfer_config={"backend": this_device().weight_transfer(placement)},
+            dtype=_DTYPES[this_device().serving_precision(precision)],
             max_model_len=limits.max_tokens + settings.max_response_tokens,
             limit_mm_per_prompt={"image": max(limits.max_images, 1), "video": 0},
             mm_processor_kwargs=image_arguments(self._processor),
@@ -117,7 +128,7 @@ class RolloutEngine:
         self._update_is_open = False
 
     def sleep(self) -> None:
-        """Give the GPU's memory to the trainer: weights to the host, keys and values dropped. Nothing on a CPU."""
+        """Give the GPU's memory to the trainer: weights to the host, KV cache dropped. Nothing on a CPU."""
         if self._sleeps:
             self._llm.sleep(level=1)
 
@@ -154,7 +165,7 @@ def _check_prompt(prompt: Prompt, limits: PromptLimits) -> None:
             f"prompt {prompt.id} has {len(prompt.expanded_ids)} tokens, data.max_prompt_tokens is {limits.max_tokens}: "
             f"raise it or leave the prompt out"
         )
-    num_images = 0 if prompt.vision is None else len(prompt.vision.grid_thw)
+    num_images = 0 if prompt.images is None else len(prompt.images.grid_thw)
     if num_images > limits.max_images:
         raise ValueError(f"prompt {prompt.id} has {num_images} images, the engine was started for {limits.max_images}: raise max_images")
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+
 import torch
 
-from lmm_r1_mega.rollout.environment import has_gpu
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.families.registry import FAMILIES
+from lmm_r1_mega.models.device import this_device
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 
 SHM_BACKEND = "shm"
 
 
 def register() -> None:
-    """Make the `shm` weight transfer known to vLLM and, without CUDA, its Qwen2.5-VL class. Safe to call many times.
+    """Make the `shm` weight transfer known to vLLM and, without CUDA, its model classes. Safe to call many times.
 
     vLLM inspects model classes in a child process that cannot import this machine's torchvision; a class that is registered
     itself needs no inspection there, and the engine starts in 5 s instead of 20.
@@ -21,16 +24,17 @@ def register() -> None:
 
     if SHM_BACKEND not in WeightTransferEngineFactory._registry:
         WeightTransferEngineFactory.register_engine(SHM_BACKEND, "lmm_r1_mega.rollout.transfer.receiver", "SharedMemoryReceiver")
-    if not has_gpu():
-        _register_model_class()
+    if not this_device().is_gpu:
+        _register_model_classes()
         _pack_no_embedding()
 
 
-def _register_model_class() -> None:
+def _register_model_classes() -> None:
     from vllm import ModelRegistry
-    from vllm.model_executor.models.qwen2_5_vl import Qwen2_5_VLForConditionalGeneration
 
-    ModelRegistry.register_model(Qwen2_5_VLForConditionalGeneration.__name__, Qwen2_5_VLForConditionalGeneration)
+    for facts in FAMILIES.values():
+        module, _, name = facts.vllm_class.partition(":")
+        ModelRegistry.register_model(name, getattr(importlib.import_module(module), name))
 
 
 def _pack_no_embedding() -> None:

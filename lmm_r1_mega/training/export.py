@@ -11,30 +11,37 @@ from megatron.core import parallel_state
 from torch import Tensor
 
 from lmm_r1_mega.convert.hf_folder import HFReader, HFWriter
-from lmm_r1_mega.convert.plan import Transfer
-from lmm_r1_mega.models.load import canonical_parameters, plan_of
-from lmm_r1_mega.models.qwen2_5_vl import Qwen2_5_VL
+from lmm_r1_mega.convert.mapping import Transfer
+from lmm_r1_mega.models.load import canonical_parameters, mapping_of
+from lmm_r1_mega.models.vision_language import VisionLanguageModel
 
 READER = 0  # the global rank that always gets the tensors
 
 
-@torch.no_grad()
-def export_weights(model: Qwen2_5_VL, hf_path: Path, *, everywhere: bool) -> Iterator[tuple[str, Tensor]]:
-    """Name and tensor of every weight, in the layout of the folder `hf_path` and the trainer's precision; collective.
+class WeightExport:
+    """This rank's part in the passes over all weights; what does not change between them is worked out once, collectively."""
 
-    Every rank iterates to the end. Global rank 0 gets the whole tensors, the others too with `everywhere`, else tensors of the
-    same shape on the meta device. A tensor may share memory with the model.
-    """
-    with HFReader(hf_path) as hf:
-        plan, shapes = plan_of(hf, model), hf.contents.shapes()
-    held = {name: parameter.detach() for name, parameter in canonical_parameters(model).items()}
-    owners = _owning_ranks(list(held))
-    for transfer in plan.transfers:
-        owner = owners[transfer.megatron]
-        parts = _parts(transfer, held, owner=owner)
-        for index, name in enumerate(map(plan.source_name, transfer.hf)):
-            blank = torch.empty(shapes[name], dtype=model.config.params_dtype, device="meta")
-            yield name, _delivered(parts[index] if parts else None, blank, owner=owner, everywhere=everywhere)
+    def __init__(self, model: VisionLanguageModel, hf_path: Path) -> None:
+        """`hf_path` is the Hugging Face folder whose names and layout the tensors get."""
+        with HFReader(hf_path) as hf:
+            self._mapping, self._shapes = mapping_of(hf, model), hf.contents.shapes()
+        self._dtype = model.config.params_dtype
+        self._held = {name: parameter.detach() for name, parameter in canonical_parameters(model).items()}
+        self._owners = _owning_ranks(list(self._held))
+
+    @torch.no_grad()
+    def tensors(self, *, everywhere: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """Hugging Face name and tensor of every weight, one at a time, in the trainer's precision; collective.
+
+        Every rank iterates to the end. Global rank 0 gets the whole tensors, the others too with `everywhere`, else tensors of the
+        same shape on the meta device. A tensor may share memory with the model: use it before the next update.
+        """
+        for transfer in self._mapping.transfers:
+            owner = self._owners[transfer.megatron]
+            parts = _parts(transfer, self._held, owner=owner)
+            for index, name in enumerate(map(self._mapping.source_name, transfer.hf)):
+                blank = torch.empty(self._shapes[name], dtype=self._dtype, device="meta")
+                yield name, _delivered(parts[index] if parts else None, blank, owner=owner, everywhere=everywhere)
 
 
 def _owning_ranks(names: list[str]) -> dict[str, int]:

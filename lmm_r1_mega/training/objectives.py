@@ -1,6 +1,6 @@
-"""The three losses of a row: what one micro-batch adds to the loss and the metrics of an optimizer step.
+"""The three losses of a microbatch: what one micro-batch adds to the loss and the metrics of an optimizer step.
 
-An objective takes tensors with one entry per response token of the row and returns sums, never means: tokens carry their share of
+An objective takes tensors with one entry per response token of the microbatch and returns sums, never means: tokens carry their share of
 the step's loss as `weights`, and micro-batches and ranks only add up.
 """
 
@@ -21,7 +21,7 @@ from lmm_r1_mega.training.vocab_parallel import TokenScores
 
 
 class Objective(NamedTuple):
-    """What a row adds to its optimizer step."""
+    """What a micro-batch adds to its optimizer step."""
 
     loss: Float[Tensor, ""]
     """Sum of weight x token loss."""
@@ -33,10 +33,10 @@ class Objective(NamedTuple):
 
 @dataclass(frozen=True)
 class PolicyTokens:
-    """A row's targets, one entry per response token of all its sequences."""
+    """A microbatch's targets, one entry per response token of all its sequences."""
 
     segments: Int[Tensor, "tokens"]
-    """Number of the sequence within the row: sequence ratios are sums over segments, which a row has whole."""
+    """Number of the sequence within the micro-batch: sequence ratios are sums over segments, which a micro-batch has whole."""
     weights: Float[Tensor, "tokens"]
     advantages: Float[Tensor, "tokens"]
     old_logprobs: Float[Tensor, "tokens"] | None
@@ -47,7 +47,7 @@ class PolicyTokens:
 
 @dataclass(frozen=True)
 class ValueTokens:
-    """A row's targets, one entry per response token of all its sequences."""
+    """A microbatch's targets, one entry per response token of all its sequences."""
 
     weights: Float[Tensor, "tokens"]
     returns: Float[Tensor, "tokens"]
@@ -55,7 +55,7 @@ class ValueTokens:
 
 
 def policy_objective(scores: TokenScores, tokens: PolicyTokens, loss: PolicyLoss) -> Objective:
-    """The policy loss of a row, with the KL to the reference and the entropy bonus where they have a coefficient."""
+    """The policy loss of a micro-batch, with the KL to the reference and the entropy bonus where they have a coefficient."""
     if tokens.old_logprobs is None:
         return policy_objective(scores, replace(tokens, old_logprobs=scores.logprobs.detach()), loss)
     rule = POLICY_LOSSES[loss.name]

@@ -13,7 +13,7 @@ from megatron.core import parallel_state, tensor_parallel
 from torch import Tensor
 
 from lmm_r1_mega.config import LayoutSettings
-from lmm_r1_mega.models.device import distributed_backend, use_host_as_device
+from lmm_r1_mega.models.device import this_device, use_host_as_device
 from lmm_r1_mega.training.vocab_parallel import VocabShard, vocab_shard
 
 
@@ -24,10 +24,10 @@ def initialize(layout: LayoutSettings, *, rank: int, rendezvous: str, seed: int 
     0's machine on the network between the ranks. `timeout_s` is the deadline of every later collective. gloo on a CPU, nccl on GPUs.
     """
     use_host_as_device()
-    if torch.cuda.is_available():
+    if this_device().is_gpu:
         torch.cuda.set_device(rank % torch.cuda.device_count())
     dist.init_process_group(
-        distributed_backend(),
+        this_device().collectives,
         store=_open_store(rendezvous, rank=rank, num_ranks=layout.num_ranks, timeout=timedelta(seconds=timeout_s)),
         rank=rank,
         world_size=layout.num_ranks,
@@ -47,7 +47,7 @@ def _open_store(rendezvous: str, *, rank: int, num_ranks: int, timeout: timedelt
 
 
 def form_groups(layout: LayoutSettings, *, seed: int = 0) -> None:
-    """Megatron's parallel state over the ranks of an initialised torch.distributed.
+    """Megatron's parallel state over the ranks of an initialized torch.distributed.
 
     Raises: ValueError where the layout does not use exactly these ranks.
     """
@@ -64,11 +64,11 @@ def shutdown() -> None:
 
 
 def data_rank() -> int:
-    """Which share of the rows this rank works on."""
+    """Which share of the micro-batches this rank works on."""
     return parallel_state.get_data_parallel_rank()
 
 
-def is_reporter() -> bool:
+def returns_results() -> bool:
     """Whether the driver reads this rank's results: first tensor rank of the last stage, one for each data rank."""
     return parallel_state.is_pipeline_last_stage() and parallel_state.get_tensor_model_parallel_rank() == 0
 
@@ -92,33 +92,33 @@ def largest_over_data_ranks(value: int) -> int:
     return int(shared)
 
 
-def sums_from_last_stage(rows: list[dict[str, Tensor]]) -> dict[str, float]:
-    """Sums over rows and data ranks of what the last stage counted, the same on every rank; collective.
+def sums_from_last_stage(microbatches: list[dict[str, Tensor]]) -> dict[str, float]:
+    """Sums over microbatches and data ranks of what the last stage counted, the same on every rank; collective.
 
-    `rows` holds one dict a row, all with the same names, on the last stage and nothing elsewhere.
+    `microbatches` holds one dict a microbatch, all with the same names, on the last stage and nothing elsewhere.
     """
 
     def total() -> dict[str, float]:
-        names = sorted(rows[0])
-        sums = _stacked(rows, names).sum(dim=0)
+        names = sorted(microbatches[0])
+        sums = _stacked(microbatches, names).sum(dim=0)
         dist.all_reduce(sums, group=parallel_state.get_data_parallel_group())
         return dict(zip(names, sums.tolist(), strict=True))
 
     return _from_last_stage(total)
 
 
-def extremes_from_last_stage(rows: list[dict[str, Tensor]]) -> dict[str, float]:
-    """`<name>/min` and `<name>/max` over rows and data ranks of the pairs of the last stage, the same on every rank; collective.
+def extremes_from_last_stage(microbatches: list[dict[str, Tensor]]) -> dict[str, float]:
+    """`<name>/min` and `<name>/max` over microbatches and data ranks of the pairs of the last stage, the same on every rank; collective.
 
-    `rows` is as for `sums_from_last_stage`, with the smallest and the largest number in the place of a sum. Infinite ones are of
+    `microbatches` is as for `sums_from_last_stage`, with the smallest and the largest number in the place of a sum. Infinite ones are of
     no token at all, and left out.
     """
 
     def outermost() -> dict[str, float]:
-        names = sorted(rows[0])
+        names = sorted(microbatches[0])
         if not names:
             return {}
-        pairs = _stacked(rows, names)
+        pairs = _stacked(microbatches, names)
         outer = torch.stack([-pairs[:, :, 0], pairs[:, :, 1]]).amax(dim=1)
         dist.all_reduce(outer, op=dist.ReduceOp.MAX, group=parallel_state.get_data_parallel_group())
         found = {f"{name}/min": -low for name, low in zip(names, outer[0].tolist(), strict=True)}
@@ -128,8 +128,8 @@ def extremes_from_last_stage(rows: list[dict[str, Tensor]]) -> dict[str, float]:
     return _from_last_stage(outermost)
 
 
-def _stacked(rows: list[dict[str, Tensor]], names: list[str]) -> Tensor:
-    return torch.stack([torch.stack([row[name].double() for name in names]) for row in rows])
+def _stacked(microbatches: list[dict[str, Tensor]], names: list[str]) -> Tensor:
+    return torch.stack([torch.stack([microbatch[name].double() for name in names]) for microbatch in microbatches])
 
 
 def _from_last_stage(reduce: Callable[[], dict[str, float]]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Log-probability and entropy of a token over a vocabulary that is split over ranks, in chunks of tokens.
 
-A full float32 log-softmax of a long row would be larger than the model's activations, so both directions go over the tokens in
+A full float32 log-softmax of a long microbatch would be larger than the model's activations, so both directions go over the tokens in
 chunks and backward recomputes the probabilities.
 """
 

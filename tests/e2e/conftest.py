@@ -1,4 +1,4 @@
-"""A random model, data with sums and pictures, and a reward that a random model can earn."""
+"""A random model, data with sums and images, and a reward that a random model can earn."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def settings(task) -> dict:
     """Settings of a run of four short steps; a test adds its own."""
     return {
         "model": {"path": str(task / "model")},
-        "layout": {"row_tokens": 256},
+        "layout": {"max_tokens_per_microbatch": 256},
         "data": {
             "train": [str(task / "data" / "fre.jsonl"), str(task / "data" / "mgt.jsonl")],
             "max_prompt_tokens": 64,

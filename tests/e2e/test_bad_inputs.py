@@ -13,12 +13,12 @@ import yaml
 from PIL import Image
 
 from lmm_r1_mega.cli import run_here
-from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.data.stream import PromptStream
+from lmm_r1_mega.config.reading import merge, parse_tree, to_yaml
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.stream.stream import PromptStream
 from lmm_r1_mega.errors import BAD_DATA, DONE, USAGE
 from lmm_r1_mega.record.folder import RunFolder
-from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
-from lmm_r1_mega.settings import merge, parse_tree, to_yaml
+from lmm_r1_mega.rewards.workers.pool import RewardInput, RewardPool
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
     "another family": (
         lambda p: p.model(edited("config.json", model_type="llama")),
         USAGE,
-        r"config.json: model_type 'llama' is not supported: only 'qwen2_5_vl' is",
+        r"config.json: model_type 'llama' is not supported: there are Qwen2.5 ",
     ),
     "broken config.json": (lambda p: p.model(cut("config.json")), BAD_DATA, r"model/config.json is not JSON .*: copy it again"),
     "broken tokenizer": (
@@ -174,7 +174,11 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
         USAGE,
         r"layout.pipeline 5 does not divide the model's \d+ layers: use ",
     ),
-    "short rows": (lambda p: p.train("--layout.row_tokens", "32"), USAGE, r"layout.row_tokens 32: raise layout.row_tokens to 75"),
+    "short rows": (
+        lambda p: p.train("--layout.max_tokens_per_microbatch", "32"),
+        USAGE,
+        r"layout.max_tokens_per_microbatch 32: raise layout.max_tokens_per_microbatch to 75",
+    ),
     "too many engines": (
         lambda p: p.train("--rollout.engines", "3"),
         USAGE,
@@ -210,7 +214,7 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
     "broken JSON": (
         lambda p: p.train("--data.train", p.written("a.json", "[{]")),
         BAD_DATA,
-        r"(?s)mend the list at this place.*a.json:1: broken_list: .* at line 1, column 3 \(byte 2\)",
+        r"(?s)fix the list at this place.*a.json:1: broken_list: .*, near '\[\{\]': what is before it was read",
     ),
     "broken Parquet": (
         lambda p: p.train("--data.train", p.written("a.parquet", "PAR1")),
@@ -241,29 +245,29 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
     "unknown reward": (
         lambda p: p.train("--reward.weights", "acuracy", "1"),
         USAGE,
-        r"reward.weights has no component 'acuracy': use format, accuracy",
+        r"reward.weights has no component 'acuracy', fix: use format, accuracy",
     ),
     "no reward file": (lambda p: p.train("--reward.function", "gone.py"), USAGE, r"reward.function .*gone.py is not a file"),
     "reward file that fails": (reward_file("import gone"), USAGE, r"(?s)bad.py cannot be imported:.*line 1.*No module named 'gone'"),
     "reward file without its function": (
         reward_file("x = 1"),
         USAGE,
-        r"bad.py has no function reward_func\(queries, prompts, labels\): define it",
+        r"bad.py has no function reward_func\(queries, prompts, labels\), fix: define it",
     ),
     "reward file that always raises": (
         reward_file("def reward_func(queries, prompts, labels): return [1.0] * len(quries)"),
         USAGE,
-        r"the rewards score none of 4 right answers to records of data.train \(4 x function: raised NameError\): mend",
+        r"the rewards score none of 4 right answers to records of data.train \(4 x function: raised NameError\): fix",
     ),
     "dead reward server": (
         lambda p: p.train("--reward.remote.urls", "http://127.0.0.1:9/", "--reward.remote.timeout_s", "0.3"),
         USAGE,
-        r"the rewards score none of 4 .* \(4 x remote: connection failed\): mend",
+        r"the rewards score none of 4 .* \(4 x remote: connection failed\): fix",
     ),
     "dead judge": (
         lambda p: p.train("--reward.judge.urls", "http://127.0.0.1:9/v1", "--reward.judge.model", "m", "--reward.remote.timeout_s", "0.3"),
         USAGE,
-        r"the rewards score none of 4 .* \(4 x judge: connection failed\): mend",
+        r"the rewards score none of 4 .* \(4 x judge: connection failed\): fix",
     ),
     "rewards that pay nothing": (
         lambda p: p.train("--reward.weights", "function", "0"),
@@ -273,7 +277,7 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
     "no gold answer that can be judged": (
         lambda p: p.train("--data.train", p.rows("a.jsonl", *([asked(answer="see the figure")] * 8)), "--reward.weights", "accuracy", "1"),
         BAD_DATA,
-        r"data.train: none of 8 gold answers can be judged by accuracy, function \(8 x unparsable gold answer.*\): set data.label_key",
+        r"data.train: none of 8 gold answers can be scored by accuracy, function \(8 x unparsable gold answer.*\), fix: set data.label_key",
     ),
     "held-out answers that cannot be judged": (
         lambda p: [
@@ -281,7 +285,7 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
             *("--reward.weights", "accuracy", "1"),
         ],
         BAD_DATA,
-        r"held-out file a: none of 1 gold answers can be judged",
+        r"held-out file a: none of 1 gold answers can be scored",
     ),
     "responses of which none has a reward": (
         lambda p: ["reward", "try", p.rows("a.jsonl", {"response": "3", "answer": None}), "--reward.weights", "accuracy", "1"],
@@ -291,7 +295,7 @@ REFUSED: dict[str, tuple[Callable[[Place], list[str]], int, str]] = {
     "evaluation without accuracy": (
         lambda p: ["eval", str(p.task / "model"), str(p.task / "data" / "fre.jsonl"), p.config],
         USAGE,
-        r"evaluation needs one of accuracy, .* in reward.weights, which has function: add it",
+        r"evaluation needs one of accuracy, .* in reward.weights, which has function, fix: add it",
     ),
     "unreadable rows to score": (lambda p: ["reward", "try", p.written("a.jsonl", "{")], BAD_DATA, r"a.jsonl:1 is not JSON"),
     "no response to score": (lambda p: ["reward", "try", p.rows("a.jsonl", {"answer": 1})], BAD_DATA, r"a.jsonl:1 has no text `response`"),
@@ -330,7 +334,7 @@ def test_it_is_refused_before_a_process_starts(place, capsys, name):
     assert sorted(path.name for path in place.folder.iterdir()) == before, "nothing is written, nothing deleted"
 
 
-def picture(path: Path, *, size: int = 28) -> Path:
+def save_image(path: Path, *, size: int = 28) -> Path:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (size, size, 3), dtype=np.uint8)).save(path)
     return path
 
@@ -348,11 +352,11 @@ BAD_ROWS: dict[str, tuple[object, str]] = {
         {"message": [*asked()["message"], {"role": "assistant", "content": "2"}, {"role": "system", "content": "?"}]},
         "message: turn 3 is the system's",
     ),
-    "a truth value as answer": (asked(answer=True), "answer: answer must be a string, a number or a list, got bool"),
+    "a boolean as answer": (asked(answer=True), "answer: answer must be a string, a number or a list, got bool"),
     "a forged token": (asked("<|im_end|>"), "special_token: the text has the model's special token '<|im_end|>'"),
-    "a missing picture": (shown("gone.png"), "image: image "),
-    "text as picture": (shown("text.png"), "cannot be read as an image"),
-    "half a picture": (shown("half.png"), "cannot be read as an image"),
+    "a missing image": (shown("gone.png"), "image: image "),
+    "text as image": (shown("text.png"), "cannot be read as an image"),
+    "half an image": (shown("half.png"), "cannot be read as an image"),
     "too many bytes": (shown("heavy.png"), "more than data.max_image_bytes 2000: shrink it, or raise the setting"),
     "too many pixels": (
         shown("large.png"),
@@ -362,7 +366,7 @@ BAD_ROWS: dict[str, tuple[object, str]] = {
         shown("https://example.com/a.png"),
         "images are not fetched from URLs: download it, or list its host in data.url_hosts",
     ),
-    "a picture from elsewhere": (shown("/etc/hostname"), "lies outside the folders that may be read"),
+    "an image from elsewhere": (shown("/etc/hostname"), "lies outside the folders that may be read"),
     "too long a prompt": (asked("1 + " * 400), "too_long: the prompt has"),
 }
 
@@ -370,11 +374,11 @@ BAD_ROWS: dict[str, tuple[object, str]] = {
 @pytest.fixture
 def bad_file(place) -> Path:
     """All bad rows between two good ones."""
-    picture(place.folder / "heavy.png", size=60)
+    save_image(place.folder / "heavy.png", size=60)
     Image.new("RGB", (400, 400)).save(place.folder / "large.png")
-    half = picture(place.folder / "half.png").read_bytes()
+    half = save_image(place.folder / "half.png").read_bytes()
     (place.folder / "half.png").write_bytes(half[: len(half) // 2])
-    place.written("text.png", "no picture")
+    place.written("text.png", "no image")
     return Path(place.rows("rows.jsonl", asked(), *(row for row, _ in BAD_ROWS.values()), asked("2 + 2 =")))
 
 
@@ -386,7 +390,7 @@ def test_every_bad_row_is_named_with_what_mends_it(place, capsys, bad_file):
     assert run_here("data", ["check", str(bad_file), place.config, limits]) == BAD_DATA
     printed = capsys.readouterr().out
     for line, (name, (_, reason)) in enumerate(BAD_ROWS.items(), start=2):
-        [found] = re.findall(rf"line {line}: (.*)\n    mend it: \w", printed)
+        [found] = re.findall(rf"line {line}: (.*)\n    fix: \w", printed)
         assert reason in found, name
     assert f"2 good rows, {len(BAD_ROWS)} bad" in printed
 

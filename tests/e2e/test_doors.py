@@ -19,9 +19,9 @@ import yaml
 from doors import Door, doors_of, methods_of_ray, served
 from test_lost_processes import DEADLINE_S, at_work, end, kill_family
 
-from lmm_r1_mega.cluster.session_folder import MAX_PARENT_BYTES
+from lmm_r1_mega.config.reading import merge
 from lmm_r1_mega.errors import REQUEUE
-from lmm_r1_mega.settings import merge
+from lmm_r1_mega.process.session_folder import MAX_PARENT_BYTES
 
 
 @contextlib.contextmanager

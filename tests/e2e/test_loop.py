@@ -10,33 +10,34 @@ import torch
 
 from lmm_r1_mega.algorithms.controllers import make_controllers
 from lmm_r1_mega.algorithms.table import ALGORITHMS
-from lmm_r1_mega.cluster.engines import Engines
-from lmm_r1_mega.cluster.placement import num_bundles, place
+from lmm_r1_mega.cluster.engines import RolloutEngines
+from lmm_r1_mega.cluster.placement import place_processes
 from lmm_r1_mega.cluster.reward_models import RewardModels
 from lmm_r1_mega.cluster.session import ray_session
 from lmm_r1_mega.cluster.trainers import Trainers
 from lmm_r1_mega.config import Config, RewardSettings
-from lmm_r1_mega.data.files import PromptFile
-from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.data.stream import PromptStream
+from lmm_r1_mega.config.reading import merge, parse_tree, to_yaml
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.stream.files import PromptFile
+from lmm_r1_mega.data.stream.stream import PromptStream
+from lmm_r1_mega.driver.evaluate import evaluate
+from lmm_r1_mega.driver.rollouts import IN_FLIGHT_FILE, Rollouts
+from lmm_r1_mega.driver.run import Run, load_models, restore
+from lmm_r1_mega.driver.unscored import trial_samples, try_reward_models, try_text_rewards
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.evaluate import evaluate
 from lmm_r1_mega.models.reward_model import RewardModel
-from lmm_r1_mega.record.book import open_book
+from lmm_r1_mega.planning.checks import gpus_needed
 from lmm_r1_mega.record.completions import write_completions
 from lmm_r1_mega.record.folder import Checkpoint, RunFolder
-from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.record.run_logger import open_run_logger
 from lmm_r1_mega.rewards.total import rewards_of
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 from lmm_r1_mega.rollout.engine import Sampling
-from lmm_r1_mega.rollouts import IN_FLIGHT_FILE, Rollouts
-from lmm_r1_mega.run import Run, load_models, restore
 from lmm_r1_mega.schema import Completion, Sample, Scored
-from lmm_r1_mega.settings import merge, parse_tree, to_yaml
 from lmm_r1_mega.train import run_steps
-from lmm_r1_mega.unscored import trial_samples, try_reward_models, try_text_rewards
 
-KL_IN_REWARD = {"coefficient": 0.05, "place": "reward", "estimator": "k1"}
-KL_IN_LOSS = {"coefficient": 0.05, "place": "loss", "target": 0.1, "importance_weighted": True}
+KL_IN_REWARD = {"coefficient": 0.05, "apply_to": "reward", "estimator": "k1"}
+KL_IN_LOSS = {"coefficient": 0.05, "apply_to": "loss", "target": 0.1, "importance_weighted": True}
 VARIANTS = {
     "ppo": {"kl": KL_IN_REWARD, "lam": 0.95, "epochs": 2},
     "grpo": {"kl": KL_IN_LOSS},
@@ -58,16 +59,16 @@ class Processes:
                 "layout": {"tensor": 2},
                 "rollout": {"engines": 2},
                 "algorithm": {"prompts_per_step": 5},
-                "critic": {"normalise_returns": True},
+                "critic": {"normalize_returns": True},
                 "run": {"steps": 3, "save_every": 0},
             },
         )
         config = parse_tree(self.base, source="test")
-        stack.enter_context(ray_session(config.cluster, num_processes=num_bundles(config, num_trainers=2)))
+        stack.enter_context(ray_session(config.cluster, num_processes=gpus_needed(config, num_trainers=2)))
         self.rewards = rewards_of(config.reward, stack.enter_context(RewardPool(config.reward)))
         self.processor = Processor.load(config.model.path, min_pixels=3136, max_pixels=3136)
-        self.placement = place(config, num_trainers=2)
-        self.engines = Engines(config, self.placement, config.model.path, max_images=1)
+        self.placement = place_processes(config, num_trainers=2)
+        self.engines = RolloutEngines(config, self.placement, config.model.path, max_images=1)
         self.trainers = Trainers(config, self.placement)
         self.engines.wait_until_ready()
 
@@ -75,7 +76,7 @@ class Processes:
         """Three steps from the random model on, or those after a checkpoint; the metrics of all."""
         config: Config = parse_tree(merge(merge(self.base, changes), {"run": {"folder": str(folder)}}), source="test")
         load_models(config, self.trainers)
-        with open_book(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None) as book:
+        with open_run_logger(config, to_yaml(config), verb="train", resume_after=resume.step if resume else None) as book:
             prompts = PromptStream(config.data, self.processor, seed=0)
             run = Run(
                 config,
@@ -124,7 +125,7 @@ def test_three_steps(processes, tmp_path, name):
         assert row["mismatch/abs_max"] < 1e-4, rows
         assert math.isfinite(row["loss"]) and row["grad_norm"] > 0
         assert row["ratio/min"] <= row["ratio/mean"] <= row["ratio/max"] and 0 < row["ratio/ess"] <= 1
-        assert row["perf/update_tflops_per_rank"] > 0 and 0 < row["perf/utilisation/update"] < 1
+        assert row["perf/update_tflops_per_rank"] > 0 and 0 < row["perf/utilization/update"] < 1
     samples = [json.loads(line) for line in (tmp_path / "run" / "rollouts.jsonl").read_text().splitlines()]
     assert all((tmp_path / "run" / image).is_file() for sample in samples for image in sample["images"])
     assert all(len(sample["images"]) == sample["prompt"].count("<|image_pad|>") for sample in samples)
@@ -154,7 +155,7 @@ def test_groups_without_variance_are_replaced(processes, tmp_path):
 
 
 def test_generation_one_step_ahead(processes, tmp_path):
-    rows = processes.run(tmp_path / "run", {"rollout": {"ahead": 1}, "algorithm": {"importance_cap": 2.0}})
+    rows = processes.run(tmp_path / "run", {"rollout": {"max_staleness": 1}, "algorithm": {"importance_cap": 2.0}})
     assert [row["samples/dispatched"] for row in rows] == [40, 20, 0]
     assert [row["samples/in_flight"] for row in rows] == [20, 20, 0]
     assert [row["samples/trained"] for row in rows] == [20, 20, 20]
@@ -167,7 +168,9 @@ def test_generation_one_step_ahead(processes, tmp_path):
 
 def test_refills_of_a_run_that_is_ahead_are_of_the_weights_that_learn(processes, tmp_path):
     dynamic = {"enabled": True, "max_refills": 3}
-    rows = processes.run(tmp_path / "run", {"rollout": {"ahead": 1}, "algorithm": {"dynamic_sampling": dynamic, "samples_per_prompt": 2}})
+    rows = processes.run(
+        tmp_path / "run", {"rollout": {"max_staleness": 1}, "algorithm": {"dynamic_sampling": dynamic, "samples_per_prompt": 2}}
+    )
     before = 0
     for row in rows:
         gone = row["samples/trained"] + row["samples/no_variance"] + row["samples/left_over"]
@@ -186,7 +189,7 @@ def test_nothing_to_train_ends_the_run_with_advice(processes, tmp_path):
 @pytest.mark.parametrize(("ahead", "dynamic"), [(0, True), (1, True), pytest.param(1, False, marks=pytest.mark.slow)])
 def test_resumed_equals_unbroken(processes, tmp_path, ahead, dynamic):
     changes = {
-        "rollout": {"ahead": ahead},
+        "rollout": {"max_staleness": ahead},
         "algorithm": {"samples_per_prompt": 2, "dynamic_sampling": {"enabled": dynamic, "oversampling": 1.2, "max_refills": 3}},
         "run": {"steps": 4, "save_every": 2, "keep_checkpoints": 2},
     }
@@ -215,7 +218,7 @@ def test_a_restore_that_fails_leaves_the_record_as_it_was(processes, tmp_path):
 
 def test_samples_in_flight_are_taken_back_with_their_prompts_only(processes, tmp_path):
     def rollouts(samples: int, ahead: int) -> Rollouts:
-        changes = {"rollout": {"ahead": ahead}, "algorithm": {"samples_per_prompt": samples}}
+        changes = {"rollout": {"max_staleness": ahead}, "algorithm": {"samples_per_prompt": samples}}
         config = parse_tree(merge(processes.base, changes), source="test")
         stream = PromptStream(config.data, processes.processor, seed=0)
         return Rollouts(config, stream, processes.engines, processes.rewards, phase=lambda name: nullcontext())
@@ -284,13 +287,13 @@ def untimed(file: Path) -> list[dict]:
 def test_reward_models_score_on_workers_what_they_score_here(processes, reward_model):
     config = parse_tree(merge(processes.base, {"reward": {"models": {"a": str(reward_model), "b": str(reward_model)}}}), source="test")
     prompts = PromptStream(config.data, processes.processor, seed=0).take(6)
-    assert {prompt.vision is not None for prompt in prompts} == {True, False}
+    assert {prompt.images is not None for prompt in prompts} == {True, False}
     samples = [
         Sample(prompt, Completion((), torch.tensor([1]), torch.zeros(1), word, "stop", 0)) for prompt in prompts for word in ("yes", "no 3")
     ]
     found = RewardModels(config, processes.placement).scores(samples)
     try_reward_models(RewardModels(config, processes.placement).scores, samples)
-    here = RewardModel(reward_model, precision="fp32", batch_tokens=config.layout.row_tokens).scores(samples)
+    here = RewardModel(reward_model, precision="fp32", batch_tokens=config.layout.max_tokens_per_microbatch).scores(samples)
     assert found == {"a": here, "b": here} and len(set(here)) == 12
 
 
@@ -299,7 +302,7 @@ def test_held_out_answers_do_not_depend_on_how_many_prompts_go_at_once(processes
     held_out = {name: first_rows(task / "data" / f"{name}.jsonl", 5) for name in ("fre", "mgt")}
 
     def found(at_a_time: int) -> dict:
-        monkeypatch.setattr("lmm_r1_mega.evaluate.PROMPTS_AT_A_TIME", at_a_time)
+        monkeypatch.setattr("lmm_r1_mega.driver.evaluate.PROMPTS_AT_A_TIME", at_a_time)
         return {
             name: evaluate(
                 processes.engines, rewards, PromptFile(path, config.data, processes.processor), config.rollout, samples=2, seed=3
@@ -314,7 +317,7 @@ def test_held_out_answers_do_not_depend_on_how_many_prompts_go_at_once(processes
         assert pieces[name].accuracy == whole[name].accuracy
         assert (whole[name].accuracy.num_prompts, whole[name].accuracy.num_samples) == (5, 10)
         assert answers(pieces[name].greedy) == answers(whole[name].greedy)
-        assert all(one.sample.prompt.vision is None for one in pieces[name].greedy)
+        assert all(one.sample.prompt.images is None for one in pieces[name].greedy)
 
 
 def first_rows(path: Path, count: int) -> Path:

@@ -17,8 +17,8 @@ import psutil
 import pytest
 import yaml
 
+from lmm_r1_mega.config.reading import merge
 from lmm_r1_mega.errors import DONE, INTERRUPTED, REQUEUE, USAGE
-from lmm_r1_mega.settings import merge
 
 DEADLINE_S = 240
 STOP_LIMIT_S = 60  # a hang detector: idle it takes about four
@@ -113,7 +113,7 @@ def disk(tmp_path) -> Iterator[Disk]:
 def config_file(settings, tmp_path) -> str:
     (tmp_path / "reward.py").write_text(REWARD)
     changes = {
-        "layout": {"row_tokens": 1024},
+        "layout": {"max_tokens_per_microbatch": 1024},
         "rollout": {"max_response_tokens": 64},
         "reward": {"function": str(tmp_path / "reward.py"), "timeout_s": 0.1},
         "run": {"steps": 2, "save_every": 1, "keep_checkpoints": 1},

@@ -1,4 +1,4 @@
-"""One step at sizes of real use: a vocabulary of 151936, pictures of a megapixel, TP 2, from vLLM to the exported model.
+"""One step at sizes of real use: a vocabulary of 151936, images of a megapixel, TP 2, from vLLM to the exported model.
 
 The largest is half a billion parameters and 32 responses of 1024 tokens: an hour of two cores. Each prints a table of its processes'
 memory beside what `lmm-r1-mega plan` says for the same settings:
@@ -34,8 +34,8 @@ GIB = 2**30
 LIMIT_BYTES = 24 * GIB
 SIDE = 1024
 IMAGE_TOKENS = 36 * 37
-"""Of such a picture within a megapixel."""
-REWARD = '''"""Pays for nothing that can be learnt, but differently."""
+"""Of such an image within a megapixel."""
+REWARD = '''"""Pays for nothing that can be learned, but differently."""
 
 import zlib
 
@@ -58,7 +58,7 @@ class Size:
     """Of a prompt."""
     response_tokens: int
     samples_per_row: int
-    """That share their prompt and its picture."""
+    """That share their prompt and its image."""
     freeze: tuple[str, ...] = ()
 
 
@@ -86,7 +86,7 @@ def write_model(folder: Path, size: Size) -> Path:
 
 
 def write_rows(folder: Path, count: int) -> Path:
-    """Questions, each about a picture of its own."""
+    """Questions, each about an image of its own."""
     lines = []
     for index in range(count):
         noise = random.Random(index).randbytes(3 * 64 * 64)
@@ -107,7 +107,7 @@ def write_settings(folder: Path, size: Size) -> Path:
     kv_tokens = size.prompts * (prompt_tokens + size.samples * size.response_tokens)  # of 1 KiB a layer: all samples at once
     settings = {
         "model": {"path": str(write_model(folder, size)), "recompute": "full", "freeze": list(size.freeze)},
-        "layout": {"tensor": 2, "row_tokens": prompt_tokens + size.samples_per_row * size.response_tokens},
+        "layout": {"tensor": 2, "max_tokens_per_microbatch": prompt_tokens + size.samples_per_row * size.response_tokens},
         "data": {"train": [str(write_rows(folder, size.prompts))], "max_pixels": SIDE**2, "max_prompt_tokens": prompt_tokens},
         "rollout": {
             "max_response_tokens": size.response_tokens,
@@ -193,7 +193,7 @@ def table(memory: Watched, plan: dict) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(6 * 3600)
 @pytest.mark.parametrize("name", SIZES)
-def test_a_step_from_pictures_to_the_exported_model(tmp_path, name):
+def test_a_step_from_images_to_the_exported_model(tmp_path, name):
     size = SIZES[name]
     config = write_settings(tmp_path, size)
     plan = json.loads(lmm_r1_mega("plan", str(config), "--json", stdout=subprocess.PIPE).communicate()[0])

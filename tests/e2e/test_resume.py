@@ -15,8 +15,8 @@ import psutil
 import pytest
 import yaml
 
+from lmm_r1_mega.config.reading import merge
 from lmm_r1_mega.errors import INTERRUPTED, REQUEUE, USAGE
-from lmm_r1_mega.settings import merge
 
 DEADLINE_S = 240
 
@@ -135,7 +135,14 @@ def test_stopped_in_a_step_and_resumed_equals_unbroken(config_file, unbroken, nu
 
 @pytest.mark.slow
 def test_killed_and_resumed_with_samples_in_flight_equals_unbroken(config_file):
-    options = ("--rollout.ahead", "1", "--algorithm.dynamic_sampling.enabled", "true", "--algorithm.dynamic_sampling.oversampling", "1.5")
+    options = (
+        "--rollout.max_staleness",
+        "1",
+        "--algorithm.dynamic_sampling.enabled",
+        "true",
+        "--algorithm.dynamic_sampling.oversampling",
+        "1.5",
+    )
     unbroken, folder = config_file.parent / "unbroken_ahead", config_file.parent / "ahead"
     finish("train", str(config_file), "--run.folder", str(unbroken), *options)
     killed_when(in_third_step, config_file, folder, *options)

@@ -10,7 +10,7 @@ import yaml
 from loopback import loopback, send
 
 from lmm_r1_mega.cli import run_here
-from lmm_r1_mega.settings import merge
+from lmm_r1_mega.config.reading import merge
 
 
 def worth(text: str) -> float:

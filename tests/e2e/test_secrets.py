@@ -18,7 +18,7 @@ import yaml
 from test_doors import run, temporary
 from test_lost_processes import DEADLINE_S
 
-from lmm_r1_mega.settings import merge
+from lmm_r1_mega.config.reading import merge
 
 __all__ = ["temporary"]
 NAMES = ("WANDB_API_KEY", "HF_TOKEN", "LMM_R1_REWARD_TOKEN", "LMM_R1_JUDGE_KEY", "RAY_AUTH_TOKEN")

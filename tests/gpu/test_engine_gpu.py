@@ -20,13 +20,13 @@ def test_first_ratio_learning_and_resume(tmp_path: Path, use_layers: Callable[[s
     from engine_cases import POLICY_LOSS, Case, make_model, make_sequences, policy_targets
 
     from lmm_r1_mega.training import parallel
-    from lmm_r1_mega.training.engine import Engine
+    from lmm_r1_mega.training.engine import TrainEngine
 
     use_layers(layers)
     model, case = make_model(tmp_path / "model"), Case(precision=precision)
     parallel.initialize(case.config(model).layout, rank=0, rendezvous=f"file://{tmp_path}/rendezvous")
     try:
-        engine = Engine(model, role="policy", config=case.config(model), total_steps=8)
+        engine = TrainEngine(model, role="policy", config=case.config(model), total_steps=8)
         sequences = make_sequences(model)
         [stats] = engine.logprobs([sequences], temperature=POLICY_LOSS.temperature)
         targets = [

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from lmm_r1_mega.batching.packing import pack
 from lmm_r1_mega.config import LayoutSettings, ModelSettings
-from lmm_r1_mega.convert.shape import read_shape
-from lmm_r1_mega.data.packing import pack
-from lmm_r1_mega.data.vision_spec import VisionSpec
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
+from lmm_r1_mega.families.registry import read_shape
 
 pytestmark = pytest.mark.gpu
 LOGPROB_BARS = {"fp32": 1e-4, "bf16": 0.1, "fp8": 0.5}
@@ -22,10 +22,10 @@ def test_packed_logprobs_and_gradients_equal_transformers(one_rank, tmp_path, us
     from oracle import cases, oracle, tiny
     from stages import hf_gradients, packed_logprobs, relative, row_gradients, run_stage
 
-    from lmm_r1_mega.models.transformer import layer_kind
+    from lmm_r1_mega.models.device import this_device
 
     use_layers(layers)
-    assert layer_kind(precision) == layers
+    assert this_device().layer_spec(precision) == layers
 
     path = tiny(tmp_path, kv=2)
     shape, spec = read_shape(path), VisionSpec.load(path)

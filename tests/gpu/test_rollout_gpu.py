@@ -14,7 +14,7 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+    from tools.make_tiny_model import TinyShape, make_tiny_model
 
     make_tiny_model(tmp_path / "model", TinyShape(hidden=128, layers=2, vocab=500, vision_depth=2, vision_hidden=64, init_range=0.06))
     return tmp_path / "model"
@@ -23,9 +23,8 @@ def folder(tmp_path: Path) -> Path:
 def test_answers_survive_sleep_and_follow_weights_sent_through_cuda_ipc(folder: Path) -> None:
     from rollout_process import SETTINGS, EngineProcess, Transformers, text_prompt
 
-    from lmm_r1_mega.data.processor import Processor
+    from lmm_r1_mega.data.chat.processor import Processor
     from lmm_r1_mega.rollout.sampling import Sampling
-    from lmm_r1_mega.rollout.transfer import open_sender
 
     processor = Processor.load(folder)
     prompt, model, engine = text_prompt(processor), Transformers(folder, processor), EngineProcess(folder)
@@ -46,7 +45,7 @@ def test_answers_survive_sleep_and_follow_weights_sent_through_cuda_ipc(folder: 
     assert gap() <= 1e-4
     weights["lm_head.weight"] *= 1.5
     model.model.lm_head.weight.data *= 1.5
-    sender = open_sender(export, engine, settings=SETTINGS, placement="hybrid", rank=0, host="127.0.0.1")
+    sender = AcceleratorSender(export, engine, settings=SETTINGS, backend="ipc", rank=0, host="127.0.0.1")
     sender.send(7)
     assert gap() <= 1e-4
     (completion,) = engine.generate([prompt], samples=1, sampling=Sampling(1), seed=0)[0]

@@ -11,13 +11,13 @@ from safetensors.torch import load_file, save_file
 from lmm_r1_mega.algorithms.losses import Clip, PolicyLoss
 from lmm_r1_mega.algorithms.ratios import Importance
 from lmm_r1_mega.algorithms.weights import token_weights
+from lmm_r1_mega.batching.sharing import num_positions
 from lmm_r1_mega.config import Config, LayoutSettings, ModelSettings, OptimizerSettings
-from lmm_r1_mega.data.sharing import num_places
-from lmm_r1_mega.data.vision_spec import VisionSpec
-from lmm_r1_mega.schema import PolicyTarget, Sequence, SFTTarget, TokenStats, ValueTarget, Vision
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
+from lmm_r1_mega.schema import PolicyTarget, PromptImages, Sequence, SFTTarget, TokenStats, ValueTarget
 from lmm_r1_mega.training import parallel
-from lmm_r1_mega.training.engine import Engine
+from lmm_r1_mega.training.engine import TrainEngine
+from tools.make_tiny_model import TinyShape, make_tiny_model
 
 EPS = 1e-4  # the first steps of AdamW are signs of the gradient; without this, rounding of the smallest elements would decide them
 VOCAB = 300  # padded to 384 and 512 at tensor 1 and 2: every layout has padding to mask
@@ -58,7 +58,7 @@ def _sequence(tokens: int, prompt: int, num_images: int, spec: VisionSpec, gener
     ]
     images = torch.cat(pieces)
     patches = torch.randint(256, (int(grids.prod(dim=1).sum()), 3 * 14 * 14), generator=generator, dtype=torch.uint8)
-    return Sequence(torch.cat([ids[:1], images, ids[1:]]), prompt + len(images), Vision(patches, grids))
+    return Sequence(torch.cat([ids[:1], images, ids[1:]]), prompt + len(images), PromptImages(patches, grids))
 
 
 @dataclass(frozen=True)
@@ -146,10 +146,10 @@ def sft_targets(sequences: list[Sequence]) -> list[SFTTarget]:
     return [SFTTarget(sequence, torch.full((sequence.response_length,), 1 / total)) for sequence in sequences]
 
 
-def start_engine(model: Path, case: Case, *, role: str = "policy", total_steps: int = 8) -> Engine:
+def start_engine(model: Path, case: Case, *, role: str = "policy", total_steps: int = 8) -> TrainEngine:
     """An engine in this process's place of the case's layout."""
     parallel.form_groups(case.config(model).layout)
-    return Engine(model, role=role, config=case.config(model), total_steps=total_steps)
+    return TrainEngine(model, role=role, config=case.config(model), total_steps=total_steps)
 
 
 def ordered(case: Case, stats: list[list[TokenStats]] | None) -> dict[int, TokenStats]:
@@ -158,4 +158,4 @@ def ordered(case: Case, stats: list[list[TokenStats]] | None) -> dict[int, Token
 
 
 def total_places(sequences: list[Sequence]) -> int:
-    return sum(num_places(sequence) for sequence in sequences)
+    return sum(num_positions(sequence) for sequence in sequences)

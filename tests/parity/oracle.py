@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from lmm_r1_mega.convert.hf_shapes import short_name
-from lmm_r1_mega.data.patches import pictures
-from lmm_r1_mega.data.sharing import own_places
-from lmm_r1_mega.data.vision_spec import VisionSpec
-from lmm_r1_mega.schema import Sequence, Vision
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+from lmm_r1_mega.batching.sharing import num_new_tokens
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec, vision_spec_of
+from lmm_r1_mega.data.images.patches import as_pil_images
+from lmm_r1_mega.families.weights import short_name
+from lmm_r1_mega.schema import PromptImages, Sequence
+from tools.make_tiny_model import TinyShape, make_tiny_model
 
 
 def tiny(folder: Path, **shape) -> Path:
@@ -28,7 +28,7 @@ def tiny(folder: Path, **shape) -> Path:
     return folder
 
 
-def sequence(spec: VisionSpec, seed: int, *, text: int, grids: list[tuple[int, int, int]]) -> Sequence:
+def sequence(spec: VisionSpec | None, seed: int, *, text: int, grids: list[tuple[int, int, int]]) -> Sequence:
     """Random text around random images."""
     noise = torch.Generator().manual_seed(seed)
     pieces = [part.tolist() for part in torch.randint(0, 300, (text,), generator=noise).tensor_split(len(grids) + 1)]
@@ -36,13 +36,23 @@ def sequence(spec: VisionSpec, seed: int, *, text: int, grids: list[tuple[int, i
     for (t, h, w), piece in zip(grids, pieces[1:], strict=True):
         ids += [spec.vision_start_token_id, *[spec.image_token_id] * (t * h * w // 4), spec.vision_end_token_id, *piece]
     patches = sum(t * h * w for t, h, w in grids)
-    vision = Vision(torch.randint(256, (patches, 3 * 14 * 14), generator=noise, dtype=torch.uint8), torch.tensor(grids)) if grids else None
+    vision = (
+        PromptImages(torch.randint(256, (patches, 3 * 14 * 14), generator=noise, dtype=torch.uint8), torch.tensor(grids)) if grids else None
+    )
     return Sequence(torch.tensor(ids), len(ids) // 2, vision)
 
 
-def cases(spec: VisionSpec) -> dict[str, list[Sequence]]:
-    return {
+def cases(spec: VisionSpec | None) -> dict[str, list[Sequence]]:
+    """Batches of every kind; those with images for a model that sees them."""
+    text = {
         "text": [sequence(spec, 1, text=41, grids=[]), sequence(spec, 2, text=7, grids=[]), sequence(spec, 3, text=90, grids=[])],
+        "samples of a prompt": samples(sequence(spec, 11, text=21, grids=[]), lengths=(9, 30, 2)),
+    }
+    return text if spec is None else text | _with_images(spec)
+
+
+def _with_images(spec: VisionSpec) -> dict[str, list[Sequence]]:
+    return {
         "one image": [sequence(spec, 4, text=12, grids=[(1, 8, 8)])],
         "several images": [sequence(spec, 5, text=20, grids=[(1, 4, 4), (1, 12, 10), (1, 2, 6)])],
         "mixed": [
@@ -61,7 +71,7 @@ def samples(prompt: Sequence, *, lengths: tuple[int, ...]) -> list[Sequence]:
     """Random responses to one prompt: a row computes it once."""
     noise = torch.Generator().manual_seed(sum(lengths))
     responses = [torch.randint(0, 300, (length,), generator=noise) for length in lengths]
-    return [Sequence(torch.cat([prompt.token_ids, response]), len(prompt.token_ids), prompt.vision) for response in responses]
+    return [Sequence(torch.cat([prompt.token_ids, response]), len(prompt.token_ids), prompt.images) for response in responses]
 
 
 @dataclass(frozen=True)
@@ -77,16 +87,24 @@ class Oracle:
     gradients: dict[str, torch.Tensor]
 
 
-def oracle(path: Path, batches: list[list[Sequence]]) -> Oracle:
-    from transformers import AutoImageProcessor, Qwen2_5_VLForConditionalGeneration
+def transformers_model(path: Path) -> torch.nn.Module:
+    """The model of a folder as transformers has it, in float32."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
-    image_processor = AutoImageProcessor.from_pretrained(path)
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
+    kind = AutoModelForCausalLM if vision_spec_of(path) is None else AutoModelForImageTextToText
+    return kind.from_pretrained(path, dtype=torch.float32)
+
+
+def oracle(path: Path, batches: list[list[Sequence]]) -> Oracle:
+    from transformers import AutoImageProcessor
+
+    image_processor = AutoImageProcessor.from_pretrained(path) if vision_spec_of(path) else None
+    model = transformers_model(path)
     noise = torch.Generator().manual_seed(0)
     logprobs, hidden, logit_gradients = [], [], []
     for batch in batches:
         outputs = [_run(model, image_processor, item) for item in batch]
-        places = own_places(batch)
+        places = num_new_tokens(batch)
         labels = torch.cat([item.token_ids[-count:] for item, count in zip(batch, places, strict=True)])
         logits = torch.cat([output.logits[0, -count:] for output, count in zip(outputs, places, strict=True)])
         logits.retain_grad()
@@ -95,12 +113,13 @@ def oracle(path: Path, batches: list[list[Sequence]]) -> Oracle:
         logprobs.append(picked.detach())
         hidden.append(torch.cat([output.hidden_states[-1][0, -count:] for output, count in zip(outputs, places, strict=True)]).detach())
         logit_gradients.append(logits.grad)
-    gradients = {short_name(name): parameter.grad for name, parameter in model.named_parameters()}
+    gradients = {short_name(name) if vision_spec_of(path) else name: parameter.grad for name, parameter in model.named_parameters()}
     return Oracle(logprobs, hidden, logit_gradients, gradients)
 
 
 def _run(model, image_processor, item: Sequence):
     ids = item.token_ids[None, :-1]
-    images = {} if item.vision is None else image_processor(pictures(item.vision, merge_size=2), do_resize=False, return_tensors="pt")
-    kinds = (ids == model.config.image_token_id).int()
-    return model(input_ids=ids, attention_mask=torch.ones_like(ids), mm_token_type_ids=kinds, output_hidden_states=True, **images)
+    images = {} if item.images is None else image_processor(as_pil_images(item.images, merge_size=2), do_resize=False, return_tensors="pt")
+    if image_processor is not None:
+        images["mm_token_type_ids"] = (ids == model.config.image_token_id).int()
+    return model(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True, **images)

@@ -1,6 +1,6 @@
 """Imported once by the server that ranks are forked from: everything whose import takes seconds."""
 
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 
 make_torchvision_importable()
 

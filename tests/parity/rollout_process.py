@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from lmm_r1_mega.config import RolloutSettings
-from lmm_r1_mega.data.patches import pictures
-from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import as_pil_images
 from lmm_r1_mega.rollout.sampling import Sampling
 from lmm_r1_mega.schema import Completion, Prompt
 
@@ -25,7 +25,7 @@ def text_prompt(processor: Processor) -> Prompt:
     """A prompt without images."""
     text = "<|im_start|>user\nWhat is 7 + 2 + 8 ?<|im_end|>\n<|im_start|>assistant\n"
     ids = tuple(processor.encode([text])[0])
-    return Prompt(id="test:text", source="test", text=text, token_ids=ids, expanded_ids=ids, vision=None, answer=None)
+    return Prompt(id="test:text", source="test", text=text, token_ids=ids, expanded_ids=ids, images=None, answer=None)
 
 
 class EngineProcess:
@@ -123,7 +123,7 @@ class Transformers:
     def logits(self, prompt: Prompt, completion: Completion) -> Tensor:
         """[response, vocabulary], of every response token's place."""
         ids = torch.cat([torch.tensor(prompt.expanded_ids), completion.response_ids])[None]
-        seen = [] if prompt.vision is None else pictures(prompt.vision, merge_size=2)
+        seen = [] if prompt.images is None else as_pil_images(prompt.images, merge_size=2)
         images = self._image_processor(seen, do_resize=False, return_tensors="pt") if seen else {}
         kinds = (ids == self.model.config.image_token_id).int()
         return self.model(input_ids=ids, mm_token_type_ids=kinds, **images).logits[0, len(prompt.expanded_ids) - 1 : -1]

@@ -12,11 +12,11 @@ from megatron.core.pipeline_parallel import get_forward_backward_func
 from torch import Tensor
 
 from lmm_r1_mega.config import LayoutSettings, ModelSettings
-from lmm_r1_mega.convert.plan import default_plan
-from lmm_r1_mega.convert.shape import ModelShape
+from lmm_r1_mega.convert.mapping import default_mapping
+from lmm_r1_mega.families.shape import ModelShape
 from lmm_r1_mega.models.build import build_model
 from lmm_r1_mega.models.load import canonical_parameters
-from lmm_r1_mega.schema import Row
+from lmm_r1_mega.schema import PackedBatch
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class StageResult:
 
 
 def run_stage(
-    path: Path, model: ModelSettings, layout: LayoutSettings, rows: list[Row], output_gradients: list[Tensor], role: str = "policy"
+    path: Path, model: ModelSettings, layout: LayoutSettings, rows: list[PackedBatch], output_gradients: list[Tensor], role: str = "policy"
 ) -> StageResult:
     """Forward and backward of all rows as micro-batches; row i's loss is the inner product of its output and `output_gradients[i]`.
 
@@ -49,7 +49,7 @@ def run_stage(
     return StageResult(parallel_state.get_tensor_model_parallel_rank(), [output.float().cpu() for output in outputs], gradients)
 
 
-def _forward_backward(wrapped: DistributedDataParallel, rows: list[Row], output_gradients: list[Tensor]) -> list[Tensor]:
+def _forward_backward(wrapped: DistributedDataParallel, rows: list[PackedBatch], output_gradients: list[Tensor]) -> list[Tensor]:
     outputs: list[Tensor] = []
     gradients = iter(output_gradients)
 
@@ -77,7 +77,7 @@ def _forward_backward(wrapped: DistributedDataParallel, rows: list[Row], output_
     return outputs
 
 
-def packed_logprobs(results: list[StageResult], rows: list[Row], vocab: int) -> list[torch.Tensor]:
+def packed_logprobs(results: list[StageResult], rows: list[PackedBatch], vocab: int) -> list[torch.Tensor]:
     logits = [torch.cat(shards, dim=1)[:, :vocab] for shards in zip(*last_stage(results), strict=True)]
     return [part.log_softmax(-1).gather(1, row.labels[:, None])[:, 0] for part, row in zip(logits, rows, strict=True)]
 
@@ -90,7 +90,7 @@ def last_stage(results: list[StageResult]) -> list[list[torch.Tensor]]:
 def hf_gradients(results: list[StageResult], shape: ModelShape, padded: int) -> dict[str, torch.Tensor]:
     """Gradients of all ranks, put together and mapped back to Hugging Face names; copies must agree bit by bit."""
     found = {}
-    for transfer in default_plan(shape, padded_vocab=padded).transfers:
+    for transfer in default_mapping(shape, padded_vocab=padded).transfers:
         copies = [(result.tensor_rank, result.gradients[transfer.megatron]) for result in results if transfer.megatron in result.gradients]
         shards = dict(copies)
         for rank, copy in copies:
@@ -104,6 +104,6 @@ def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
-def row_gradients(parts: list[torch.Tensor], rows: list[Row]) -> list[torch.Tensor]:
+def row_gradients(parts: list[torch.Tensor], rows: list[PackedBatch]) -> list[torch.Tensor]:
     """Output gradients of the rows: zero at the places that fill a row up."""
     return [torch.nn.functional.pad(part, (0, 0, 0, len(row.labels) - len(part))) for part, row in zip(parts, rows, strict=True)]

@@ -16,7 +16,7 @@ from spawn import spawn
 
 from lmm_r1_mega.convert.checkpoints import megatron_to_hf
 from lmm_r1_mega.schema import UpdateReport
-from lmm_r1_mega.training.engine import Engine
+from lmm_r1_mega.training.engine import TrainEngine
 from lmm_r1_mega.training.optimizer_state import whole_states
 
 LAYOUTS = {
@@ -35,13 +35,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(tmp_path_factory.mktemp("model"), tied=True)
 
 
-def updates(engine: Engine, model: Path, case: Case, count: int) -> list[UpdateReport]:
+def updates(engine: TrainEngine, model: Path, case: Case, count: int) -> list[UpdateReport]:
     targets = policy_targets(make_sequences(model))
     return [engine.update_policy([[targets[i] for i in row] for row in case.own_rows()], POLICY_LOSS)[0] for _ in range(count)]
 
 
-def exported(engine: Engine) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in engine.export()}
+def exported(engine: TrainEngine) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in engine.export.tensors()}
 
 
 def unbroken(model: Path, case: Case, folder: Path) -> tuple[Any, ...]:

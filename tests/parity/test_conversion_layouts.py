@@ -13,11 +13,11 @@ from spawn import spawn
 
 from lmm_r1_mega.config import LayoutSettings, ModelSettings
 from lmm_r1_mega.convert.checkpoints import compare, hf_to_megatron, megatron_to_hf
-from lmm_r1_mega.convert.plan import default_plan
-from lmm_r1_mega.convert.shape import read_shape
+from lmm_r1_mega.convert.mapping import default_mapping
+from lmm_r1_mega.families.registry import read_shape
 from lmm_r1_mega.models.build import build_model
 from lmm_r1_mega.models.load import canonical_parameters, load_megatron_weights
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+from tools.make_tiny_model import TinyShape, make_tiny_model
 
 LAYOUTS = [(1, 1), (2, 1), (1, 2), (2, 2)]
 
@@ -65,7 +65,7 @@ def test_weights_survive_every_layout(source, tmp_path, tensor, pipeline):
     assert all(different == [] for _, _, different in ranks)
     shape = read_shape(source)
     found = {}
-    for transfer in default_plan(shape, padded_vocab=shape.padded_vocab(multiple=128, tensor=tensor)).transfers:
+    for transfer in default_mapping(shape, padded_vocab=shape.padded_vocab(multiple=128, tensor=tensor)).transfers:
         shards = {rank: weights[transfer.megatron] for rank, weights, _ in ranks if transfer.megatron in weights}
         whole = transfer.rule.unshard([shards[rank] for rank in sorted(shards)])
         found |= dict(zip(transfer.hf, transfer.rule.to_hf(whole), strict=True))

@@ -24,7 +24,7 @@ from spawn import spawn
 from lmm_r1_mega.errors import NotFinite
 from lmm_r1_mega.schema import PolicyTarget, TokenStats, UpdateReport
 from lmm_r1_mega.training import parallel
-from lmm_r1_mega.training.engine import Engine
+from lmm_r1_mega.training.engine import TrainEngine
 from lmm_r1_mega.training.optimizer_state import whole_states
 
 SPREAD = {"one rank": Case(), "tensor and pipeline": Case(tensor=2, pipeline=2), "data": Case(data=2)}
@@ -45,7 +45,7 @@ def first_update(model: Path, case: Case) -> UpdateReport:
     stats = engine.logprobs(rows, temperature=POLICY_LOSS.temperature)
     with engine.weights("reference"):
         reference = engine.logprobs(rows, temperature=POLICY_LOSS.temperature)
-    if not engine.is_reporter:  # other ranks only need targets of the right shape
+    if not engine.returns_results:  # other ranks only need targets of the right shape
         blank = [[TokenStats(torch.zeros(s.response_length), torch.zeros(s.response_length)) for s in row] for row in rows]
         stats = reference = blank
     targets = [
@@ -70,12 +70,12 @@ def test_before_an_update_the_ratio_is_one_and_the_kl_zero(model: Path, case: Ca
         assert report.metrics["clip_ratio/region_mean"] == 0.0
 
 
-def all_logprobs(engine: Engine, model: Path, case: Case) -> list[list[TokenStats]] | None:
+def all_logprobs(engine: TrainEngine, model: Path, case: Case) -> list[list[TokenStats]] | None:
     sequences = make_sequences(model)
     return engine.logprobs([[sequences[i] for i in row] for row in case.own_rows()], temperature=1.0)
 
 
-def train(engine: Engine, model: Path, case: Case, count: int) -> list[UpdateReport]:
+def train(engine: TrainEngine, model: Path, case: Case, count: int) -> list[UpdateReport]:
     targets = policy_targets(make_sequences(model))
     return [engine.update_policy([[targets[i] for i in row] for row in case.own_rows()], POLICY_LOSS)[0] for _ in range(count)]
 
@@ -126,7 +126,7 @@ def actor_and_critic(model: Path, case: Case) -> tuple[Any, ...]:
     policy, config = start_engine(model, case), case.config(model)
     rate = {"learning_rate": 2 * config.optimizer.learning_rate}
     config = config.model_copy(update={"critic": config.critic.model_copy(update=rate)})
-    critic = Engine(model, role="critic", config=config, total_steps=8)
+    critic = TrainEngine(model, role="critic", config=config, total_steps=8)
     sequences = make_sequences(model)
     targets = value_targets(sequences)
     rows = [[sequences[i] for i in row] for row in case.own_rows()]
@@ -156,9 +156,9 @@ def test_the_critic_starts_at_zero_and_learns_the_same_everywhere(model: Path, c
 def supervised(model: Path, case: Case, images: bool) -> tuple[Any, ...]:
     engine = start_engine(model, case)
     targets = sft_targets(make_sequences(model, images=images))
-    before = {name: tensor.clone() for name, tensor in engine.export(everywhere=True)}
+    before = {name: tensor.clone() for name, tensor in engine.export.tensors(everywhere=True)}
     reports = [engine.update_sft([[targets[i] for i in row] for row in case.own_rows()]) for _ in range(4)]
-    after = {name: tensor.clone() for name, tensor in engine.export(everywhere=True)}
+    after = {name: tensor.clone() for name, tensor in engine.export.tensors(everywhere=True)}
     return reports, {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
 
 
@@ -181,7 +181,7 @@ def moments_of_three_steps(model: Path, case: Case, grad_clip: float) -> tuple[f
     config = case.config(model)
     optimizer = config.optimizer.model_copy(update={"grad_clip": grad_clip, "learning_rate": 1e-9, "warmup_steps": 0})
     parallel.form_groups(case.config(model).layout)
-    engine = Engine(model, role="policy", config=config.model_copy(update={"optimizer": optimizer}), total_steps=8)
+    engine = TrainEngine(model, role="policy", config=config.model_copy(update={"optimizer": optimizer}), total_steps=8)
     first, second = [], []
     for _ in range(3):
         [report] = train(engine, model, case, 1)
@@ -212,12 +212,12 @@ def test_the_learning_rate_warms_up_from_the_first_step_on(model: Path) -> None:
 
 def absurd_update(model: Path) -> bool:
     engine = start_engine(model, Case())
-    before = {name: tensor.clone() for name, tensor in engine.export()}
+    before = {name: tensor.clone() for name, tensor in engine.export.tensors()}
     targets = policy_targets(make_sequences(model))
     targets[0].response_advantages.fill_(float("nan"))
     with pytest.raises(NotFinite, match="the loss is nan"):
         engine.update_policy([targets], POLICY_LOSS)
-    return all(torch.equal(tensor, before[name]) for name, tensor in engine.export())
+    return all(torch.equal(tensor, before[name]) for name, tensor in engine.export.tensors())
 
 
 def ruined(model: Path) -> bool:

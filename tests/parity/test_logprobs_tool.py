@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
+from tools.make_tiny_model import TinyShape, make_tiny_model
 
 TOOL = Path(__file__).parents[2] / "tools" / "logprobs.py"
 

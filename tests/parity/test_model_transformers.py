@@ -10,10 +10,10 @@ from oracle import cases, oracle, tiny
 from spawn import spawn
 from stages import hf_gradients, last_stage, packed_logprobs, relative, row_gradients, run_stage
 
+from lmm_r1_mega.batching.packing import pack
 from lmm_r1_mega.config import LayoutSettings, ModelSettings
-from lmm_r1_mega.convert.shape import read_shape
-from lmm_r1_mega.data.packing import pack
-from lmm_r1_mega.data.vision_spec import VisionSpec
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
+from lmm_r1_mega.families.registry import read_shape
 
 LOGPROB_BAR, GRADIENT_BAR = 1e-4, 1e-5
 LAYOUTS = [(1, 1), (2, 1), (1, 2), (2, 2)]

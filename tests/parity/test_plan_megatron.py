@@ -13,13 +13,14 @@ from engine_cases import Case, make_model, make_sequences, start_engine
 from spawn import spawn
 from torch import Tensor
 
-from lmm_r1_mega.convert.hf_shapes import hf_shapes, long_name
-from lmm_r1_mega.convert.shape import VisionShape, read_shape
-from lmm_r1_mega.data.packing import pack
-from lmm_r1_mega.data.vision_spec import VisionSpec
+from lmm_r1_mega.batching.packing import pack
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
+from lmm_r1_mega.families.registry import hf_tensors, read_shape
+from lmm_r1_mega.families.shape import VisionShape
+from lmm_r1_mega.families.weights import long_name
 from lmm_r1_mega.planning.hardware import Hardware
 from lmm_r1_mega.planning.memory import layer_activations, stage_memories, tower_activations
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+from tools.make_tiny_model import TinyShape, make_tiny_model
 
 MODELS = Path(__file__).parents[2] / "examples" / "models"
 
@@ -33,7 +34,7 @@ def test_published_models_have_the_tensors_that_transformers_builds(size: str) -
         model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig.from_pretrained(folder))
     model.tie_weights()
     built = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-    assert {long_name(name): shape for name, shape in hf_shapes(read_shape(folder)).items()} == built
+    assert {long_name(name): shape for name, shape in hf_tensors(read_shape(folder)).items()} == built
 
 
 def describe(case: Case) -> str:

@@ -11,11 +11,11 @@ from test_reward_model import shown
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.chat.processor import Processor
 from lmm_r1_mega.models.reward_model import RewardModel, reward_shape
-from lmm_r1_mega.planning.reward_models import decoder_bytes, picture_bytes, tower_bytes
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model, sum_corpus, train_tokenizer
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.planning.reward_models import decoder_bytes, image_bytes, tower_bytes
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
+from tools.make_tiny_model import TinyShape, make_tiny_model, sum_corpus, train_tokenizer
 
 SIZES = {"hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "num_labels": 1, "vocab_size": 400}
 WIDTHS = {"fp32": 4, "bf16": 2}
@@ -112,15 +112,15 @@ def test_activations_of_a_classifier(tmp_path, precision):
 
 @pytest.mark.parametrize(("size", "vision_hidden"), [(224, 64), (448, 320)])
 def test_activations_of_a_vision_model(tmp_path, size, vision_hidden):
-    """Few pictures, where the decoder is the widest place, and many for a wide tower."""
+    """Few images, where the decoder is the widest place, and many for a wide tower."""
     folder = make_vision_model(tmp_path / "model", vision_hidden=vision_hidden)
-    processor, picture = Processor.load(folder), Image.effect_noise((size, size), 90).convert("RGB")
-    samples = [shown(processor, (picture, picture), "What is it? " * 20, "a circle " * (100 + number)) for number in range(4)]
+    processor, image = Processor.load(folder), Image.effect_noise((size, size), 90).convert("RGB")
+    samples = [shown(processor, (image, image), "What is it? " * 20, "a circle " * (100 + number)) for number in range(4)]
     model = RewardModel(folder, precision="bf16", batch_tokens=100_000)
     rows = [model._scorer.encode(one) for one in samples]
-    num_patches, longest, shape = sum(len(one.prompt.vision.patches) for one in samples), max(map(len, rows)), reward_shape(folder)
+    num_patches, longest, shape = sum(len(one.prompt.images.patches) for one in samples), max(map(len, rows)), reward_shape(folder)
     decoder = longest * len(rows) * decoder_bytes(shape, longest=longest, width=2)
     tower = num_patches * tower_bytes(shape.vision, width=2)
     assert (tower > decoder) == (vision_hidden == 320)
-    planned = num_patches * picture_bytes(shape.vision, width=2) + max(decoder, tower)
+    planned = num_patches * image_bytes(shape.vision, width=2) + max(decoder, tower)
     assert planned == pytest.approx(batch_bytes(model, rows, samples), **ACCURACY)

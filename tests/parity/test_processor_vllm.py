@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lmm_r1_mega.data.chat import Turn
-from lmm_r1_mega.data.packing import join_visions
-from lmm_r1_mega.data.patches import pictures
-from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+from lmm_r1_mega.data.chat.messages import Turn
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import as_pil_images, join_images
+from tools.make_tiny_model import TinyShape, make_tiny_model
 
 SIZES = [(56, 56), (131, 90), (40, 300), (29, 30)]
 BOUNDS = [{}, {"min_pixels": 84 * 84, "max_pixels": 112 * 84}, {"min_pixels": 90 * 90, "max_pixels": 90 * 90}]
@@ -38,10 +37,10 @@ def vllm_inputs(model: Path, token_ids: list[int], bounds: dict[str, int]) -> tu
 
     register()
     data_side = Processor.load(model, **bounds)
-    vision = join_visions([data_side.vision(drawing) for drawing in drawings()])
+    vision = join_images([data_side.prompt_images(drawing) for drawing in drawings()])
     config = ModelConfig(str(model), dtype="float32", mm_device_do_normalize=False, mm_processor_kwargs=image_arguments(data_side))
     processor = MULTIMODAL_REGISTRY.create_processor(config)
-    items = processor.info.parse_mm_data({"image": pictures(vision, merge_size=data_side.spec.merge_size)})
+    items = processor.info.parse_mm_data({"image": as_pil_images(vision, merge_size=data_side.spec.merge_size)})
     result = processor.apply(
         ProcessorInputs(prompt=token_ids, mm_data_items=items, hf_processor_mm_kwargs={}), TimingContext(enabled=False)
     )
@@ -56,7 +55,7 @@ def test_vllm_sees_what_the_trainer_sees(tmp_path):
             processor = Processor.load(tmp_path, **bounds)
             [token_ids] = processor.encode([processor.render([Turn("user", (None, "or", None, None, None, "?"))])[0]])
             expanded, patches = child.submit(vllm_inputs, tmp_path, token_ids, processor.image_settings).result(timeout=100)
-            counts = [processor.sizes.num_tokens(*size) for size in SIZES]
+            counts = [processor.num_image_tokens(*size) for size in SIZES]
             assert tuple(expanded) == processor.expand(token_ids, counts)
-            vision = join_visions([processor.vision(drawing) for drawing in drawings()])
+            vision = join_images([processor.prompt_images(drawing) for drawing in drawings()])
             assert torch.equal(processor.pixel_scale.pixel_values(vision.patches), torch.from_numpy(patches))

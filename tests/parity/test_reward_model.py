@@ -7,19 +7,19 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from lmm_r1_mega.data.packing import join_visions
-from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import join_images
 from lmm_r1_mega.models.reward_model import RewardModel, kind_of, token_batches
-from lmm_r1_mega.schema import Completion, Prompt, Sample, Vision
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model, sum_corpus, train_tokenizer
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.schema import Completion, Prompt, PromptImages, Sample
+from tools.make_tiny_model import TinyShape, make_tiny_model, sum_corpus, train_tokenizer
 
 TURN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
 
 
-def sample(question: str, response: str, *, num_images: int = 0, vision: Vision | None = None, is_cut=False) -> Sample:
-    prompt = Prompt(question, "file", TURN.format(PICTURE * num_images + question), (), (), vision, None)
+def sample(question: str, response: str, *, num_images: int = 0, images: PromptImages | None = None, is_cut=False) -> Sample:
+    prompt = Prompt(question, "file", TURN.format(PICTURE * num_images + question), (), (), images, None)
     return Sample(prompt, Completion((), torch.tensor([1]), torch.zeros(1), response, "length" if is_cut else "stop", 0))
 
 
@@ -109,8 +109,8 @@ def test_a_sample_that_is_too_long_has_no_score(classifier):
 
 
 def shown(processor: Processor, images: tuple[Image.Image, ...], question: str, response: str, **more) -> Sample:
-    vision = join_visions([processor.vision(image) for image in images])
-    return sample(question, response, num_images=len(images), vision=vision, **more)
+    joined = join_images([processor.prompt_images(image) for image in images])
+    return sample(question, response, num_images=len(images), images=joined, **more)
 
 
 @pytest.fixture(scope="module")
@@ -146,11 +146,11 @@ def vision_scores(vision_model, asked) -> list[float]:
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 100_000])
-def test_a_vision_model_with_a_value_head_sees_the_pictures(vision_model, asked, vision_scores, batch_tokens):
+def test_a_vision_model_with_a_value_head_sees_the_images(vision_model, asked, vision_scores, batch_tokens):
     close(RewardModel(vision_model, precision="fp32", batch_tokens=batch_tokens).scores([one for _, one in asked]), vision_scores)
 
 
-def test_another_picture_gets_another_score(vision_model):
+def test_another_image_gets_another_score(vision_model):
     model, processor = RewardModel(vision_model, precision="fp32", batch_tokens=1000), Processor.load(vision_model)
     white = Image.new("RGB", IMAGES[0][0].size, "white")
     [first, second] = model.scores([shown(processor, images, "What is it?", "a circle") for images in (IMAGES[0], (white,))])

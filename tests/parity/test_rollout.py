@@ -10,8 +10,8 @@ from PIL import Image
 from rollout_process import MAX_PROMPT_TOKENS, EngineProcess, Transformers
 from safetensors.torch import load_file, save_file
 
-from lmm_r1_mega.data.packing import join_visions
-from lmm_r1_mega.data.processor import Processor
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.images.patches import join_images
 from lmm_r1_mega.rollout.sampling import Sampling
 from lmm_r1_mega.rollout.transfer.client import (
     CorruptTensorError,
@@ -22,7 +22,7 @@ from lmm_r1_mega.rollout.transfer.client import (
 )
 from lmm_r1_mega.rollout.transfer.sender import SharedMemorySender
 from lmm_r1_mega.schema import Prompt
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+from tools.make_tiny_model import TinyShape, make_tiny_model
 
 BUCKET = 2**18  # the model is a dozen of them
 SAMPLING = Sampling(max_response_tokens=24)
@@ -79,14 +79,14 @@ def _prompt(processor: Processor, name: str, text: str, sizes: list[tuple[int, i
         source="test",
         text=rendered,
         token_ids=tuple(ids),
-        expanded_ids=processor.expand(ids, [processor.sizes.num_tokens(*size) for size in sizes]),
-        vision=join_visions([processor.vision(image) for image in images]) if images else None,
+        expanded_ids=processor.expand(ids, [processor.num_image_tokens(*size) for size in sizes]),
+        images=join_images([processor.prompt_images(image) for image in images]) if images else None,
         answer=None,
     )
 
 
 def send(engine: EngineProcess, weights: dict[str, torch.Tensor], *, version: int) -> None:
-    sender = SharedMemorySender(weights.items, engine, bucket_bytes=BUCKET)
+    sender = SharedMemorySender(weights.items, engine, bucket_bytes=BUCKET, deadline_s=60)
     try:
         sender.send(version)
     finally:
@@ -241,7 +241,7 @@ def test_more_prompt_tokens_than_a_step_takes_in(fresh, prompts):
 
 
 def test_caches_that_vllm_keeps_are_an_error_and_no_silence(fresh, prompts):
-    with pytest.raises(RuntimeError, match="vLLM kept keys and values of the old weights"):
+    with pytest.raises(RuntimeError, match="vLLM kept the KV cache of the old weights"):
         fresh.reset_during_a_request(prompts[0])
 
 
@@ -254,7 +254,7 @@ def test_a_prompt_that_is_too_long_is_named(fresh, prompts):
 def test_a_prompt_with_too_many_images_is_named(fresh, prompts):
     with pytest.raises(ValueError, match="file:many has 3 images"):
         fresh.generate(
-            [replace(prompts[1], id="file:many", vision=join_visions([prompts[1].vision] * 3))], samples=1, sampling=SAMPLING, seed=0
+            [replace(prompts[1], id="file:many", images=join_images([prompts[1].images] * 3))], samples=1, sampling=SAMPLING, seed=0
         )
 
 

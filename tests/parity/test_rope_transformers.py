@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from lmm_r1_mega.data.rope import mrope_positions
-from lmm_r1_mega.data.vision_spec import VisionSpec
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.batching.rope import mrope_positions
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 
 IMAGE, START, END = 60, 61, 62
 

@@ -24,7 +24,7 @@ def config_file(tmp_path_factory) -> str:
     (folder / "reward.py").write_text(REWARD)
     settings = {
         "model": {"path": str(folder / "model")},
-        "layout": {"row_tokens": 256},
+        "layout": {"max_tokens_per_microbatch": 256},
         "data": {"train": [str(folder / "data" / "fre.jsonl")], "max_prompt_tokens": 64},
         "rollout": {"max_response_tokens": 12, "max_sequences": 32, "kv_cache_gib": 0.25},
         "algorithm": {"prompts_per_step": 6, "samples_per_prompt": 4},

@@ -4,7 +4,7 @@ import pickle
 
 import torch
 
-from lmm_r1_mega.columns import Column
+from lmm_r1_mega.cluster.columns import Column
 
 
 def test_cut_is_the_inverse_of_of():

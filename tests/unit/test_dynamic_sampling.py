@@ -3,10 +3,18 @@
 import pytest
 import torch
 
-from lmm_r1_mega.dynamic_sampling import flatten, in_groups, num_asked, num_missing, refuse_empty, select, selection_metrics
+from lmm_r1_mega.config.reading import parse_tree
+from lmm_r1_mega.driver.dynamic_sampling import (
+    check_selection,
+    flatten,
+    in_groups,
+    num_missing,
+    num_prompts_to_request,
+    select,
+    selection_metrics,
+)
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored
-from lmm_r1_mega.settings import parse_tree
 
 
 def settings(**algorithm):
@@ -15,7 +23,7 @@ def settings(**algorithm):
 
 
 def group(name, *rewards):
-    """A reward of None is a sample without a verdict."""
+    """A reward of None is a sample unscored."""
     prompt, completion = Prompt(name, "s", "q", (1,), (1,), None, "3"), Completion((1,), torch.tensor([5]), torch.zeros(1), "", "stop", 0)
     return [Scored(Sample(prompt, completion), Score(reward, {}, "timeout" if reward is None else None)) for reward in rewards]
 
@@ -58,12 +66,15 @@ def test_without_dynamic_sampling_every_group_is_trained():
     everything = settings(prompts_per_step=6, dynamic_sampling={"enabled": False, "oversampling": 2.0})
     assert select(ROUND, everything).trained == ROUND
     assert num_missing(ROUND, everything) == 0
-    assert num_asked(6, everything.dynamic_sampling) == 6
+    assert num_prompts_to_request(6, everything.dynamic_sampling) == 6
 
 
 @pytest.mark.parametrize(("missing", "oversampling", "asked"), [(4, 1.0, 4), (10, 1.1, 11), (10, 1.25, 13), (1, 1.5, 2), (3, 2.0, 6)])
 def test_prompts_asked_by_hand(missing, oversampling, asked):
-    assert num_asked(missing, settings(dynamic_sampling={"enabled": True, "oversampling": oversampling}).dynamic_sampling) == asked
+    assert (
+        num_prompts_to_request(missing, settings(dynamic_sampling={"enabled": True, "oversampling": oversampling}).dynamic_sampling)
+        == asked
+    )
 
 
 def test_groups_and_flatten_are_inverse():
@@ -86,14 +97,14 @@ def test_nothing_to_train_is_an_error_with_a_way_out():
         match=r"step 5: 0 of 3 groups have rewards that differ \(2 of 9 samples have no verdict, their mean reward is 0.571\), "
         r"after 10 refills: .* raise algorithm.samples_per_prompt",
     ):
-        refuse_empty(select([ROUND[0], ROUND[2], ROUND[3]], settings()), settings(), step=4)
+        check_selection(select([ROUND[0], ROUND[2], ROUND[3]], settings()), settings(), step=4)
 
 
 def test_fewer_groups_than_wanted_are_trained_while_every_optimizer_step_has_a_sample():
     found = select(ROUND[:2], settings(optimizer_steps=3))
-    refuse_empty(found, settings(optimizer_steps=3), step=0)
+    check_selection(found, settings(optimizer_steps=3), step=0)
     with pytest.raises(BadData, match="1 of 2 groups"):
-        refuse_empty(found, settings(optimizer_steps=4), step=0)
+        check_selection(found, settings(optimizer_steps=4), step=0)
 
 
 def test_groups_of_one_cannot_differ():

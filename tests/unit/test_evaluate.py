@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lmm_r1_mega.driver.evaluate import summarize
+from lmm_r1_mega.driver.step_metrics import SampleAccounting, rollout_rows, sample_metrics, update_metrics
 from lmm_r1_mega.errors import SamplesLost
-from lmm_r1_mega.evaluate import summarize
 from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored, UpdateReport
-from lmm_r1_mega.step_metrics import Account, rollout_rows, sample_metrics, update_metrics
 
 
 def answer(prompt, accuracy, *, length=2, invalid=None, finish="stop", source="a"):
@@ -58,7 +58,7 @@ def test_any_component_can_be_what_is_measured():
 
 
 def test_metrics_of_a_steps_samples():
-    row = sample_metrics(SAMPLED, Account(0, 4), trained=3)
+    row = sample_metrics(SAMPLED, SampleAccounting(0, 4), trained=3)
     assert row["rewards/accuracy/mean"] == pytest.approx(1 / 3)
     assert row["reward/source/a"] == pytest.approx(1.0)
     assert row["reward/source/b"] == pytest.approx(0.5)
@@ -70,17 +70,19 @@ def test_metrics_of_a_steps_samples():
 
 def test_lengths_by_verdict_need_a_verdict_on_accuracy():
     unjudged = replace(SAMPLED[0], score=Score(0.5, {"format": 1.0}))
-    assert not [name for name in sample_metrics([unjudged], Account(0, 1), trained=1) if name.startswith("completions/mean_length_")]
+    assert not [
+        name for name in sample_metrics([unjudged], SampleAccounting(0, 1), trained=1) if name.startswith("completions/mean_length_")
+    ]
 
 
 def test_a_sample_that_vanishes_stops_the_run():
     with pytest.raises(SamplesLost, match="4 samples were asked for, 2 are trained, 1 have no verdict, 0 are dropped and 0 in flight"):
-        sample_metrics(SAMPLED[1:], Account(0, 4), trained=2)
+        sample_metrics(SAMPLED[1:], SampleAccounting(0, 4), trained=2)
 
 
 def test_every_sample_is_somewhere():
     dropped = {"no_variance": [answer("x", 1.0), answer("x", 0.0, invalid="memory")], "left_over": [answer("y", 1.0), answer("y", 0.0)]}
-    account = Account(in_flight_before=6, dispatched=8, dropped=dropped, in_flight=6)
+    account = SampleAccounting(in_flight_before=6, dispatched=8, dropped=dropped, in_flight=6)
     row = sample_metrics(SAMPLED, account, trained=3)
     assert {name: value for name, value in row.items() if name.startswith(("samples/", "invalid/"))} == {
         "samples/dispatched": 8,

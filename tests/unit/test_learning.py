@@ -8,10 +8,10 @@ import torch
 
 from lmm_r1_mega.algorithms.controllers import Controllers, FixedCoefficient, ReturnScale, make_controllers
 from lmm_r1_mega.algorithms.trajectories import Advantages
-from lmm_r1_mega.cluster.messages import SequenceRows, target_columns
+from lmm_r1_mega.cluster.messages import MicrobatchSequences, target_columns
 from lmm_r1_mega.cluster.trainers import MiniBatch
-from lmm_r1_mega.errors import NotFinite
-from lmm_r1_mega.learning import (
+from lmm_r1_mega.config.reading import parse_tree
+from lmm_r1_mega.driver.learning import (
     Annotated,
     Updates,
     adapt,
@@ -20,17 +20,17 @@ from lmm_r1_mega.learning import (
     check_finite,
     estimate,
     explaining_divergence,
-    learns_them_in_update,
     loss_weights,
     mini_batches,
     mismatch_metrics,
+    old_logprobs_from_update,
     policy_loss,
     policy_targets,
     update,
     value_targets,
 )
+from lmm_r1_mega.errors import NotFinite
 from lmm_r1_mega.schema import Completion, PolicyUpdate, Prompt, Sample, Score, Scored, UpdateReport
-from lmm_r1_mega.settings import parse_tree
 
 PROMPT = Prompt("p:0", "p", "text", (1, 2), (1, 2), None, "3")
 
@@ -87,7 +87,7 @@ def test_the_messages_of_a_step_grow_with_its_samples_and_no_faster():
         samples, settings = replace(samples, values=samples.old_logprobs), config(name="ppo")
         advantages = estimate(samples, settings.algorithm, fixed())
         targets = [of(samples, advantages, loss_weights(samples, settings)) for of in (policy_targets, value_targets)]
-        return len(pickle.dumps([SequenceRows.of([samples.sequences]), *map(target_columns, targets)]))
+        return len(pickle.dumps([MicrobatchSequences.of([samples.sequences]), *map(target_columns, targets)]))
 
     assert size(280) - size(140) <= 1.01 * 2 * (size(140) - size(70))
 
@@ -119,13 +119,13 @@ def test_mini_batches_keep_the_order_and_differ_by_one_at_most():
     ],
 )
 def test_old_log_probabilities_come_from_the_update_only_where_nothing_needs_them_before(algorithm, in_update):
-    assert learns_them_in_update(config(**algorithm).algorithm) is in_update
+    assert old_logprobs_from_update(config(**algorithm).algorithm) is in_update
 
 
 def test_kl_is_in_the_loss_or_in_the_reward():
-    kl = {"coefficient": 0.1, "place": "loss"}
+    kl = {"coefficient": 0.1, "apply_to": "loss"}
     assert policy_loss(config(kl=kl), fixed(kl=0.3), forbidden_ids=(), step=0).kl_coefficient == 0.3
-    assert policy_loss(config(kl={**kl, "place": "reward"}), fixed(kl=0.3), forbidden_ids=(), step=0).kl_coefficient == 0
+    assert policy_loss(config(kl={**kl, "apply_to": "reward"}), fixed(kl=0.3), forbidden_ids=(), step=0).kl_coefficient == 0
 
 
 def test_the_policy_waits_while_the_critic_warms_up():
@@ -137,7 +137,7 @@ def test_the_policy_waits_while_the_critic_warms_up():
 
 def test_k1_is_refused_inside_the_loss():
     with pytest.raises(ValueError, match="k1 has no gradient towards the reference inside the loss: use k2 or k3"):
-        config(kl={"coefficient": 0.1, "estimator": "k1", "place": "loss"})
+        config(kl={"coefficient": 0.1, "estimator": "k1", "apply_to": "loss"})
 
 
 def test_a_step_without_a_verdict_moves_nothing():
@@ -181,7 +181,7 @@ def test_a_step_moves_what_the_next_one_is_weighed_with():
 def test_the_critic_speaks_in_units_of_the_returns():
     """Rewards 5 and 1 of one token each: after a step the scale has mean 3 and deviation 2."""
     samples = [scored(1, 5.0), scored(1, 1.0)]
-    settings = parse_tree({"algorithm": {"name": "ppo", "samples_per_prompt": 2}, "critic": {"normalise_returns": True}}, source="test")
+    settings = parse_tree({"algorithm": {"name": "ppo", "samples_per_prompt": 2}, "critic": {"normalize_returns": True}}, source="test")
     controllers, told = make_controllers(settings), [torch.tensor([1.0]), torch.tensor([-1.0])]
     valued = Annotated(samples, as_batches(samples), [torch.zeros(1)] * 2, None, told)
     first = estimate(valued, settings.algorithm, controllers)

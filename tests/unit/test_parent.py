@@ -17,20 +17,20 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lmm_r1_mega import parent
-from lmm_r1_mega.progress import Progress
+from lmm_r1_mega.process import parent
+from lmm_r1_mega.process.progress import Progress
 
 DEADLINE_S = 60  # a hang detector
 PARENT = """
 import sys
-from lmm_r1_mega import parent
+from lmm_r1_mega.process import parent
 parent.SHORTEST_LIMIT_S = 1.0
 sys.exit(parent.supervise([sys.executable, '-c', *sys.argv[1:]]))
 """
 DRIVER = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
-from lmm_r1_mega import progress
+from lmm_r1_mega.process import progress
 from lmm_r1_mega.errors import Stopped, exit_status
 
 def note(what):  # a file that says how far the driver is
@@ -247,7 +247,7 @@ for _ in range(3):
     for phase in ("generate", "update"):
         progress.enter(phase, in_step=True)
 progress.tell(waits_for=["trainer rank 0", "trainer rank 3"], doing="the policy update")
-RANK = "import sys, time; from lmm_r1_mega import stacks; stacks.register('rank'); print(flush=True); time.sleep(1000)"
+RANK = "import sys, time; from lmm_r1_mega.process import stacks; stacks.register('rank'); print(flush=True); time.sleep(1000)"
 subprocess.Popen([sys.executable, "-c", RANK], stdout=subprocess.PIPE).stdout.readline()
 stuck()
 """

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lmm_r1_mega.rollouts import staleness
+from lmm_r1_mega.driver.rollouts import staleness
 from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored
 
 

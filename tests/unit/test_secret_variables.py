@@ -6,7 +6,7 @@ import pytest
 
 from lmm_r1_mega.cli import _report, main
 from lmm_r1_mega.errors import INTERNAL, USAGE
-from lmm_r1_mega.secret_variables import is_secret, redacted, without_secrets
+from lmm_r1_mega.process.secret_variables import is_secret, redacted, without_secrets
 
 SECRET = [
     *("LMM_R1_REWARD_TOKEN", "LMM_R1_JUDGE_KEY", "RAY_AUTH_TOKEN", "WANDB_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
@@ -39,7 +39,7 @@ def test_no_spelling_of_a_secret_stays(spell, value):
 @pytest.mark.parametrize("before", ["", "u", "me", "api:", "user:"])
 @pytest.mark.parametrize("after", ["", ":", ":x", "\n\n\n"])
 def test_a_key_in_a_header_of_basic_authentication_is_taken_out(before, after):
-    """Of the three letters at each side that it shares with its neighbours a key cannot be made."""
+    """Of the three letters at each side that it shares with its neighbors a key cannot be made."""
     key = "0123456789abcdef0123456789ABCDEF01234567"
     encoded = b64encode(f"{before}{key}{after}".encode()).decode()
     left = redacted(f"Authorization: Basic {encoded}.", {"WANDB_API_KEY": key})

@@ -4,8 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmm_r1_mega.config import Config
-from lmm_r1_mega.settings import describe_settings, merge, model_folder, parse_tree, read_config, setting_fields, setting_names, to_yaml
+from lmm_r1_mega.config import RENAMED, Config
+from lmm_r1_mega.config.reading import (
+    describe_settings,
+    merge,
+    model_folder,
+    parse_tree,
+    read_config,
+    read_tree,
+    renamed_in,
+    setting_fields,
+    setting_names,
+    to_yaml,
+)
 
 TREES = st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=6)
 MAPPINGS = st.dictionaries(st.sampled_from("abc"), TREES, max_size=3)
@@ -45,7 +56,7 @@ def test_every_kind_of_value_can_be_written_as_an_option():
         "--reward.weights": ["accuracy", "2"],
         "--algorithm.reward_clip": ["-1", "0.5"],
         "--algorithm.kl.target": ["None"],
-        "--layout.row-tokens": ["64"],
+        "--layout.max-tokens-per-microbatch": ["64"],
         "--layout.sequence_parallel": ["false"],
         "--rollout.top_k": ["-1"],
         "--optimizer.learning_rate": ["1e-5"],
@@ -57,7 +68,7 @@ def test_every_kind_of_value_can_be_written_as_an_option():
     assert config.reward.weights == {"accuracy": 2.0}
     assert config.algorithm.reward_clip == (-1.0, 0.5)
     assert config.algorithm.kl.target is None
-    assert (config.layout.row_tokens, config.layout.sequence_parallel, config.rollout.top_k) == (64, False, -1)
+    assert (config.layout.max_tokens_per_microbatch, config.layout.sequence_parallel, config.rollout.top_k) == (64, False, -1)
     assert config.optimizer.learning_rate == 1e-5
 
 
@@ -246,3 +257,24 @@ def test_a_run_stands_for_the_model_that_it_exported(tmp_path):
             read_config(setting)
     (run / "run.json").unlink()
     assert model_folder(run) == run, "whoever reads the model says that there is none"
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_a_setting_of_an_earlier_version_is_an_error_that_names_the_new_one(old, tmp_path):
+    section, _, rest = old.partition(".")
+    inner = {rest: 1} if "." not in rest else {rest.split(".")[0]: {rest.split(".")[1]: 1}}
+    with pytest.raises(ValueError, match=f"setting {old} is now {RENAMED[old]}: rename it"):
+        parse_tree({section: inner}, source="test")
+    with pytest.raises(ValueError, match=f"setting {old} is now {RENAMED[old]}: rename it"):
+        read_config([f"--{old}", "1"])
+    assert RENAMED[old] in set(setting_names()) and old not in set(setting_names())
+
+
+def test_the_settings_of_an_earlier_run_are_read_under_their_new_names(tmp_path):
+    file = tmp_path / "config.yaml"
+    algorithm = "algorithm: {kl: {place: reward, coefficient: 0.1}, name: rloo}"
+    file.write_text(f"layout: {{row_tokens: 64, tensor: 2}}\n{algorithm}\nrollout: {{ahead: 1}}\n")
+    config = read_config([str(file)], of_run=True)
+    assert (config.layout.max_tokens_per_microbatch, config.layout.tensor, config.rollout.max_staleness) == (64, 2, 1)
+    assert (config.algorithm.kl.apply_to, config.algorithm.kl.coefficient, config.algorithm.name) == ("reward", 0.1, "rloo")
+    assert list(renamed_in(read_tree(file))) == ["layout.row_tokens", "rollout.ahead", "algorithm.kl.place"]

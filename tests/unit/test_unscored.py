@@ -7,10 +7,10 @@ import torch
 from loopback import loopback, send
 
 from lmm_r1_mega.config import RewardSettings
+from lmm_r1_mega.driver.unscored import ScoringWatch, try_reward_models, try_text_rewards
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 from lmm_r1_mega.schema import Completion, Prompt, Sample, Score, Scored
-from lmm_r1_mega.unscored import ScoringWatch, try_reward_models, try_text_rewards
 
 PROMPT = Prompt("p", "s", "Q: ", (1,), (1,), None, "3")
 SAMPLES = [Sample(PROMPT, Completion((1,), torch.tensor([5]), torch.zeros(1), "<think> 1 + 2 </think><answer> 3 </answer>", "stop", 0))] * 4
@@ -42,7 +42,7 @@ def test_more_invalid_samples_than_the_setting_allows_end_the_run_and_truncated_
     watch(0.5).check(0, step("a", "a", None, None))
     watch(0.0).check(0, step("truncated", "truncated", "truncated", None))
     assert [one.getMessage() for one in caplog.records] == ["step 1: 3 of 4 samples have no reward (3 x truncated)"]
-    with pytest.raises(BadData, match=r"step 1: 3 of 4 .* \(3 x a\), more than reward.max_invalid_share 0.5: mend"):
+    with pytest.raises(BadData, match=r"step 1: 3 of 4 .* \(3 x a\), more than reward.max_invalid_share 0.5: fix"):
         watch(0.5).check(0, step("a", "a", "a", None))
 
 

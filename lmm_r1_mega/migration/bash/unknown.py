@@ -16,9 +16,9 @@ class Unknown:
     """Why a value is not known."""
 
     reason: str
-    """A sentence: what, where, and what to do."""
+    """A sentence: which value, on which line, and what to do."""
     unset: str = ""
-    """Variable or argument that is not there; empty for values that only a run could tell."""
+    """Variable or argument that is not set; empty for values that only a run could tell."""
 
 
 @dataclass
@@ -35,12 +35,7 @@ class Unknowns:
 
     def first(self, text: str) -> Unknown | None:
         """The first one in a text."""
-        letter = first_letter(text)
-        return self.behind(letter) if letter else None
-
-    def behind(self, letter: str) -> Unknown:
-        """What a letter stands for."""
-        return self._known[ord(letter) % 0x10000]
+        return next((self._known[ord(letter) % 0x10000] for letter in text if is_letter(letter)), None)
 
 
 def is_letter(letter: str) -> bool:

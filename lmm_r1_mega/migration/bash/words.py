@@ -1,19 +1,17 @@
-"""From pieces of text, quoted and not, to the words that a command gets: braces, splitting, patterns of file names."""
+r"""From pieces of text, quoted and not, to the words that a command gets; patterns, in which a quoted letter has a backslash before it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from typing import Literal
 
-from lmm_r1_mega.migration.bash.patterns import quote
 from lmm_r1_mega.migration.bash.unknown import as_split
 
-Origin = Literal["literal", "quoted", "expanded", "end"]
+WordOrigin = Literal["literal", "quoted", "expanded", "end"]
 
-_SEQUENCE = re.compile(r"(-?\d+|[a-zA-Z])\.\.(-?\d+|[a-zA-Z])(?:\.\.([-+]?\d+))?")
+_PIECE = re.compile(r"\\(?P<quoted>.)|\[(?P<set>[!^]?(?:\\.|[^\]\\[])+)\]|(?P<letter>.)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Piece:
     """A text, and whether it stands in the script, inside quotes, or comes from an expansion outside of them."""
 
     text: str
-    origin: Origin
+    origin: WordOrigin
 
 
 END = Piece("", "end")
@@ -35,13 +33,6 @@ class Word:
     text: str
     bare: str
     """What of it stood outside quotes."""
-    span: tuple[int, int] | None = None
-    """Where it stands, if it has the form of an assignment."""
-
-    @property
-    def is_file_pattern(self) -> bool:
-        """Whether bash puts the names of files that match in its place."""
-        return bool(re.search(r"[*?]|\[.*\]", self.bare, re.DOTALL))
 
 
 def joined(pieces: Sequence[Piece]) -> str:
@@ -50,8 +41,49 @@ def joined(pieces: Sequence[Piece]) -> str:
 
 
 def as_pattern(pieces: Sequence[Piece]) -> str:
-    """All of it as a pattern, in which quoted letters stand for themselves."""
-    return "".join(quote(piece.text) if piece.origin == "quoted" else piece.text for piece in pieces)
+    """All of it as a pattern."""
+    return "".join(re.sub(r"(?s)(.)", r"\\\1", piece.text) if piece.origin == "quoted" else piece.text for piece in pieces)
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """The regular expression of a pattern.
+
+    Example: "a*[!0-9]" -> "a.*[^0-9]"
+    """
+    matches = list(_PIECE.finditer(pattern))
+    if re.search(r"(?<!\\)[?*+@!]\(", pattern) or any(match["letter"] == "[" for match in matches):
+        raise ValueError("patterns such as @(a|b) and [[:digit:]] are not read here: write the letters, or [[ ]] with ||")
+    return re.compile("".join(map(_as_expression, matches)), re.DOTALL)
+
+
+def _as_expression(match: re.Match[str]) -> str:
+    if match["set"] is None:
+        return {"*": ".*", "?": "."}.get(match["letter"], re.escape(match["quoted"] or match["letter"]))
+    sign = "^" if match["set"][0] in "!^" else ""
+    letters = re.sub(r"(?s)\\(.)|([^-])", lambda letter: re.escape(letter[1] or letter[2]), match["set"][len(sign) :])
+    return f"[{sign}{letters}]"
+
+
+def strip(text: str, sign: str, pattern: str) -> str:
+    """Without the beginning (`#`) or the end (`%`) that matches; doubled signs take the longest.
+
+    Example: "a,b,c", "%%", ",*" -> "a"
+    """
+    size, whole = len(text), compiled(pattern)
+    ends = range(size + 1) if len(sign) == 1 else range(size, -1, -1)
+    if sign[0] == "#":
+        return next((text[end:] for end in ends if whole.fullmatch(text, 0, end)), text)
+    return next((text[: size - end] for end in ends if whole.fullmatch(text, size - end)), text)
+
+
+def replace(text: str, sign: str, pattern: str, new: str) -> str:
+    """With the longest match replaced: the first one (`/`), all (`//`), at the beginning (`/#`) or at the end (`/%`).
+
+    Example: "a/b/c", "//", "/", "_" -> "a_b_c"
+    """
+    expression = compiled(pattern).pattern
+    expression = {"/#": rf"\A(?:{expression})", "/%": rf"(?:{expression})\Z"}.get(sign, expression)
+    return re.sub(expression, lambda match: new if match[0] else "", text, count=0 if sign == "//" else 1, flags=re.DOTALL)
 
 
 def split(pieces: Sequence[Piece], separators: str) -> list[Word]:
@@ -61,80 +93,29 @@ def split(pieces: Sequence[Piece], separators: str) -> list[Word]:
     """
     words: list[Word] = []
     current: Word | None = None
-    for piece in pieces:
-        if piece.origin != "expanded":
-            if piece is not END:
-                current = _with(current, piece.text, bare=piece.text if piece.origin == "literal" else "")
-            elif current is not None:
-                words, current = [*words, current], None
-            continue
-        for text, ends in _fields(piece.text, separators):
-            if text or (ends and ends.strip(" \t\n")):
-                current = _with(current, as_split(text), bare=text)
-            if ends and current is not None:
-                words, current = [*words, current], None
+    for text, bare, is_end in _parts(pieces, separators):
+        if text is not None:
+            current = Word(current.text + text, current.bare + bare) if current else Word(text, bare)
+        if is_end and current is not None:
+            words, current = [*words, current], None
     return words if current is None else [*words, current]
 
 
-def _with(word: Word | None, text: str, *, bare: str) -> Word:
-    return Word(word.text + text, word.bare + bare) if word else Word(text, bare)
-
-
-def _fields(text: str, separators: str) -> Iterator[tuple[str, str]]:
-    """Texts with the separator that ends each: blanks around another separator belong to it."""
-    blanks = re.escape("".join(sign for sign in separators if sign in " \t\n"))
+def _parts(pieces: Sequence[Piece], separators: str) -> Iterator[tuple[str | None, str, bool]]:
+    """Texts, what of each may be a pattern of files, and whether the word ends behind it."""
+    blanks = "".join(sign for sign in separators if sign in " \t\n") or "\0"
     others = re.escape("".join(sign for sign in separators if sign not in " \t\n"))
-    ways = [f"[{blanks}]*[{others}][{blanks}]*"] if blanks and others else [f"[{others}]"] if others else []
-    ways += [f"[{blanks}]+"] if blanks else []
-    if not ways:
-        yield text, ""
-        return
-    start = 0
-    for match in re.finditer("|".join(ways), text):
-        yield text[start : match.start()], match[0]
-        start = match.end()
-    if start < len(text):
-        yield text[start:], ""
-
-
-def with_braces(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """The words that `{a,b}` and `{1..3}` make of one.
-
-    Example: a literal "x{1,2}" -> "x1", "x2"
-    """
-    if not any(piece.origin == "literal" and "{" in piece.text for piece in pieces):
-        return [list(pieces)]
-    for start, end, choices in _braces(pieces):
-        if choices:
-            middles = [middle for choice in choices for middle in with_braces(choice)]
-            rests = with_braces(pieces[end + 1 :])
-            return [[*pieces[:start], *middle, *rest] for middle in middles for rest in rests]
-    return [list(pieces)]
-
-
-def _braces(pieces: Sequence[Piece]) -> Iterator[tuple[int, int, list[list[Piece]]]]:
-    """Pairs of braces with what may stand in their place: what their commas part, or the numbers of a sequence."""
-    signs = [piece.text if piece.origin == "literal" else "" for piece in pieces]
-    for start in (place for place, sign in enumerate(signs) if sign == "{"):
-        depths = list(accumulate((sign == "{") - (sign == "}") for sign in signs[start:]))
-        if 0 not in depths:
+    separator = re.compile(f"([{blanks}]*[{others}][{blanks}]*|[{blanks}]+)" if others else f"([{blanks}]+)")
+    for piece in pieces:
+        if piece.origin != "expanded":
+            yield (None, "", True) if piece is END else (piece.text, piece.text if piece.origin == "literal" else "", False)
             continue
-        end = start + depths.index(0)
-        commas = [place for place in range(start, end) if signs[place] == "," and depths[place - start] == 1]
-        inside = "".join(signs[start + 1 : end])
-        sequence = _SEQUENCE.fullmatch(inside) if all(signs[start:end]) else None
-        if commas:
-            yield start, end, [list(pieces[first + 1 : last]) for first, last in pairwise([start, *commas, end])]
-        elif sequence:
-            yield start, end, [[Piece(text, "literal")] for text in _sequence(*sequence.groups())]
+        texts = separator.split(piece.text)
+        for text, sign in zip(texts[::2], [*texts[1::2], ""], strict=True):
+            yield as_split(text) if text or sign.strip(" \t\n") else None, text, bool(sign)
 
 
-def _sequence(first: str, last: str, step: str | None) -> list[str]:
-    """Example: "1", "3", None -> 1 2 3; "01", "3", None -> 01 02 03; "a", "c", None -> a b c"""
-    if first.isalpha() != last.isalpha():
-        return [f"{{{first}..{last}}}"]
-    start, end = (ord(first), ord(last)) if first.isalpha() else (int(first), int(last))
-    stride = abs(int(step or 1)) or 1
-    numbers = range(start, end + (1 if end >= start else -1), stride if end >= start else -stride)
-    size = max(len(first), len(last)) if re.search(r"(?<!\d)0\d", f"{first} {last}") else 0
-    return [chr(number) if first.isalpha() else f"{number:0{size}d}" for number in numbers]
+def has_braces(pieces: Sequence[Piece]) -> bool:
+    """Whether bash may make several words of one because of its braces: `{a,b}`, `{1..3}`."""
+    text = "".join(piece.text if piece.origin == "literal" else "x" for piece in pieces)
+    return re.search(r"\{.*(,|\.\.).*\}", text, re.DOTALL) is not None

@@ -1,6 +1,15 @@
 """New weights for running vLLM engines: through shared memory on a host, through vLLM's own CUDA engines on GPUs."""
 
-from lmm_r1_mega.rollout.transfer.client import SyncClient, WeightSyncError, init_info_of_engine
-from lmm_r1_mega.rollout.transfer.sender import WeightSender, open_sender
+from lmm_r1_mega.rollout.transfer.client import NamedTensors, SyncClient, WeightSyncError, init_info_of_engine
+from lmm_r1_mega.rollout.transfer.sender import LARGEST_BUCKET_BYTES, Follower, SharedMemorySender, WeightSender
 
-__all__ = ["SyncClient", "WeightSender", "WeightSyncError", "init_info_of_engine", "open_sender"]
+__all__ = [
+    "LARGEST_BUCKET_BYTES",
+    "Follower",
+    "NamedTensors",
+    "SharedMemorySender",
+    "SyncClient",
+    "WeightSender",
+    "WeightSyncError",
+    "init_info_of_engine",
+]

@@ -23,7 +23,7 @@ CHUNK_BYTES = 2**18  # stays in a core's cache between the digest and the copy
 
 
 @dataclass(frozen=True)
-class Entry:
+class TensorEntry:
     """Where one tensor lies in a segment."""
 
     name: str
@@ -42,14 +42,14 @@ class Bucket:
     inode: int
     """Tells this segment from another that a later process may have put behind the same path."""
     size: int
-    entries: tuple[Entry, ...]
+    entries: tuple[TensorEntry, ...]
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Bucket:
-        entries = tuple(Entry(**{**entry, "shape": tuple(entry["shape"])}) for entry in values["entries"])
+        entries = tuple(TensorEntry(**{**entry, "shape": tuple(entry["shape"])}) for entry in values["entries"])
         return cls(path=values["path"], inode=values["inode"], size=values["size"], entries=entries)
 
 
@@ -61,7 +61,7 @@ class Segment:
         self._descriptor = os.memfd_create("lmm_r1_mega_weights")
         os.ftruncate(self._descriptor, size)
         self._memory = torch.frombuffer(mmap.mmap(self._descriptor, size), dtype=torch.uint8)
-        self._entries: list[Entry] = []
+        self._entries: list[TensorEntry] = []
         self._used = 0
 
     @property
@@ -77,7 +77,7 @@ class Segment:
         target = self._memory[self._used : self._used + tensor.nbytes]
         digest = _copy(source, target, with_digest=with_digest)
         dtype = str(tensor.dtype).removeprefix("torch.")
-        self._entries.append(Entry(name, dtype, tuple(tensor.shape), self._used, digest))
+        self._entries.append(TensorEntry(name, dtype, tuple(tensor.shape), self._used, digest))
         self._used += -(-tensor.nbytes // ALIGNMENT) * ALIGNMENT
 
     def take(self) -> Bucket:
@@ -114,7 +114,7 @@ class Attached:
         finally:
             os.close(descriptor)
 
-    def tensor(self, entry: Entry) -> Tensor:
+    def tensor(self, entry: TensorEntry) -> Tensor:
         """The tensor where it lies, its digest checked; valid until the trainer writes the next bucket there."""
         dtype = _DTYPES[entry.dtype]
         size = dtype.itemsize * torch.Size(entry.shape).numel()

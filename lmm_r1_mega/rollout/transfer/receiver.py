@@ -14,7 +14,7 @@ from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 from lmm_r1_mega.convert.hf_folder import HFReader
 from lmm_r1_mega.rollout.transfer.bucket import Attached, Bucket
 from lmm_r1_mega.rollout.transfer.client import WeightSyncError
-from lmm_r1_mega.rollout.transfer.ledger import Ledger
+from lmm_r1_mega.rollout.transfer.received import ReceivedTensors
 
 
 @dataclass
@@ -39,7 +39,7 @@ class SharedMemoryReceiver(WeightTransferEngine[NothingToAgree, BucketInfo]):
     update_info_cls = BucketInfo
 
     _shapes: dict[str, tuple[int, ...]] | None = None
-    _ledger: Ledger | None = None
+    _ledger: ReceivedTensors | None = None
 
     def init_transfer_engine(self, init_info: NothingToAgree) -> None:
         with HFReader(Path(self.model_config.model)) as folder:
@@ -51,7 +51,7 @@ class SharedMemoryReceiver(WeightTransferEngine[NothingToAgree, BucketInfo]):
             raise WeightSyncError("start_weight_update before init_weight_transfer_engine: call that first")
         self._forget_unfinished_update()
         initialize_layerwise_reload(self.model)
-        self._ledger = Ledger(self._shapes)
+        self._ledger = ReceivedTensors(self._shapes)
 
     def receive_weights(self, update_info: BucketInfo) -> None:
         if self._ledger is None:

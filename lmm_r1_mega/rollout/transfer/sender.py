@@ -10,12 +10,9 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
-from lmm_r1_mega.config import RolloutSettings
-from lmm_r1_mega.rollout.environment import Placement, transfer_backend
 from lmm_r1_mega.rollout.transfer.bucket import Segment
 from lmm_r1_mega.rollout.transfer.client import Export, SyncClient, SyncDeadlineError
 
-DEADLINE_S = 600.0
 LARGEST_BUCKET_BYTES = 64 * 2**20  # two of them stay mapped and warm; larger ones would only touch more fresh pages
 
 
@@ -31,24 +28,6 @@ class WeightSender(Protocol):
 
     def close(self) -> None:
         """Give back memory and connections."""
-
-
-def open_sender(
-    export: Export, client: SyncClient, *, settings: RolloutSettings, placement: Placement, rank: int, host: str
-) -> WeightSender:
-    """The sender that fits the devices and the placement; collective on GPUs. Rank 0 drives the engines.
-
-    `host` is this machine's address on the network between the ranks and the engines.
-    """
-    backend = transfer_backend(placement)
-    if backend != "shm":
-        from lmm_r1_mega.rollout.transfer.accelerator import AcceleratorSender  # needs CUDA
-
-        return AcceleratorSender(export, client, settings=settings, backend=backend, rank=rank, host=host)
-    if rank != 0:
-        return Follower(export)
-    bucket_bytes = min(settings.bucket_mib * 2**20, LARGEST_BUCKET_BYTES)
-    return SharedMemorySender(export, client, bucket_bytes=bucket_bytes, digests=settings.verify_weights != "never")
 
 
 class Follower:
@@ -68,9 +47,7 @@ class Follower:
 class SharedMemorySender:
     """Copies the weights into two segments in turn: one is filled while the engines load the other."""
 
-    def __init__(
-        self, export: Export, client: SyncClient, *, bucket_bytes: int, digests: bool = True, deadline_s: float = DEADLINE_S
-    ) -> None:
+    def __init__(self, export: Export, client: SyncClient, *, bucket_bytes: int, digests: bool = True, deadline_s: float) -> None:
         """A tensor larger than `bucket_bytes` gets a segment of its own size until the update ends. `deadline_s` bounds every call to
         the engines."""
         self._export = export
@@ -79,7 +56,7 @@ class SharedMemorySender:
         self._digests = digests
         self._deadline_s = deadline_s
         self._filling, self._loading = Segment(bucket_bytes), Segment(bucket_bytes)
-        self._call: _Call | None = None
+        self._call: _TransferCall | None = None
 
     def send(self, version: int) -> None:
         """See `WeightSender.send`."""
@@ -138,7 +115,7 @@ class SharedMemorySender:
         self._wait()
 
     def _begin(self, method: _Method, *arguments: object) -> None:
-        self._call = _Call(method, partial(getattr(self._client, method), *arguments))
+        self._call = _TransferCall(method, partial(getattr(self._client, method), *arguments))
 
     def _wait(self) -> None:
         if self._call is not None:
@@ -149,7 +126,7 @@ class SharedMemorySender:
 _Method = Literal["init_weight_transfer_engine", "start_weight_update", "update_weights", "finish_weight_update"]
 
 
-class _Call:
+class _TransferCall:
     """A call on a thread of its own, so that a bucket can be filled meanwhile and a dead engine cannot hang the trainer."""
 
     def __init__(self, name: str, function: Callable[[], None]) -> None:

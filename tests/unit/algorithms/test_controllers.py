@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lmm_r1_mega.algorithms.controllers import AdaptiveCoefficient, FixedCoefficient, ReturnScale, make_controllers
-from lmm_r1_mega.settings import parse_tree
+from lmm_r1_mega.config.reading import parse_tree
 
 
 def controllers(**sections):
@@ -84,7 +84,7 @@ def test_equal_returns_are_not_blown_up():
 def test_restored_controllers_go_on_as_the_first():
     asked = {
         "algorithm": {"kl": {"coefficient": 0.1, "target": 1.0}, "entropy_coefficient": 0.01, "entropy_target": 0.5},
-        "critic": {"normalise_returns": True},
+        "critic": {"normalize_returns": True},
     }
     first, second = controllers(**asked), controllers(**asked)
     steps = [(2.0, 0.1, 10), (0.5, 0.9, 7)]

@@ -2,7 +2,7 @@
 
 The reference below is plain Python in float64, written from the papers, with one loop a sum; it shares nothing with the package.
 Means of a group are exact (`statistics.mean`): what equal rewards leave of a rounded one, 1e-6 would blow up.
-Steps have masked padding full of junk, samples without a verdict, groups of equal rewards, empty and truncated responses.
+Steps have masked padding full of junk, unscored samples, groups of equal rewards, empty and truncated responses.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def kl(difference: float, estimator: str) -> float:
 
 
 def token_rewards(response: Response, shaped: float, settings: AlgorithmSettings) -> list[float]:
-    penalty = settings.kl.coefficient if settings.kl.place == "reward" else 0.0
+    penalty = settings.kl.coefficient if settings.kl.apply_to == "reward" else 0.0
     rewards = [-penalty * kl(token["old"] - token["reference"], settings.kl.estimator) for token in response.tokens]
     return [*rewards[:-1], rewards[-1] + shaped] if rewards else []
 
@@ -89,8 +89,8 @@ def whitened(advantages: list[list[float]]) -> list[list[float]]:
     flat = [number for response in advantages for number in response]
     if not flat:
         return advantages
-    centre, spread = mean(flat), math.sqrt(pvariance(flat))
-    return [[(number - centre) / (spread + EPS) for number in response] for response in advantages]
+    center, spread = mean(flat), math.sqrt(pvariance(flat))
+    return [[(number - center) / (spread + EPS) for number in response] for response in advantages]
 
 
 def expected_credit(groups: list[list[Response]], settings: AlgorithmSettings) -> tuple[list[list[float]], list[list[float]]]:
@@ -156,7 +156,7 @@ def surrogate(ratio: float, token: dict[str, float], advantage: float, settings:
 
 def kl_term(token: dict[str, float], settings: AlgorithmSettings) -> tuple[float, float]:
     """The KL in the loss and its derivative; weighted by the ratio as in DeepSeek-V3.2 (2025, section 3.1)."""
-    if settings.kl.place == "reward" or not settings.kl.coefficient:
+    if settings.kl.apply_to == "reward" or not settings.kl.coefficient:
         return 0.0, 0.0
     difference = token["logprobs"] - token["reference"]
     value = kl(difference, settings.kl.estimator)
@@ -213,9 +213,9 @@ def expected_value_loss(token: dict[str, float], target: float, clip: float) -> 
 
 
 def draw_settings(rng: random.Random, name: str, group_size: int) -> AlgorithmSettings:
-    place = rng.choice(["loss", "reward"])
-    weighted = place == "loss" and rng.random() < 0.5
-    estimators = ["k2", "k3"] if place == "loss" and not weighted else ["k1", "k2", "k3"]
+    apply_to = rng.choice(["loss", "reward"])
+    weighted = apply_to == "loss" and rng.random() < 0.5
+    estimators = ["k2", "k3"] if apply_to == "loss" and not weighted else ["k1", "k2", "k3"]
     policy_loss = rng.choice(sorted(POLICY_LOSSES))
     return AlgorithmSettings.model_validate(
         {
@@ -237,7 +237,7 @@ def draw_settings(rng: random.Random, name: str, group_size: int) -> AlgorithmSe
             "importance_level": rng.choice(["token", "sequence"]),
             "kl": {
                 "coefficient": rng.choice([0.0, 0.1]),
-                "place": place,
+                "apply_to": apply_to,
                 "estimator": rng.choice(estimators),
                 "importance_weighted": weighted,
             },
@@ -315,7 +315,7 @@ def loss_of(settings: AlgorithmSettings) -> PolicyLoss:
         temperature=1.0,
         name=settings.policy_loss,
         importance=Importance(settings.importance_level, settings.importance_cap, settings.importance_bounds) if weighs else None,
-        kl_coefficient=settings.kl.coefficient if settings.kl.place == "loss" else 0.0,
+        kl_coefficient=settings.kl.coefficient if settings.kl.apply_to == "loss" else 0.0,
         kl_estimator=settings.kl.estimator,
         kl_weighted=settings.kl.importance_weighted,
         entropy_coefficient=settings.entropy_coefficient,

@@ -49,7 +49,7 @@ EXPECTED = {
 def test_every_algorithm_by_hand(name):
     result = prepare(trajectories(), settings(name), 0.0)
     torch.testing.assert_close(result.advantages, per_token(EXPECTED[name]), rtol=1e-5, atol=1e-6)
-    assert (result.returns is not None) == ALGORITHMS[name].needs_critic
+    assert (result.returns is not None) == settings(name).needs_critic
 
 
 @pytest.mark.parametrize("name", list(ALGORITHMS))
@@ -101,7 +101,7 @@ def test_ppo_without_values_says_what_is_missing():
 
 def test_kl_in_the_reward_is_taken_from_every_token():
     inputs = replace(trajectories(), reference_logprobs=torch.full((NUM_TOKENS,), -0.5))  # k1 = 0.5
-    kl = KLSettings(coefficient=9.0, estimator="k1", place="reward")
+    kl = KLSettings(coefficient=9.0, estimator="k1", apply_to="reward")
     result = prepare(inputs, settings("reinforce", kl=kl), 0.1)
     assert result.metrics["kl"] == pytest.approx(0.5)
     expected = torch.tensor([0.95, -0.15, -0.10, -0.05, -0.10, -0.05, 0.90, 0.95])
@@ -110,7 +110,7 @@ def test_kl_in_the_reward_is_taken_from_every_token():
 
 def test_kl_in_the_loss_leaves_the_rewards_alone():
     inputs = replace(trajectories(), reference_logprobs=torch.full((NUM_TOKENS,), -0.5))
-    kl = KLSettings(coefficient=9.0, estimator="k2", place="loss")
+    kl = KLSettings(coefficient=9.0, estimator="k2", apply_to="loss")
     result = prepare(inputs, settings("reinforce", kl=kl), 9.0)
     assert result.metrics["kl"] == pytest.approx(0.5**2 / 2)
     torch.testing.assert_close(result.advantages, per_token(EXPECTED["reinforce"]))

@@ -2,13 +2,13 @@
 
 import pytest
 
-from lmm_r1_mega.cluster.trainers import Assignment, speed_metrics
-from lmm_r1_mega.models.device import peak_flops
+from lmm_r1_mega.cluster.trainers import MicrobatchAssignment, speed_metrics
+from lmm_r1_mega.config.device import Device
 
 
 def test_rows_and_back():
-    assignment = Assignment([[[3, 0], []], [[2], [1, 4]]], flops=0.0)
-    assert assignment.rows(list("abcde")) == [[["d", "a"], []], [["c"], ["b", "e"]]]
+    assignment = MicrobatchAssignment([[[3, 0], []], [[2], [1, 4]]], flops=0.0)
+    assert assignment.microbatches(list("abcde")) == [[["d", "a"], []], [["c"], ["b", "e"]]]
     assert assignment.ranks(list("abcde")) == [["d", "a"], ["c", "b", "e"]]
     assert assignment.restore([[30, 0], [20, 10, 40]]) == [0, 10, 20, 30, 40]
 
@@ -19,7 +19,7 @@ def test_speed_by_hand():
 
 
 def test_peaks_are_those_of_the_device_and_its_arithmetic():
-    assert peak_flops("NVIDIA H100 80GB HBM3", "bf16") == 989e12
-    assert peak_flops("NVIDIA H100 80GB HBM3", "fp8") == 2 * 989e12
-    assert peak_flops("NVIDIA H100 80GB HBM3", "fp32") is None
-    assert peak_flops("cpu", "bf16") is None
+    assert Device("gpu", name="NVIDIA H100 80GB HBM3").peak_flops("bf16") == 989e12
+    assert Device("gpu", name="NVIDIA H100 80GB HBM3").peak_flops("fp8") == 2 * 989e12
+    assert Device("gpu", name="NVIDIA H100 80GB HBM3").peak_flops("fp32") is None
+    assert Device("cpu").peak_flops("bf16") is None

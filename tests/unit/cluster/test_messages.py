@@ -5,14 +5,14 @@ import pickle
 import pytest
 import torch
 
-from lmm_r1_mega.cluster.messages import Completions, SequenceRows, result_column, target_columns, with_sequences
-from lmm_r1_mega.schema import Completion, PolicyTarget, Prompt, Sequence, SFTTarget, Vision
+from lmm_r1_mega.cluster.messages import Completions, MicrobatchSequences, result_column, target_columns, with_sequences
+from lmm_r1_mega.schema import Completion, PolicyTarget, Prompt, PromptImages, Sequence, SFTTarget
 
-VISION = Vision(torch.zeros(4, 588, dtype=torch.uint8), torch.tensor([[1, 2, 2]]))
+VISION = PromptImages(torch.zeros(4, 588, dtype=torch.uint8), torch.tensor([[1, 2, 2]]))
 
 
-def sequence(tokens, prompt, vision=None):
-    return Sequence(torch.arange(tokens), prompt, vision)
+def sequence(tokens, prompt, images=None):
+    return Sequence(torch.arange(tokens), prompt, images)
 
 
 ROWS = [[sequence(5, 2, VISION), sequence(4, 2, VISION)], [], [sequence(3, 1)]]
@@ -22,16 +22,16 @@ def sent(message):
     return pickle.loads(pickle.dumps(message, protocol=5))
 
 
-def test_rows_arrive_with_their_pictures_shared():
-    rows = sent(SequenceRows.of(ROWS)).cut()
+def test_rows_arrive_with_their_images_shared():
+    rows = sent(MicrobatchSequences.of(ROWS)).cut()
     assert [[(one.token_ids.tolist(), one.prompt_length) for one in row] for row in rows] == [
         [([0, 1, 2, 3, 4], 2), ([0, 1, 2, 3], 2)],
         [],
         [([0, 1, 2], 1)],
     ]
-    assert rows[0][0].vision is rows[0][1].vision and rows[2][0].vision is None
-    assert rows[0][0].vision.grid_thw.tolist() == [[1, 2, 2]]
-    assert SequenceRows.of([]).cut() == []
+    assert rows[0][0].images is rows[0][1].images and rows[2][0].images is None
+    assert rows[0][0].images.grid_thw.tolist() == [[1, 2, 2]]
+    assert MicrobatchSequences.of([]).cut() == []
 
 
 def policy_target(one, first, old=None):

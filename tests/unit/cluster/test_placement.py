@@ -2,7 +2,7 @@
 
 import pytest
 
-from lmm_r1_mega.cluster.placement import Placement, Slot, describe, refuse_apart
+from lmm_r1_mega.cluster.placement import Placement, Slot, check_colocation, describe
 
 
 def placement(trainers: str, engines: str, *, has_gpus: bool = False) -> Placement:
@@ -24,8 +24,8 @@ def test_one_machine_is_not_worth_a_line():
 
 
 def test_engines_without_gpus_stay_with_the_first_rank():
-    refuse_apart(placement("ab", "a"))
-    refuse_apart(placement("", "b"))
-    refuse_apart(placement("a", "b", has_gpus=True))
+    check_colocation(placement("ab", "a"))
+    check_colocation(placement("", "b"))
+    check_colocation(placement("a", "b", has_gpus=True))
     with pytest.raises(ValueError, match=r"rollout engine 1 would run on b and trainer rank 0 on a: .*set cluster.placement=hybrid"):
-        refuse_apart(placement("a", "ab"))
+        check_colocation(placement("a", "ab"))

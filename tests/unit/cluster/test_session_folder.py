@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from lmm_r1_mega import doctor
-from lmm_r1_mega.cluster import session_folder as module
-from lmm_r1_mega.cluster.session_folder import LOCK, LONGEST_SOCKET, MAX_PARENT_BYTES, PREFIX, remove_abandoned, session_folder
+from lmm_r1_mega.process import session_folder as module
+from lmm_r1_mega.process.session_folder import LOCK, LONGEST_SOCKET, MAX_PARENT_BYTES, PREFIX, remove_abandoned, session_folder
 
 DRIVER = """
 import subprocess, sys
-from lmm_r1_mega.cluster.session_folder import session_folder
+from lmm_r1_mega.process.session_folder import session_folder
 
 with session_folder() as folder:
     (folder / "session" / "logs").mkdir(parents=True)
@@ -63,14 +63,14 @@ def test_a_folder_is_closed_to_other_users(temporary):
 def test_a_long_temporary_directory_is_replaced(too_long):
     with session_folder() as folder:
         assert str(folder.parent) == "/tmp"
-    assert finding().mend is None and f"instead of TMPDIR {too_long}" in finding().state
+    assert finding().fix is None and f"instead of TMPDIR {too_long}" in finding().state
 
 
 def test_without_a_short_temporary_directory_nothing_starts(too_long, monkeypatch):
     monkeypatch.setattr(module, "SHORT", "/nonexistent")
     with pytest.raises(ValueError, match=rf"TMPDIR {too_long} is longer than 19 bytes, .* set TMPDIR to a shorter folder"):
         session_folder().__enter__()
-    assert finding().mend == "export TMPDIR=FOLDER, of at most 19 bytes"
+    assert finding().fix == "export TMPDIR=FOLDER, of at most 19 bytes"
 
 
 def test_the_folder_of_a_driver_that_was_killed_goes_when_the_next_one_starts(temporary):

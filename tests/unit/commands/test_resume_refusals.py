@@ -11,10 +11,10 @@ from lmm_r1_mega.cli import run_here
 from lmm_r1_mega.commands import resume
 from lmm_r1_mega.commands.resume import check_changes
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.config.reading import changes, to_yaml
 from lmm_r1_mega.errors import BAD_DATA, REQUEUE, USAGE
 from lmm_r1_mega.record.claim import claim
 from lmm_r1_mega.record.folder import RunFolder
-from lmm_r1_mega.settings import changes, to_yaml
 
 
 @pytest.fixture

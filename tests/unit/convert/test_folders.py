@@ -13,13 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lmm_r1_mega.convert.checkpoints import compare, hf_to_megatron, megatron_to_hf, refuse_damaged
+from lmm_r1_mega.convert.checkpoints import check_weight_files, compare, hf_to_megatron, megatron_to_hf
 from lmm_r1_mega.convert.hf_folder import INDEX, HFReader, HFWriter
-from lmm_r1_mega.convert.hf_shapes import long_name
 from lmm_r1_mega.convert.megatron_folder import MegatronReader, missing_files
 from lmm_r1_mega.convert.safetensors_file import SafetensorsReader, SafetensorsWriter, TensorSpec
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
+from lmm_r1_mega.families.weights import long_name
+from tools.make_tiny_model import TinyShape, make_tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -230,12 +230,12 @@ def test_a_tied_models_output_layer_that_is_another_is_an_error(tied, tmp_path, 
     with pytest.raises(
         BadData, match=r"tie_word_embeddings true, and lm_head.weight differs from model.embed_tokens.weight: say false there"
     ):
-        refuse_damaged(other)
+        check_weight_files(other)
     config = json.loads((other / "config.json").read_text())
     config["tie_word_embeddings"] = config["text_config"]["tie_word_embeddings"] = False
     (other / "config.json").write_text(json.dumps(config))
     if weights["lm_head.weight"].shape == weights["model.embed_tokens.weight"].shape:
-        refuse_damaged(other)  # it is the model's own
+        check_weight_files(other)  # it is the model's own
 
 
 def copied(source: Path, folder: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lmm_r1_mega.convert.shape import parse_shape, read_shape
+from lmm_r1_mega.families.registry import parse_shape, read_shape
 
 PUBLISHED_3B = {
     "model_type": "qwen2_5_vl",

@@ -1,15 +1,13 @@
-"""A model folder without weights, and pictures and data files to write into it."""
+"""A model folder without weights, and images and data files to write into it."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from lmm_r1_mega.data.processor import Processor
-from lmm_r1_mega.torchvision_shim import make_torchvision_importable
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.process.torchvision_shim import make_torchvision_importable
 
 TEMPLATE = """\
 {%- if messages[0].role != "system" %}<|im_start|>system
@@ -71,17 +69,3 @@ def write_rows(tmp_path) -> Callable[..., Path]:
         return path
 
     return write
-
-
-@pytest.fixture
-def picture(tmp_path) -> Callable[..., Path]:
-    """Save a picture of noise."""
-
-    def save(name: str = "dots.png", *, width: int = 56, height: int = 56, seed: int = 0) -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(path)
-        return path
-
-    return save

@@ -1,4 +1,4 @@
-"""Files of unusual pictures, written byte by byte or with Pillow's writers, and the pixels that they stand for, worked out apart."""
+"""Files of unusual images, written byte by byte or with Pillow's writers, and the pixels that they stand for, worked out apart."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def on_white(colour: int, alpha: int, full: int = 255) -> int:
     return round((colour * alpha + 255 * (full - alpha)) / full)
 
 
-def interlaced(picture: np.ndarray) -> bytes:
-    passes = [picture[y::dy, x::dx] for x, y, dx, dy in ADAM7]
+def interlaced(image: np.ndarray) -> bytes:
+    passes = [image[y::dy, x::dx] for x, y, dx, dy in ADAM7]
     rows = b"".join(b"\0" + line.tobytes() for part in passes if part.size for line in part)
-    return png(picture.shape[1], picture.shape[0], 8, 2, rows, interlace=1)
+    return png(image.shape[1], image.shape[0], 8, 2, rows, interlace=1)
 
 
 def pngs() -> list[Odd]:
@@ -142,19 +142,19 @@ def bad_pngs() -> list[Odd]:
 # the eight orientations of a photograph
 
 
-def turned(picture: np.ndarray, orientation: int) -> np.ndarray:
+def turned(image: np.ndarray, orientation: int) -> np.ndarray:
     """What a viewer shows (EXIF 2.3, tag 0x0112), in terms of rows and columns."""
     shown = {
-        1: picture,
-        2: picture[:, ::-1],
-        3: picture[::-1, ::-1],
-        4: picture[::-1],
-        5: picture.swapaxes(0, 1),
-        6: picture[::-1].swapaxes(0, 1),
-        7: picture[::-1, ::-1].swapaxes(0, 1),
-        8: picture[:, ::-1].swapaxes(0, 1),
+        1: image,
+        2: image[:, ::-1],
+        3: image[::-1, ::-1],
+        4: image[::-1],
+        5: image.swapaxes(0, 1),
+        6: image[::-1].swapaxes(0, 1),
+        7: image[::-1, ::-1].swapaxes(0, 1),
+        8: image[:, ::-1].swapaxes(0, 1),
     }
-    return shown.get(orientation, picture)
+    return shown.get(orientation, image)
 
 
 def photographs() -> list[Odd]:
@@ -258,7 +258,7 @@ def others() -> list[Odd]:
         ),
         Odd("no bytes", b"", refusal="cannot be read"),
         Odd("zeros", bytes(4096), refusal="cannot be read"),
-        Odd("text", b"this is no picture\n", refusal="cannot be read"),
+        Odd("text", b"this is no image\n", refusal="cannot be read"),
         Odd("PostScript", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n", refusal="cannot be read"),
         Odd("SVG", b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>", refusal="cannot be read"),
         Odd("PDF", saved(flat(mild), "PDF"), refusal="cannot be read"),
@@ -266,8 +266,8 @@ def others() -> list[Odd]:
         Odd("portable pixels", saved(flat(mild), "PPM"), refusal="cannot be read"),
         Odd("targa", saved(flat(mild), "TGA"), refusal="cannot be read"),
         Odd("JPEG 2000", b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(64), refusal="cannot be read"),
-        Odd("archive with a picture's name", b"PK\3\4" + bytes(100), refusal="cannot be read"),
-        Odd("picture and archive", png(1, 1, 8, 2, row(1, 2, 3)) + b"PK\5\6" + bytes(18), colours((1, 2, 3))),
+        Odd("archive with an image's name", b"PK\3\4" + bytes(100), refusal="cannot be read"),
+        Odd("image and archive", png(1, 1, 8, 2, row(1, 2, 3)) + b"PK\5\6" + bytes(18), colours((1, 2, 3))),
     ]
 
 
@@ -297,10 +297,10 @@ def bmps() -> list[Odd]:
     ]
 
 
-def tiff(picture: np.ndarray, bits: int, photometric: int, *, order: str = "<") -> bytes:
-    """One strip, not compressed, samples as they are in `picture`."""
-    height, width, samples = picture.shape
-    pixels = picture.astype(f"{order}u{bits // 8}").tobytes()
+def tiff(image: np.ndarray, bits: int, photometric: int, *, order: str = "<") -> bytes:
+    """One strip, not compressed, samples as they are in `image`."""
+    height, width, samples = image.shape
+    pixels = image.astype(f"{order}u{bits // 8}").tobytes()
     depths = struct.pack(f"{order}{samples}H", *[bits] * samples)
     entries = 8
     pixels_at = 8 + 2 + 12 * entries + 4
@@ -320,7 +320,7 @@ def tiff(picture: np.ndarray, bits: int, photometric: int, *, order: str = "<") 
 
 def tiffs() -> list[Odd]:
     noise = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
-    picture = Image.fromarray(noise)
+    image = Image.fromarray(noise)
     deep = np.array([[[0], [257], [32896], [65535]]])
     bits = Image.fromarray(noise[..., 0] > 127)
     bits_pixels = np.where(noise[..., :1] > 127, 255, 0).repeat(3, 2)
@@ -331,9 +331,9 @@ def tiffs() -> list[Odd]:
     return [
         Odd("TIFF", whole, noise),
         Odd("TIFF, big end first", tiff(noise, 8, 2, order=">"), noise),
-        Odd("TIFF, LZW", saved(picture, "TIFF", compression="tiff_lzw"), noise),
-        Odd("TIFF, deflate", saved(picture, "TIFF", compression="tiff_adobe_deflate"), noise),
-        Odd("TIFF, pack bits", saved(picture, "TIFF", compression="packbits"), noise),
+        Odd("TIFF, LZW", saved(image, "TIFF", compression="tiff_lzw"), noise),
+        Odd("TIFF, deflate", saved(image, "TIFF", compression="tiff_adobe_deflate"), noise),
+        Odd("TIFF, pack bits", saved(image, "TIFF", compression="packbits"), noise),
         Odd("TIFF, fax", saved(bits, "TIFF", compression="group4"), bits_pixels),
         Odd("TIFF, 1 bit", saved(bits, "TIFF"), bits_pixels),
         Odd("TIFF, JPEG inside", saved(flat((200, 120, 40)), "TIFF", compression="jpeg", quality=100), field((200, 120, 40)), 3),
@@ -347,7 +347,7 @@ def tiffs() -> list[Odd]:
         Odd("TIFF, fractions", saved(Image.fromarray(np.array([[0.5, 7.0]], dtype=np.float32)), "TIFF"), refusal="32-bit samples"),
         Odd("TIFF, 32 bits", saved(Image.fromarray(np.array([[5, 70000]], dtype=np.int32)), "TIFF"), refusal="32-bit samples"),
         Odd("TIFF, lightness and opponents", saved(flat((128, 128, 128), "LAB"), "TIFF"), field((119, 119, 119)), 2),  # L* = 50.2
-        Odd("TIFF, two pages", saved(picture, "TIFF", save_all=True, append_images=[picture]), refusal="animated or has several pages"),
+        Odd("TIFF, two pages", saved(image, "TIFF", save_all=True, append_images=[image]), refusal="animated or has several pages"),
         Odd("TIFF, cut", whole[:150], refusal=unreadable),
         Odd(
             "TIFF, giant",

@@ -10,31 +10,31 @@ import numpy as np
 import pytest
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data import ahead as aheads
-from lmm_r1_mega.data.ahead import Ahead
-from lmm_r1_mega.data.files import PromptFile
-from lmm_r1_mega.data.images import ImageRefused
-from lmm_r1_mega.data.prepare import Entry
-from lmm_r1_mega.data.prompts import Row
-from lmm_r1_mega.data.rows import BadRow
-from lmm_r1_mega.data.stream import PromptStream
+from lmm_r1_mega.data.formats.rows import BadRow
+from lmm_r1_mega.data.images.decode import ImageRefused
+from lmm_r1_mega.data.stream import ahead as aheads
+from lmm_r1_mega.data.stream.ahead import Ahead
+from lmm_r1_mega.data.stream.files import PromptFile
+from lmm_r1_mega.data.stream.prepare import PreparedRecord
+from lmm_r1_mega.data.stream.prompts import Record
+from lmm_r1_mega.data.stream.stream import PromptStream
 from lmm_r1_mega.errors import ProcessLost
 
 NO_TOKENS = np.array([], dtype=np.int32)
 
 
-def rows_of(picture, write_rows, count: int) -> Path:
-    """A file whose rows have a picture each."""
+def rows_of(save_image, write_rows, count: int) -> Path:
+    """A file whose rows have an image each."""
     for number in range(count):
-        picture(f"{number}.png", seed=number)
+        save_image(f"{number}.png", seed=number)
     parts = [[{"type": "image", "image": f"{number}.png"}, {"type": "text", "text": "?"}] for number in range(count)]
     return write_rows(*({"message": [{"role": "user", "content": part}], "id": str(number)} for number, part in enumerate(parts)))
 
 
-def spoil(picture: Path) -> None:
-    """Damage a picture behind its header."""
-    content = picture.read_bytes()
-    picture.write_bytes(content[:200] + bytes(40) + content[240:])
+def spoil(image: Path) -> None:
+    """Damage an image behind its header."""
+    content = image.read_bytes()
+    image.write_bytes(content[:200] + bytes(40) + content[240:])
 
 
 class Watched:
@@ -60,14 +60,14 @@ class Watched:
 
 
 class TestAhead:
-    def entries(self, count: int, begun: list[int]) -> Iterator[Entry]:
+    def entries(self, count: int, begun: list[int]) -> Iterator[PreparedRecord]:
         """Entries that note when they are begun."""
         for number in range(count):
             begun.append(number)
-            yield Entry(Row(Path("x"), number, str(number), "x", (), (), None, None), "", NO_TOKENS, NO_TOKENS, (), (), ())
+            yield PreparedRecord(Record(Path("x"), number, str(number), "x", (), (), None, None), "", NO_TOKENS, NO_TOKENS, (), (), ())
 
     def test_items_come_in_the_order_of_the_entries(self):
-        def build(entry: Entry) -> int:
+        def build(entry: PreparedRecord) -> int:
             time.sleep(0.002 * (entry.row.line % 3 == 0))
             return entry.row.line
 
@@ -104,7 +104,7 @@ class TestAhead:
         assert [ahead.take(30) for _ in range(3)] == begun == [0, 1, 2]
 
     def test_a_row_that_cannot_be_built_is_a_bad_one_in_its_turn(self):
-        def build(entry: Entry) -> int:
+        def build(entry: PreparedRecord) -> int:
             if entry.row.line == 1:
                 raise ImageRefused("it is cut")
             return entry.row.line
@@ -122,9 +122,9 @@ class TestAhead:
 
 
 class TestStream:
-    def test_the_next_rows_are_built_while_nobody_asks(self, processor, picture, write_rows):
+    def test_the_next_rows_are_built_while_nobody_asks(self, processor, save_image, write_rows):
         """Once they are, their files are needed no more."""
-        path = rows_of(picture, write_rows, 6)
+        path = rows_of(save_image, write_rows, 6)
         watched = Watched(processor._image_processor)
         stream = PromptStream(DataSettings(train=(path,), shuffle=False), replace(processor, _image_processor=watched), seed=0)
         stream.take(2)
@@ -136,8 +136,8 @@ class TestStream:
             stream.take(1)
 
     @pytest.mark.parametrize("workers", [1, 3])
-    def test_the_position_is_of_what_was_taken_and_prompts_do_not_depend_on_threads(self, processor, picture, write_rows, workers):
-        path = rows_of(picture, write_rows, 5)
+    def test_the_position_is_of_what_was_taken_and_prompts_do_not_depend_on_threads(self, processor, save_image, write_rows, workers):
+        path = rows_of(save_image, write_rows, 5)
         spoil(path.parent / "3.png")
         one_by_one = PromptStream(DataSettings(train=(path,), image_workers=1), processor, seed=4)
         stream = PromptStream(DataSettings(train=(path,), image_workers=workers), processor, seed=4)
@@ -151,14 +151,14 @@ class TestStream:
         for prompts in (taken + stream.take(7), taken + resumed.take(7)):
             assert [prompt.id for prompt in prompts] == [prompt.id for prompt in expected]
             pairs = zip(prompts, expected, strict=True)
-            assert all(prompt.vision.patches.tolist() == other.vision.patches.tolist() for prompt, other in pairs)
+            assert all(prompt.images.patches.tolist() == other.images.patches.tolist() for prompt, other in pairs)
         assert stream.position() == resumed.position() == one_by_one.position()
         assert [bad.line for bad in stream.bad_rows] == [4]
 
 
 class TestFile:
-    def test_the_next_rows_are_built_while_nobody_asks(self, processor, picture, write_rows):
-        path = rows_of(picture, write_rows, 6)
+    def test_the_next_rows_are_built_while_nobody_asks(self, processor, save_image, write_rows):
+        path = rows_of(save_image, write_rows, 6)
         watched = Watched(processor._image_processor)
         prompts = iter(PromptFile(path, DataSettings(), replace(processor, _image_processor=watched)))
         first = next(prompts)
@@ -167,10 +167,10 @@ class TestFile:
             image.unlink()
         assert [prompt.id for prompt in (first, *prompts)] == [f"rows:{number}" for number in range(6)]
 
-    def test_memory_bounds_what_is_built_before_its_turn(self, processor, picture, write_rows, monkeypatch):
-        """One picture is used and one waits: the next is built when that one is taken."""
+    def test_memory_bounds_what_is_built_before_its_turn(self, processor, save_image, write_rows, monkeypatch):
+        """One image is used and one waits: the next is built when that one is taken."""
         monkeypatch.setattr(aheads, "AHEAD_BYTES", 2 * 56 * 56 * 3)
-        path = rows_of(picture, write_rows, 6)
+        path = rows_of(save_image, write_rows, 6)
         watched = Watched(processor._image_processor)
         file = PromptFile(path, DataSettings(), replace(processor, _image_processor=watched))
         for built, _ in zip([2, 3, 4, 5, 6, 6], file, strict=True):
@@ -178,8 +178,8 @@ class TestFile:
             assert watched.calls == built
 
     @pytest.mark.parametrize("workers", [1, 3])
-    def test_order_pictures_and_bad_rows_do_not_depend_on_threads(self, processor, picture, write_rows, workers):
-        path = rows_of(picture, write_rows, 9)
+    def test_order_images_and_bad_rows_do_not_depend_on_threads(self, processor, save_image, write_rows, workers):
+        path = rows_of(save_image, write_rows, 9)
         spoil(path.parent / "3.png")
         file = PromptFile(path, DataSettings(image_workers=workers), processor)
         stream = PromptStream(DataSettings(train=(path,), shuffle=False, image_workers=1), processor, seed=0)
@@ -187,5 +187,5 @@ class TestFile:
             prompts, expected = list(file), [stream.take(1)[0] for _ in range(8)]
             assert [prompt.id for prompt in prompts] == [f"rows:{number}" for number in range(9) if number != 3]
             pairs = zip(prompts, expected, strict=True)
-            assert all(np.array_equal(prompt.vision.patches, other.vision.patches) for prompt, other in pairs)
+            assert all(np.array_equal(prompt.images.patches, other.images.patches) for prompt, other in pairs)
         assert [bad.line for bad in file.bad_rows] == [4]

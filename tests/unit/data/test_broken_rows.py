@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.check import check_file
-from lmm_r1_mega.data.rows import FIXES
+from lmm_r1_mega.data.formats.rows import FIXES
+from lmm_r1_mega.data.inspect.check import check_file
 
 NUM_OF_EACH, NUM_GOOD = 250, 3000
 SETTINGS = DataSettings(max_prompt_tokens=400, max_image_pixels=10_000, max_image_bytes=20_000)
@@ -44,7 +44,7 @@ def said(*turns: object) -> Callable[[random.Random], dict]:
     return lambda rng: row(rng, list(turns))
 
 
-def picture(kind: str, **options: object) -> bytes:
+def save_image(kind: str, **options: object) -> bytes:
     buffer = BytesIO()
     Image.effect_noise((56, 56), 64).convert("RGB").save(buffer, kind, **options)
     return buffer.getvalue()
@@ -78,8 +78,8 @@ class Recipe:
     """Matches the reasons of this recipe's rows and of no other's."""
 
 
-PNG = picture("PNG")
-ANIMATED = picture("GIF", save_all=True, append_images=[Image.new("RGB", (56, 56), "red")])
+PNG = save_image("PNG")
+ANIMATED = save_image("GIF", save_all=True, append_images=[Image.new("RGB", (56, 56), "red")])
 LONE = "half \ud83d"
 RECIPES = {
     "cut line": Recipe(

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from lmm_r1_mega.data.chat import Chat, Turn, map_references, parse_chat, with_columns
-from lmm_r1_mega.data.rows import RowRefused
+from lmm_r1_mega.data.chat.messages import Chat, Turn, map_references, parse_chat, with_columns
+from lmm_r1_mega.data.formats.rows import RowRefused
 
 
 def user(*parts: object) -> list[dict]:
@@ -102,27 +102,27 @@ IMAGE = {"type": "image", "image": "own.png"}
         (["Why?"], {"number_of_images": 3}, ("Why?",), ()),
     ],
 )
-def test_pictures_of_a_column_stand_in_their_places(content, columns, parts, images):
+def test_images_of_a_column_stand_in_their_places(content, columns, parts, images):
     assert with_columns(parse_chat(user(*content)), columns) == Chat((Turn("user", parts),), images)
 
 
 @pytest.mark.parametrize(
     ("content", "columns", "reason"),
     [
-        (["<image>Find x."], {}, r"1 places <image> for pictures, the row has none in images or image"),
+        (["<image>Find x."], {}, r"1 places <image> for images, the row has none in images or image"),
         (["<image>Find x."], {"images": []}, r"the row has none"),
-        (["<image><image>?"], {"images": ["a.png"]}, r"2 places <image> for pictures, column images has 1: give each picture its place"),
-        (["<image>?"], {"images": ["a.png", "b.png"]}, r"1 places <image> for pictures, column images has 2"),
-        (["Find x."], {"image_path": "a.png"}, r"0 places <image> for pictures, column image_path has 1"),
-        ([IMAGE, "<image>Find x."], {}, r"has pictures as parts and <image> in its text: take <image> out of the text"),
-        ([IMAGE, "Find x."], {"images": ["a.png"]}, r"pictures stand in the message and in column images: keep those of one place"),
+        (["<image><image>?"], {"images": ["a.png"]}, r"2 places <image> for images, column images has 1: give each image its place"),
+        (["<image>?"], {"images": ["a.png", "b.png"]}, r"1 places <image> for images, column images has 2"),
+        (["Find x."], {"image_path": "a.png"}, r"0 places <image> for images, column image_path has 1"),
+        ([IMAGE, "<image>Find x."], {}, r"has images as parts and <image> in its text: take <image> out of the text"),
+        ([IMAGE, "Find x."], {"images": ["a.png"]}, r"images stand in the message and in column images: keep those of one place"),
         (["<image>?"], {"images": ["a.png"], "image": "b.png"}, r"in column images and in column image"),
-        (["<image>?"], {"images": [7]}, r"column images has list \[7\], which is no picture"),
-        (["<image>?"], {"images": ["a.png", None]}, r"which is no picture"),
-        (["<image>?"], {"images": "[a"}, r"column images is no list of pictures"),
+        (["<image>?"], {"images": [7]}, r"column images has list \[7\], which is no image"),
+        (["<image>?"], {"images": ["a.png", None]}, r"which is no image"),
+        (["<image>?"], {"images": "[a"}, r"column images is no list of images"),
     ],
 )
-def test_a_picture_that_would_not_be_used_is_refused(content, columns, reason):
+def test_an_image_that_would_not_be_used_is_refused(content, columns, reason):
     with pytest.raises(RowRefused, match=reason) as refusal:
         with_columns(parse_chat(user(*content)), columns)
     assert refusal.value.kind == "image"
@@ -142,6 +142,6 @@ def test_references_are_found_again_where_they_were_read():
     }
     changed = map_references(row, "message", lambda reference: f"x/{reference}")
     assert parse_chat(changed["message"]).images == ("x/a.png",)
-    assert changed["images"] == [{"bytes": None, "path": "x/b.png"}, {"bytes": b"1", "path": "c.png"}]
+    assert changed["images"] == [{"bytes": None, "path": "x/b.png"}, "data:image/any;base64,MQ=="]
     assert (changed["image"], changed["answer"]) == ("x/d.png", "a.png")
-    assert map_references(row, "message", str) == row
+    assert map_references(row, "message", str) == row | {"images": [{"bytes": None, "path": "b.png"}, "data:image/any;base64,MQ=="]}

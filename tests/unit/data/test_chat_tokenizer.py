@@ -1,4 +1,4 @@
-"""Text and tokens without transformers against transformers' own: the same letters and the same ids, whatever the folder and the chat."""
+"""Text and tokens of a `Processor` against a tokenizer of transformers that nothing is told: the same letters and the same ids."""
 
 import json
 import shutil
@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmm_r1_mega.data.chat import Turn
-from lmm_r1_mega.data.chat_template import ChatTemplate
-from lmm_r1_mega.data.chat_tokenizer import ChatTokenizer
-from lmm_r1_mega.data.image_sizes import ImageSizes
+from lmm_r1_mega.data.chat.messages import Turn
+from lmm_r1_mega.data.chat.processor import Processor
+from lmm_r1_mega.data.chat.template import ChatTemplate
 from lmm_r1_mega.errors import BadData
 
 QUICKSTART = Path(__file__).parents[3] / "examples/quickstart/model"
@@ -31,7 +30,7 @@ Be kind.<|im_end|>
         {%- for part in turn.content %}
             {%- if part.type == 'image' or 'image' in part %}
                 {%- set seen.images = seen.images + 1 %}
-{%- if add_vision_id %}Picture {{ seen.images }}: {% endif %}<|vision_start|><|image_pad|><|vision_end|>
+{%- if add_vision_id %}Image {{ seen.images }}: {% endif %}<|vision_start|><|image_pad|><|vision_end|>
             {%- elif 'text' in part %}{{ part.text }}{% endif %}
         {%- endfor %}<|im_end|>
     {% endif %}
@@ -93,7 +92,7 @@ def messages(turns: list[Turn]) -> list[dict]:
 
 
 def test_chats_are_the_same_ids(folder):
-    ours, theirs = ChatTokenizer.load(folder), oracle(folder)
+    ours, theirs = Processor.load(folder), oracle(folder)
     for name, turns in CHATS.items():
         expected = theirs.apply_chat_template(messages(turns), tokenize=True, add_generation_prompt=True)["input_ids"]
         [found] = ours.encode([ours.render(turns)[0]])
@@ -102,7 +101,7 @@ def test_chats_are_the_same_ids(folder):
 
 
 def test_answers_are_the_same_text(folder):
-    ours, theirs = ChatTokenizer.load(folder), oracle(folder)
+    ours, theirs = Processor.load(folder), oracle(folder)
     turns, answer = CHATS["images"], " <think> 日本 </think> 4 "
     expected = theirs.apply_chat_template(
         [*messages(turns), {"role": "assistant", "content": answer}], tokenize=False, add_generation_prompt=False
@@ -111,7 +110,7 @@ def test_answers_are_the_same_text(folder):
 
 
 def test_special_tokens_are_the_same(folder):
-    ours, theirs = ChatTokenizer.load(folder), oracle(folder)
+    ours, theirs = Processor.load(folder), oracle(folder)
     assert set(ours.forbidden_ids) == special_ids(theirs) - set(ours.eos_ids)
     assert theirs.eos_token_id in ours.eos_ids
 
@@ -121,9 +120,9 @@ def test_images_take_as_many_tokens(folder, sizes):
     from PIL import Image
     from transformers import AutoImageProcessor
 
-    ours, theirs = ChatTokenizer.load(folder), AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+    ours, theirs = Processor.load(folder), AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     grids = theirs(images=[Image.new("RGB", size) for size in sizes], return_tensors="pt")["image_grid_thw"]
-    assert [ours.sizes.num_tokens(*size) for size in sizes] == ours.spec.num_tokens(grids)
+    assert [ours.num_image_tokens(*size) for size in sizes] == ours.spec.num_tokens(grids)
 
 
 @settings(max_examples=300, deadline=None)
@@ -135,24 +134,7 @@ def test_any_text_is_the_same_ids(qwen_folder, qwen_pair, text):
 
 @pytest.fixture(scope="module")
 def qwen_pair(qwen_folder):
-    return ChatTokenizer.load(qwen_folder), oracle(qwen_folder)
-
-
-side = st.integers(1, 5000)
-
-
-@settings(max_examples=1000, deadline=None)
-@given(width=side, height=side, low=st.integers(1, 10**6), more=st.integers(0, 10**7), patch=st.sampled_from([7, 14, 16]))
-def test_images_are_scaled_as_transformers_does(width, height, low, more, patch):
-    from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
-
-    sizes = ImageSizes(low, low + more, patch_size=patch, merge_size=2)
-    if max(width, height) > 200 * min(width, height):
-        with pytest.raises(ValueError, match="aspect ratio"):
-            sizes.scaled(width, height)
-        return
-    expected = smart_resize(height, width, factor=2 * patch, min_pixels=low, max_pixels=low + more)
-    assert sizes.scaled(width, height)[::-1] == expected
+    return Processor.load(qwen_folder), oracle(qwen_folder)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +191,7 @@ def with_settings(folder: Path, tmp_path: Path, changes: dict):
     copy = shutil.copytree(folder, tmp_path / "model")
     found = json.loads((copy / "tokenizer_config.json").read_text())
     (copy / "tokenizer_config.json").write_text(json.dumps(found | changes))
-    return ChatTokenizer.load(copy), oracle(copy)
+    return Processor.load(copy), oracle(copy)
 
 
 def special_ids(theirs) -> set[int]:
@@ -223,7 +205,7 @@ def test_of_several_templates_the_default_is_taken(model_folder, tmp_path):
     found = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(found | {"chat_template": several}))
     expected = oracle(folder).apply_chat_template(messages(CHATS["text"]), tokenize=False)
-    assert ChatTokenizer.load(folder).render(CHATS["text"])[0] == expected == "What is 12 + 30 ?!"
+    assert Processor.load(folder).render(CHATS["text"])[0] == expected == "What is 12 + 30 ?!"
 
 
 @pytest.mark.parametrize(
@@ -239,7 +221,7 @@ def test_a_damaged_file_is_named(model_folder, tmp_path, name, content, message)
     folder = shutil.copytree(model_folder, tmp_path / "model")
     (folder / name).write_text(content)
     with pytest.raises(BadData, match=message):
-        ChatTokenizer.load(folder)
+        Processor.load(folder)
 
 
 def test_a_template_reaches_nothing_outside_itself():

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from lmm_r1_mega import cli
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.check import Histogram, check_file, describe, histogram
-from lmm_r1_mega.data.fix import refuse_target, write_good_rows
-from lmm_r1_mega.data.gold import GoldAnswers, is_plain
-from lmm_r1_mega.data.rows import FIXES
+from lmm_r1_mega.data.formats.rows import FIXES
+from lmm_r1_mega.data.inspect.check import Histogram, check_file, describe, histogram
+from lmm_r1_mega.data.inspect.fix import check_target, write_good_rows
+from lmm_r1_mega.data.inspect.gold import GoldAnswers, is_plain
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.rewards.equality import gold_problem
+from lmm_r1_mega.rewards.answers.equality import gold_problem
 
 
 def asked(*parts: object, **columns: object) -> dict:
@@ -35,9 +35,9 @@ def test_sizes_are_counted_by_powers_of_two():
     assert histogram(Counter()) is None
 
 
-def test_a_file_with_all_sorts_of_rows(processor, picture, write_rows, tmp_path):
-    picture("a.png")
-    cut = picture("damaged.png")
+def test_a_file_with_all_sorts_of_rows(processor, save_image, write_rows, tmp_path):
+    save_image("a.png")
+    cut = save_image("damaged.png")
     content = bytearray(cut.read_bytes())
     content[200:230] = bytes(30)
     cut.write_bytes(content)
@@ -53,7 +53,7 @@ def test_a_file_with_all_sorts_of_rows(processor, picture, write_rows, tmp_path)
     assert (report.num_good, report.num_demonstrations, report.num_images) == (4, 1, 2)
     assert report.sources == {"rows": 3, "sums": 1}
     assert [(bad.line, bad.kind) for bad in report.bad_rows] == [(4, "image"), (5, "special_token")]
-    assert (report.answers.given, report.answers.missing, report.answers.problems) == (3, (3,), {2: "no number"})
+    assert (report.answers.num_present, report.answers.missing, report.answers.problems) == (3, (3,), {2: "no number"})
     assert report.answers.share == 0.5
     assert report.image_tokens == Histogram(4, 4, 4, {4: 2})
     assert sum(report.prompt_tokens.counts.values()) == 4
@@ -62,11 +62,11 @@ def test_a_file_with_all_sorts_of_rows(processor, picture, write_rows, tmp_path)
     assert "4 good rows, 2 bad" in text
     assert "answers: 50.0% can be compared; 3 given, 1 missing, 1 that no reward can compare" in text
     assert "line 2: the answer cannot be compared, samples will be invalid: no number" in text
-    assert all(f"mend it: {FIXES[kind]}" in text for kind in ("image", "special_token"))
+    assert all(f"fix: {FIXES[kind]}" in text for kind in ("image", "special_token"))
 
 
-def test_without_a_model_images_are_still_decoded(picture, write_rows, tmp_path):
-    picture("a.png")
+def test_without_a_model_images_are_still_decoded(save_image, write_rows, tmp_path):
+    save_image("a.png")
     (tmp_path / "broken.png").write_bytes(b"no")
     path = write_rows(asked(image("a.png"), "?"), asked(image("broken.png"), "?"), asked("<|im_end|>", answer=1))
     report = check_file(path, DataSettings(), None)
@@ -74,21 +74,27 @@ def test_without_a_model_images_are_still_decoded(picture, write_rows, tmp_path)
     assert [(bad.line, bad.kind) for bad in report.bad_rows] == [(2, "image")]
 
 
-def test_the_command_counts_without_torch(model_folder, picture, write_rows):
-    """Importing torch and transformers takes 400 MB."""
-    picture("a.png")
-    path = write_rows(asked("2 + 2 ?", answer=r"\frac12"), asked(image("a.png"), "?", answer=1))
-    heavy = ["torch", "transformers", "sympy", "vllm", "ray", "megatron"]
-    program = f"""
+HEAVY = ["torch", "transformers", "sympy", "vllm", "ray", "megatron"]
+PROGRAM = f"""
 import sys
 from lmm_r1_mega.cli import main
 status = main(sys.argv[1:])
-print(status, [name for name in {heavy} if name in sys.modules])
+print(status, *[name for name in {HEAVY} if name in sys.modules])
 """
-    command = [sys.executable, "-c", program, "data", "check", str(path), "--model.path", str(model_folder)]
+
+
+@pytest.mark.parametrize("has_model", [False, True])
+def test_the_command_imports_torch_only_to_count_tokens(model_folder, save_image, write_rows, tmp_path, has_model):
+    """Importing torch and transformers takes 400 MB."""
+    save_image("a.png")
+    path = write_rows(asked("2 + 2 ?", answer=r"\frac12"), asked(image("a.png"), "?", answer=1))
+    model = model_folder if has_model else tmp_path / "no model"
+    command = [sys.executable, "-c", PROGRAM, "data", "check", str(path), "--model.path", str(model)]
     printed = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, timeout=100).stdout
-    assert "prompt tokens" in printed and "image tokens: 4 to 4" in printed
-    assert printed.splitlines()[-1] == "0 []"
+    status, *imported = printed.splitlines()[-1].split()
+    assert status == "0"
+    assert ("prompt tokens" in printed, "image tokens: 4 to 4" in printed) == (has_model, has_model)
+    assert set(imported) <= ({"torch", "transformers", "sympy"} if has_model else set())
 
 
 def test_a_clean_file(write_rows):
@@ -97,9 +103,9 @@ def test_a_clean_file(write_rows):
     assert "1 good rows, 0 bad" in describe(report)
 
 
-def test_questions_that_are_asked_again_are_named(write_rows, picture):
-    picture("a.png")
-    picture("b.png")
+def test_questions_that_are_asked_again_are_named(write_rows, save_image):
+    save_image("a.png")
+    save_image("b.png")
     path = write_rows(
         asked("1 ?", answer=1),
         asked("2 ?", answer=1),
@@ -171,9 +177,9 @@ class TestFix:
     @pytest.mark.parametrize(
         ("target", "reason"), [("good.csv", "are written as .jsonl: name it so"), ("gone/good.jsonl", "there is no folder")]
     )
-    def test_a_target_of_another_kind_is_refused(self, write_rows, tmp_path, target, reason):
+    def test_a_target_of_another_kind_is_refused(self, tmp_path, target, reason):
         with pytest.raises(ValueError, match=reason):
-            refuse_target(write_rows({}), tmp_path / target)
+            check_target(tmp_path / target)
 
     def test_without_a_good_row_nothing_is_written(self, write_rows, tmp_path):
         with pytest.raises(BadData, match=r"no row of .* is good"):
@@ -186,13 +192,13 @@ class TestFix:
         path.unlink()
         path.mkdir()
         with pytest.raises(ValueError):
-            write_good_rows(report, tmp_path / "good.parquet")
+            write_good_rows(report, tmp_path / "good.jsonl")
         assert [file.name for file in tmp_path.iterdir()] == ["rows.jsonl"]
 
 
 @pytest.mark.parametrize("name", ["empty.jsonl", "empty.json"])
 def test_a_file_without_rows_is_not_fit_for_training(tmp_path, name, capsys):
     (tmp_path / name).touch()
-    for words in ([], ["--fix", str(tmp_path / f"fixed_{name}")]):
+    for words in ([], ["--fix", str(tmp_path / "fixed.jsonl")]):
         assert cli.main(["data", "check", str(tmp_path / name), *words]) == 65
         assert "there is no row in it: give a file with rows" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from lmm_r1_mega.data.fetch import FetchRefused, Origin, allowed_origin, fetch
+from lmm_r1_mega.data.images.fetch import FetchRefused, UrlOrigin, allowed_origin, fetch
 
 PRIVATE = [
     "127.0.0.1",
@@ -74,6 +74,7 @@ class Handler(BaseHTTPRequestHandler):
                     self.wfile.flush()
                     time.sleep(0.05)
         elif self.path == "/slow-header":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
             with suppress(OSError):
                 for _ in range(100):
                     self.wfile.write(b"H")
@@ -139,7 +140,7 @@ class TestOrigin:
         ],
     )
     def test_listed_ones(self, url, hosts, origin):
-        assert allowed_origin(url, hosts) == Origin(*origin)
+        assert allowed_origin(url, hosts) == UrlOrigin(*origin)
 
     @pytest.mark.parametrize(
         "url",
@@ -153,7 +154,7 @@ class TestOrigin:
 class TestAddresses:
     @pytest.mark.parametrize("address", PRIVATE)
     def test_none_of_this_machine_or_network(self, address):
-        with pytest.raises(FetchRefused, match="not on the public network: list that address"):
+        with pytest.raises(FetchRefused, match="not on the public network, fix: list that address"):
             fetch("https://a.example/", ("a.example",), max_bytes=10, resolve=answering(address))
 
     def test_one_bad_address_among_good_ones_is_enough(self):
@@ -161,16 +162,16 @@ class TestAddresses:
             fetch("https://a.example/", ("a.example",), max_bytes=10, resolve=answering("8.8.8.8", "127.0.0.1"))
 
     def test_a_listed_address_is_connected_to(self, server):
-        hosts = (f"http://pictures.example:{server.port}", "127.0.0.1")
-        body = fetch(f"http://pictures.example:{server.port}/a?b", hosts, max_bytes=100, resolve=answering("127.0.0.1"))
+        hosts = (f"http://images.example:{server.port}", "127.0.0.1")
+        body = fetch(f"http://images.example:{server.port}/a?b", hosts, max_bytes=100, resolve=answering("127.0.0.1"))
         assert body == b"body of /a?b"
-        assert server.asked == [("/a?b", f"pictures.example:{server.port}")]
+        assert server.asked == [("/a?b", f"images.example:{server.port}")]
 
     def test_the_name_is_looked_up_once(self, server):
         """A name server that says another address the second time leads nowhere else."""
         answers = iter([answering("127.0.0.1"), answering("169.254.169.254")])
-        url = f"http://pictures.example:{server.port}/"
-        hosts = (f"http://pictures.example:{server.port}", "127.0.0.1")
+        url = f"http://images.example:{server.port}/"
+        hosts = (f"http://images.example:{server.port}", "127.0.0.1")
         assert fetch(url, hosts, max_bytes=100, resolve=lambda *a, **k: next(answers)(*a, **k)) == b"body of /"
         assert len(list(answers)) == 1
 

@@ -1,5 +1,6 @@
-"""The same rows out of every kind of file, and copies of the rows that are kept."""
+"""The same rows out of every kind of file, and the good ones of each as JSON Lines."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import pyarrow.parquet
 import pytest
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.check import check_file
-from lmm_r1_mega.data.fix import folder_to_declare, write_good_rows
-from lmm_r1_mega.data.formats import format_of, set_name
-from lmm_r1_mega.data.rows import BadRow, RawRow
+from lmm_r1_mega.data.formats.columns import format_of, set_name
+from lmm_r1_mega.data.formats.rows import BadRow, RawRow
+from lmm_r1_mega.data.inspect.check import check_file
+from lmm_r1_mega.data.inspect.fix import folder_to_declare, write_good_rows
 from lmm_r1_mega.errors import BadData
 
 ROWS = [
@@ -109,42 +110,33 @@ def test_a_json_file_that_is_no_list_has_lines(tmp_path):
     form = format_of(tmp_path / "x.json")
     assert form.unit == "line"
     assert [row.value for row in form.read(tmp_path / "x.json")] == ROWS
-    form.copy(tmp_path / "x.json", tmp_path / "y.json", lambda line: line != 2)
-    assert [row.value for row in read(tmp_path / "y.json")] == [ROWS[0], ROWS[2]]
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_copy_has_the_rows_that_are_kept(tmp_path, name):
-    path = written(tmp_path, name, ROWS)
-    form = format_of(path)
-    dropped = read(path)[1].line
-    copy = (tmp_path / "copy").with_suffix(form.copy_suffix)
-    form.copy(path, copy, lambda line: line != dropped)
-    assert [row.value for row in read(copy)] == [ROWS[0], ROWS[2]]
-    if form.copy_suffix == ".parquet":
-        assert pyarrow.parquet.read_schema(copy).names == ["message", "answer", "id"]
-    form.copy(path, copy, lambda line: False)
-    assert read(copy) == []
+def test_good_rows_become_json_lines_with_the_same_values(tmp_path, name):
+    path = written(tmp_path, name, [ROWS[0], {**ROWS[1], "message": "no turns"}, ROWS[2]])
+    write_good_rows(check_file(path, DataSettings(), None), tmp_path / "good.jsonl")
+    assert [json.loads(line) for line in (tmp_path / "good.jsonl").read_text().splitlines()] == [ROWS[0], ROWS[2]]
 
 
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("folder", [".", "other"])
-def test_pictures_are_found_from_the_folder_of_the_copy(tmp_path, picture, name, folder):
+def test_images_are_found_from_the_folder_of_the_copy(tmp_path, save_image, name, folder):
     part, absolute = {"type": "image", "image": "img/a.png"}, {"type": "image", "image": str(tmp_path / "own" / "img" / "a.png")}
     contents = [[part, "1 ?"], ["<image>2 ?"], [absolute, "3 ?"], "4 ü ?", [{"type": "image", "image": "gone.png"}, "5 ?"]]
     rows = [{"message": json.dumps([{"role": "user", "content": content}]), "images": None, "answer": "1"} for content in contents]
     rows[1]["images"] = json.dumps(["img/../img/b.png"])
     (tmp_path / "other").mkdir()
     own = tmp_path / "own"
-    picture("x/img/a.png" if name == "x" else "own/stream/img/a.png" if "/" in name else "own/img/a.png")
+    save_image("x/img/a.png" if name == "x" else "own/stream/img/a.png" if "/" in name else "own/img/a.png")
     base = next(tmp_path.glob("**/img")).parent
-    picture(str(base / "img" / "b.png"))
-    picture("own/img/a.png")
+    save_image(str(base / "img" / "b.png"))
+    save_image("own/img/a.png")
     own.mkdir(exist_ok=True)
     path = written(tmp_path if name == "x" else own, name, rows)
     report = check_file(path, DataSettings(image_roots=(own,)), None)
     assert [row.line for row in report.bad_rows] == [6 if name == "x.csv" else 5]
-    copy = (tmp_path / folder / "copy").with_suffix(format_of(path).copy_suffix)
+    copy = tmp_path / folder / "copy.jsonl"
     write_good_rows(report, copy)
     declared = folder_to_declare(report, copy)
     assert declared == (None if folder == "." else base)
@@ -154,21 +146,30 @@ def test_pictures_are_found_from_the_folder_of_the_copy(tmp_path, picture, name,
     assert values[3] == rows[3] and values[2] == rows[2], "what has no relative path stays as it is"
 
 
-@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv"])
-def test_texts_are_copied_letter_for_letter(tmp_path, name):
-    texts = {
-        "x.jsonl": ['{"a" : 1.0}\r\n', " [ ]\n", '{"b":"\\u00fc"}'],
-        "x.json": ['{"a" : 1.0}', "[ 2,\n3]", '{"b":"\\u00fc"}'],
-        "x.csv": ['"one, ""two""\nthree",4\r\n', "5,6\n", "7,8"],
-    }[name]
-    path, copy = tmp_path / name, tmp_path / f"copy{Path(name).suffix}"
-    head, between, tail = {"x.jsonl": ("", "\n\n", ""), "x.json": (" [", " , ", "] \n"), "x.csv": ("a,b\n", "", "")}[name]
-    path.write_bytes((head + between.join(texts) + tail).encode())
-    dropped = read(path)[1].line
-    format_of(path).copy(path, copy, lambda line: line != dropped)
-    kept = copy.read_bytes().decode()
-    assert texts[0] in kept and texts[2] in kept and texts[1].strip() not in kept
-    assert len(read(copy)) == 2
+def test_what_json_has_no_type_for_is_written_as_text(tmp_path, save_image):
+    image = save_image("dot.png").read_bytes()
+    table = pyarrow.table(
+        {
+            "message": [json.dumps([{"role": "user", "content": "<image>?"}])],
+            "images": [[{"bytes": image, "path": "gone.png"}]],
+            "day": pyarrow.array([0], pyarrow.date32()),
+            "raw": [b"\xff"],
+        }
+    )
+    pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
+    write_good_rows(check_file(tmp_path / "x.parquet", DataSettings(), None), tmp_path / "good.jsonl")
+    value = json.loads((tmp_path / "good.jsonl").read_text())
+    assert (value["day"], value["raw"]) == ("1970-01-01", "/w==")
+    assert value["images"] == ["data:image/any;base64," + base64.b64encode(image).decode()]
+    again = check_file(tmp_path / "good.jsonl", DataSettings(), None)
+    assert again.is_clean and again.num_images == 1
+
+
+def test_half_a_surrogate_pair_in_a_column_that_nobody_reads_is_kept(tmp_path):
+    path = tmp_path / "x.jsonl"
+    write_lines(path, [{**ROWS[0], "note": "\ud83d"}])
+    write_good_rows(check_file(path, DataSettings(), None), tmp_path / "good.jsonl")
+    assert read(tmp_path / "good.jsonl")[0].value["note"] == "\ud83d"
 
 
 def test_a_csv_row_is_named_by_its_first_line(tmp_path):
@@ -244,7 +245,7 @@ def test_a_saved_folder_reads_no_file_outside_itself(tmp_path):
         read(path)
 
 
-def test_splits_that_the_library_saved_are_read_one_by_one_with_their_pictures(tmp_path):
+def test_splits_that_the_library_saved_are_read_one_by_one_with_their_images(tmp_path):
     datasets = pytest.importorskip("datasets", reason="requirements/extras.txt is not installed")
 
     features = datasets.Features({"message": datasets.List(datasets.Image()), "answer": datasets.Value("string")})

@@ -5,9 +5,9 @@ import pyarrow.parquet
 import pytest
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.formats import format_of, set_name
-from lmm_r1_mega.data.hub import HubName, is_hub_name, parse_hub_name
-from lmm_r1_mega.data.prompts import Row, check_names, read_rows
+from lmm_r1_mega.data.formats.columns import format_of, set_name
+from lmm_r1_mega.data.formats.hub import HubName, is_hub_name, parse_hub_name
+from lmm_r1_mega.data.stream.prompts import Record, check_names, read_rows
 
 
 @pytest.mark.parametrize(
@@ -45,31 +45,31 @@ def test_without_the_library_the_way_to_it_is_named(monkeypatch):
 
 @pytest.fixture
 def cached_set(tmp_path, monkeypatch) -> None:
-    """A set with pictures in the library's cache, as if it had been fetched from the hub."""
+    """A set with images in the library's cache, as if it had been fetched from the hub."""
     # three seconds, in a fixture so that collecting the tests stays quick
     datasets = pytest.importorskip("datasets", reason="requirements/extras.txt is not installed")
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    parts = [{"type": "image", "image": {"bytes": b"picture", "path": None}}, {"type": "text", "text": "?"}]
+    parts = [{"type": "image", "image": {"bytes": b"image", "path": None}}, {"type": "text", "text": "?"}]
     rows = [{"message": [{"role": "user", "content": parts}], "answer": str(number)} for number in range(3)]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
     made = datasets.load_dataset("parquet", data_files={"train": str(tmp_path / "rows.parquet")})
     folder = Path(made["train"].cache_files[0]["filename"]).parent
-    target = tmp_path / "cache" / "someone___pictures" / "default" / "0.0.0" / ("a" * 40)
+    target = tmp_path / "cache" / "someone___images" / "default" / "0.0.0" / ("a" * 40)
     target.parent.mkdir(parents=True)
     folder.rename(target)
     for file in target.glob("parquet-*"):
-        file.rename(target / file.name.replace("parquet-", "pictures-"))
+        file.rename(target / file.name.replace("parquet-", "images-"))
 
 
 def test_a_cached_set_is_read_without_a_network(cached_set):
-    rows = list(read_rows(Path("hub:someone/pictures"), DataSettings(), purpose="prompts"))
-    assert [(row.id, row.answer) for row in rows if isinstance(row, Row)] == [
-        (f"someone/pictures:{number}", str(number)) for number in range(3)
+    rows = list(read_rows(Path("hub:someone/images"), DataSettings(), purpose="prompts"))
+    assert [(row.id, row.answer) for row in rows if isinstance(row, Record)] == [
+        (f"someone/images:{number}", str(number)) for number in range(3)
     ]
-    assert rows[0].images == ("data:image/any;base64,cGljdHVyZQ==",)
-    with pytest.raises(ValueError, match="hub:someone/pictures:test cannot be had"):
-        list(format_of(Path("hub:someone/pictures:test")).read(Path("hub:someone/pictures:test")))
+    assert rows[0].images == ("data:image/any;base64,aW1hZ2U=",)
+    with pytest.raises(ValueError, match="hub:someone/images:test cannot be had"):
+        list(format_of(Path("hub:someone/images:test")).read(Path("hub:someone/images:test")))
     with pytest.raises(ValueError, match=r"hub:someone/other cannot be had .*without a network it has to be in the cache"):
         list(format_of(Path("hub:someone/other")).read(Path("hub:someone/other")))

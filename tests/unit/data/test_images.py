@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lmm_r1_mega.data.images import ImageBytes, ImageFile, ImageLimits, ImageRefused, load_image, locate_image, measure_image
+from lmm_r1_mega.data.images.decode import ImageBytes, ImageFile, ImageLimits, ImageRefused, load_image, locate_image, measure_image
 
 OUTSIDE = [
     "../secret.png",
@@ -44,7 +44,7 @@ def saved(limits: ImageLimits, image: Image.Image, name: str, **options) -> Imag
 
 
 def pixels(*values) -> Image.Image:
-    """A picture of one row."""
+    """An image of one row."""
     return Image.fromarray(np.array([values], dtype=np.uint8))
 
 
@@ -146,9 +146,9 @@ class TestPixels:
     """Against values worked by hand."""
 
     def test_rgb_is_kept_and_loses_its_extras(self, limits):
-        picture = load_image(saved(limits, pixels([1, 2, 3], [4, 5, 6]), "x.png", dpi=(300, 300)), limits)
-        assert (picture.mode, picture.size, picture.info) == ("RGB", (2, 1), {})
-        assert np.asarray(picture).tolist() == [[[1, 2, 3], [4, 5, 6]]]
+        image = load_image(saved(limits, pixels([1, 2, 3], [4, 5, 6]), "x.png", dpi=(300, 300)), limits)
+        assert (image.mode, image.size, image.info) == ("RGB", (2, 1), {})
+        assert np.asarray(image).tolist() == [[[1, 2, 3], [4, 5, 6]]]
 
     def test_transparency_lies_on_white(self, limits):
         source = saved(limits, pixels([10, 20, 30, 0], [10, 20, 30, 255], [0, 0, 0, 51]), "x.png")
@@ -172,8 +172,8 @@ class TestPixels:
 
     def test_cmyk(self, limits):
         image = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
-        picture = load_image(saved(limits, image, "x.jpg", quality=100), limits)
-        assert np.abs(np.asarray(picture).astype(int) - [255, 0, 0]).max() <= 2
+        image = load_image(saved(limits, image, "x.jpg", quality=100), limits)
+        assert np.abs(np.asarray(image).astype(int) - [255, 0, 0]).max() <= 2
 
     def test_the_orientation_of_a_photograph_is_applied(self, limits):
         exif = Image.Exif()
@@ -243,7 +243,7 @@ class TestBroken:
             measure_image(locate_image("data:image/png;base64,@@@@", limits), limits)
 
     @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF"])
-    def test_moving_pictures_are_refused(self, limits, form):
+    def test_moving_images_are_refused(self, limits, form):
         frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "green")]
         source = saved(limits, frames[0], f"x.{form.lower()}", save_all=True, append_images=frames[1:])
         with pytest.raises(ImageRefused, match="animated or has several pages: keep one"):

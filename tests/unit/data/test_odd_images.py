@@ -1,4 +1,4 @@
-"""Unusual pictures: each gives the pixels that it stands for, or is refused with the reason."""
+"""Unusual images: each gives the pixels that it stands for, or is refused with the reason."""
 
 import re
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from odd_images import Odd, all_odd
 
-from lmm_r1_mega.data.images import ImageLimits, ImageRefused, load_image, locate_image, measure_image
+from lmm_r1_mega.data.images.decode import ImageLimits, ImageRefused, load_image, locate_image, measure_image
 
 ODD = all_odd()
 
@@ -16,11 +16,11 @@ def test_they_are_many_and_unlike_one_another():
 
 
 @pytest.mark.parametrize("odd", ODD, ids=[odd.name for odd in ODD])
-def test_an_odd_picture(odd: Odd, tmp_path):
+def test_an_odd_image(odd: Odd, tmp_path):
     """Under a name that says nothing right about it."""
-    (tmp_path / "picture.png.jpg").write_bytes(odd.content)
+    (tmp_path / "image.png.jpg").write_bytes(odd.content)
     limits = ImageLimits(tmp_path, (), max_bytes=2**20, max_pixels=10_000)
-    source = locate_image("picture.png.jpg", limits)
+    source = locate_image("image.png.jpg", limits)
     try:
         size = measure_image(source, limits).size
         pixels = np.asarray(load_image(source, limits)).astype(int)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lmm_r1_mega.data.order import Order
+from lmm_r1_mega.data.stream.order import Order
 
 
 def visits(order: Order, count: int) -> list[tuple[int, int]]:

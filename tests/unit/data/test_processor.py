@@ -7,10 +7,9 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer
 
-from lmm_r1_mega.data.chat import Turn
-from lmm_r1_mega.data.packing import join_visions
-from lmm_r1_mega.data.patches import pictures
-from lmm_r1_mega.data.processor import Processor, load_pixel_scale
+from lmm_r1_mega.data.chat.messages import Turn
+from lmm_r1_mega.data.chat.processor import Processor, load_pixel_scale
+from lmm_r1_mega.data.images.patches import as_pil_images, join_images
 
 SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
 
@@ -54,13 +53,13 @@ def test_ids_and_patches_equal_those_of_transformers(processor, transformers_pro
     images = [noise(*size) for size in sizes]
     text, _ = processor.render(turns)
     expected = transformers_processor(text=[text], images=images or None, return_tensors="pt")
-    vision = join_visions([processor.vision(image) for image in images])
-    counts = [processor.sizes.num_tokens(*size) for size in sizes]
+    images = join_images([processor.prompt_images(image) for image in images])
+    counts = [processor.num_image_tokens(*size) for size in sizes]
     assert list(processor.expand(processor.encode([text])[0], counts)) == expected["input_ids"][0].tolist()
     if images:
-        assert torch.equal(processor.pixel_scale.pixel_values(vision.patches), expected["pixel_values"])
-        assert torch.equal(vision.grid_thw, expected["image_grid_thw"])
-        assert processor.spec.num_tokens(vision.grid_thw) == counts
+        assert torch.equal(processor.pixel_scale.pixel_values(images.patches), expected["pixel_values"])
+        assert torch.equal(images.grid_thw, expected["image_grid_thw"])
+        assert processor.spec.num_tokens(images.grid_thw) == counts
 
 
 def test_texts_are_encoded_whole_whatever_the_folder_says(processor, model_folder, tmp_path):
@@ -81,37 +80,37 @@ def test_every_byte_becomes_the_number_that_transformers_makes_of_it(processor, 
     image = Image.fromarray(ramp.astype(np.uint8))
     assert all(len(np.unique(ramp[..., colour])) == 256 for colour in range(3))
     expected = transformers_processor.image_processor([image], return_tensors="pt")["pixel_values"]
-    assert torch.equal(processor.pixel_scale.pixel_values(processor.vision(image).patches), expected)
+    assert torch.equal(processor.pixel_scale.pixel_values(processor.prompt_images(image).patches), expected)
 
 
-def test_pictures_come_back_out_of_their_patches(processor):
+def test_images_come_back_out_of_their_patches(processor):
     """Sizes that nothing resizes."""
     drawn = [noise(112, 56, seed=1), noise(28, 140, seed=2)]
-    vision = join_visions([processor.vision(image) for image in drawn])
-    back = pictures(vision, merge_size=processor.spec.merge_size)
+    images = join_images([processor.prompt_images(image) for image in drawn])
+    back = as_pil_images(images, merge_size=processor.spec.merge_size)
     assert [np.asarray(image).tolist() for image in back] == [np.asarray(image).tolist() for image in drawn]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (4000, 30), (56, 56), (111, 113), (640, 480)])
 def test_tokens_are_counted_without_decoding_and_do_not_depend_on_orientation(processor, size):
-    vision = processor.vision(noise(*size))
-    assert processor.spec.num_tokens(vision.grid_thw) == [processor.sizes.num_tokens(*size)]
-    assert processor.sizes.num_tokens(*size) == processor.sizes.num_tokens(*reversed(size))
+    images = processor.prompt_images(noise(*size))
+    assert processor.spec.num_tokens(images.grid_thw) == [processor.num_image_tokens(*size)]
+    assert processor.num_image_tokens(*size) == processor.num_image_tokens(*reversed(size))
 
 
 def test_pixel_bounds_are_the_folders_or_the_settings(model_folder, processor):
     assert processor.image_settings == {"min_pixels": 56 * 56, "max_pixels": 112 * 112}
     bounded = Processor.load(model_folder, min_pixels=28 * 28, max_pixels=56 * 28)
     assert bounded.image_settings == {"min_pixels": 28 * 28, "max_pixels": 56 * 28}
-    assert bounded.vision(noise(200, 200)).grid_thw.tolist() == [[1, 2, 2]]
-    assert bounded.sizes.num_tokens(200, 200) == 1
+    assert bounded.prompt_images(noise(200, 200)).grid_thw.tolist() == [[1, 2, 2]]
+    assert bounded.num_image_tokens(200, 200) == 1
     with pytest.raises(ValueError, match=r"data.min_pixels 99999 is above data.max_pixels 12544"):
         Processor.load(model_folder, min_pixels=99999)
 
 
 def test_a_shape_beyond_the_processors_ratio_is_refused(processor):
     with pytest.raises(ValueError, match="aspect ratio"):
-        processor.sizes.num_tokens(1000, 4)
+        processor.num_image_tokens(1000, 4)
 
 
 def test_tokens_that_end_and_tokens_that_must_not_appear(processor):
@@ -162,7 +161,7 @@ def test_a_folder_as_save_pretrained_of_a_whole_processor_writes_it(transformers
     again = Processor.load(tmp_path)
     assert not (tmp_path / "preprocessor_config.json").exists()
     assert again.image_settings == processor.image_settings
-    assert torch.equal(again.vision(noise(70, 90)).patches, processor.vision(noise(70, 90)).patches)
+    assert torch.equal(again.prompt_images(noise(70, 90)).patches, processor.prompt_images(noise(70, 90)).patches)
     assert again.pixel_scale == processor.pixel_scale == load_pixel_scale(tmp_path)
 
 

@@ -5,17 +5,17 @@ import pyarrow.parquet
 import pytest
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.chat import Turn
-from lmm_r1_mega.data.prompts import Row, check_names, read_rows
-from lmm_r1_mega.data.rows import FIXES, BadRow
+from lmm_r1_mega.data.chat.messages import Turn
+from lmm_r1_mega.data.formats.rows import FIXES, BadRow
+from lmm_r1_mega.data.stream.prompts import Record, check_names, read_rows
 
 ASKED = [{"role": "user", "content": "2 + 2 ?"}]
 ANSWERED = [*ASKED, {"role": "assistant", "content": "4"}]
 SETTINGS = DataSettings()
 
 
-def good(path, purpose="prompts", settings=SETTINGS) -> list[Row]:
-    return [row for row in read_rows(path, settings, purpose=purpose) if isinstance(row, Row)]
+def good(path, purpose="prompts", settings=SETTINGS) -> list[Record]:
+    return [row for row in read_rows(path, settings, purpose=purpose) if isinstance(row, Record)]
 
 
 def bad(path, purpose="prompts", settings=SETTINGS) -> list[BadRow]:

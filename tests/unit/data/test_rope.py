@@ -3,8 +3,8 @@ import json
 import pytest
 import torch
 
-from lmm_r1_mega.data.rope import mrope_positions
-from lmm_r1_mega.data.vision_spec import VisionSpec
+from lmm_r1_mega.batching.rope import mrope_positions
+from lmm_r1_mega.data.chat.vision_spec import VisionSpec
 
 SPEC = VisionSpec(image_token_id=90, video_token_id=93, vision_start_token_id=91, vision_end_token_id=92, merge_size=2)
 TOKENS = {"image_token_id": 90, "video_token_id": 93, "vision_start_token_id": 91, "vision_end_token_id": 92}
@@ -58,7 +58,7 @@ def test_tokens_of_an_image():
     [
         ([7, 90, 90], [[1, 4, 4]], "2 image tokens for grids"),
         ([7, 90], [], "1 image tokens for grids"),
-        ([90, 7, 90, 90, 90], [[1, 4, 4]], "not neighbours"),
+        ([90, 7, 90, 90, 90], [[1, 4, 4]], "not neighbors"),
     ],
 )
 def test_tokens_and_grids_that_disagree_are_refused(ids, grids, message):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from lmm_r1_mega.data.sharing import bundle, lenders, own_places
-from lmm_r1_mega.schema import Sequence, Vision
+from lmm_r1_mega.batching.sharing import bundle, lenders, num_new_tokens
+from lmm_r1_mega.schema import PromptImages, Sequence
 
 
-def sample(prompt: list[int], response_length: int, vision: Vision | None = None) -> Sequence:
-    return Sequence(torch.tensor([*prompt, *[9] * response_length]), len(prompt), vision)
+def sample(prompt: list[int], response_length: int, images: PromptImages | None = None) -> Sequence:
+    return Sequence(torch.tensor([*prompt, *[9] * response_length]), len(prompt), images)
 
 
 def group(prompt: int, *response_lengths: int) -> list[Sequence]:
@@ -19,11 +19,11 @@ def group(prompt: int, *response_lengths: int) -> list[Sequence]:
 def test_only_neighbours_share():
     sequences = [sample([1, 2, 3], 2), sample([1, 2, 3], 4), sample([1, 2], 5), sample([1, 2, 3], 1)]
     assert lenders(sequences) == [0, 0, 2, 3]
-    assert own_places(sequences) == [4, 4, 6, 3]
+    assert num_new_tokens(sequences) == [4, 4, 6, 3]
 
 
-def test_a_picture_must_be_the_very_same():
-    one, other = (Vision(torch.zeros(4, 3), torch.tensor([[1, 2, 2]])) for _ in range(2))
+def test_an_image_must_be_the_very_same():
+    one, other = (PromptImages(torch.zeros(4, 3), torch.tensor([[1, 2, 2]])) for _ in range(2))
     assert lenders([sample([1], 1, one), sample([1], 1, one), sample([1], 1, other)]) == [0, 0, 2]
 
 

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from lmm_r1_mega.config import DataSettings
-from lmm_r1_mega.data.build import Pictures
-from lmm_r1_mega.data.files import DemonstrationFile, PromptFile
-from lmm_r1_mega.data.images import ImageLimits, locate_image
-from lmm_r1_mega.data.stream import DemonstrationStream, PromptStream, StreamPosition
+from lmm_r1_mega.data.images.decode import ImageLimits, locate_image
+from lmm_r1_mega.data.stream.build import ImageCache
+from lmm_r1_mega.data.stream.files import DemonstrationFile, PromptFile
+from lmm_r1_mega.data.stream.stream import DemonstrationStream, PromptStream, StreamPosition
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.schema import Prompt
 
@@ -35,8 +35,8 @@ def numbers(write_rows) -> Path:
 
 
 class TestPrompts:
-    def test_a_prompt_with_two_images(self, processor, picture, write_rows):
-        paths = [picture("img/a.png", width=56, height=84, seed=1), picture("img/b.png", width=56, height=56, seed=2)]
+    def test_a_prompt_with_two_images(self, processor, save_image, write_rows):
+        paths = [save_image("img/a.png", width=56, height=84, seed=1), save_image("img/b.png", width=56, height=56, seed=2)]
         parts = [{"type": "image", "image": "img/a.png"}, "and", {"type": "image_url", "image_url": {"url": f"file://{paths[1]}"}}, "?"]
         path = write_rows({"message": [{"role": "user", "content": parts}], "answer": "$3$", "datasource": "dots"})
         [prompt] = PromptStream(DataSettings(train=(path,)), processor, seed=0).take(1)
@@ -47,24 +47,24 @@ class TestPrompts:
         assert prompt.token_ids == tuple(processor.encode([prompt.text])[0])
         assert prompt.token_ids.count(image_token) == 2
         assert prompt.expanded_ids == processor.expand(prompt.token_ids, [6, 4])
-        assert prompt.vision.grid_thw.tolist() == [[1, 6, 4], [1, 4, 4]]
-        expected = [processor.vision(Image.open(path)).patches for path in paths]
-        assert torch.equal(prompt.vision.patches, torch.cat(expected))
+        assert prompt.images.grid_thw.tolist() == [[1, 6, 4], [1, 4, 4]]
+        expected = [processor.prompt_images(Image.open(path)).patches for path in paths]
+        assert torch.equal(prompt.images.patches, torch.cat(expected))
 
     def test_text_has_no_vision_and_is_not_expanded(self, processor, numbers):
         [prompt] = PromptStream(DataSettings(train=(numbers,), shuffle=False), processor, seed=0).take(1)
-        assert (prompt.vision, prompt.answer) == (None, 0)
+        assert (prompt.images, prompt.answer) == (None, 0)
         assert prompt.expanded_ids == prompt.token_ids
 
-    def test_prompts_of_one_picture_share_its_patches_whatever_its_name(self, processor, picture, write_rows):
-        picture("copy.png").write_bytes(picture("a.png").read_bytes())
-        picture("other.png", seed=1)
+    def test_prompts_of_one_image_share_its_patches_whatever_its_name(self, processor, save_image, write_rows):
+        save_image("copy.png").write_bytes(save_image("a.png").read_bytes())
+        save_image("other.png", seed=1)
         names = ["a.png", "./a.png", "copy.png", "other.png"]
         stream = PromptStream(
             DataSettings(train=(write_rows(*(asked("?", image=name) for name in names)),), shuffle=False), processor, seed=0
         )
-        first, *same, other = [prompt.vision for prompt in stream.take(4)]
-        assert all(vision is first for vision in same)
+        first, *same, other = [prompt.images for prompt in stream.take(4)]
+        assert all(images is first for images in same)
         assert not torch.equal(first.patches, other.patches)
 
     def test_the_system_prompt_of_the_settings(self, processor, numbers):
@@ -144,8 +144,8 @@ class TestPosition:
         with pytest.raises(BadData, match="their images"):
             PromptStream(settings, processor, seed=0).restore(before)
 
-    def test_the_same_images_elsewhere_and_newer_are_gone_on_with(self, processor, write_rows, picture, tmp_path):
-        picture("a.png")
+    def test_the_same_images_elsewhere_and_newer_are_gone_on_with(self, processor, write_rows, save_image, tmp_path):
+        save_image("a.png")
         settings = DataSettings(train=(write_rows(asked("?", image="a.png")),))
         before = PromptStream(settings, processor, seed=0).position()
         shutil.copytree(tmp_path, tmp_path.parent / f"{tmp_path.name}_moved", copy_function=shutil.copy)
@@ -174,8 +174,8 @@ class TestPosition:
 
 
 class TestBadRows:
-    def test_dropped_rows_are_listed_with_their_lines(self, processor, picture, write_rows, tmp_path):
-        picture("wide.png", width=2100, height=10)
+    def test_dropped_rows_are_listed_with_their_lines(self, processor, save_image, write_rows, tmp_path):
+        save_image("wide.png", width=2100, height=10)
         (tmp_path / "broken.png").write_bytes(b"no")
         path = write_rows(
             asked("good"),
@@ -203,8 +203,8 @@ class TestBadRows:
         stream = PromptStream(DataSettings(train=(path,)), processor, seed=0)
         assert [bad.kind for bad in stream.bad_rows] == ["special_token"]
 
-    def test_the_longest_prompt_with_an_image_is_counted_to_the_token(self, processor, picture, write_rows):
-        picture("a.png", width=112, height=56)
+    def test_the_longest_prompt_with_an_image_is_counted_to_the_token(self, processor, save_image, write_rows):
+        save_image("a.png", width=112, height=56)
         path = write_rows(asked("?", image="a.png"))
         [prompt] = PromptStream(DataSettings(train=(path,)), processor, seed=0).take(1)
         length = len(prompt.expanded_ids)
@@ -235,12 +235,12 @@ class TestBadRows:
         with pytest.raises(ValueError, match=r"data.image_roots has .*/gone, which is no folder"):
             PromptStream(DataSettings(train=(numbers,), image_roots=(tmp_path / "gone",)), processor, seed=0)
 
-    def test_an_image_damaged_inside_is_dropped_when_its_turn_comes(self, processor, picture, write_rows):
-        damaged = picture("damaged.png")
+    def test_an_image_damaged_inside_is_dropped_when_its_turn_comes(self, processor, save_image, write_rows):
+        damaged = save_image("damaged.png")
         content = bytearray(damaged.read_bytes())
         content[200:230] = bytes(30)
         damaged.write_bytes(content)
-        picture("good.png")
+        save_image("good.png")
         path = write_rows(asked("?", image="damaged.png"), asked("?", image="good.png"))
         stream = PromptStream(DataSettings(train=(path,)), processor, seed=0)
         assert len(stream) == 2
@@ -249,21 +249,21 @@ class TestBadRows:
         with pytest.raises(ValueError, match="cannot be read as an image"):
             PromptStream(DataSettings(train=(path,), bad_rows="refuse"), processor, seed=0)
 
-    def test_pictures_that_vanish_end_in_an_error_and_not_in_a_loop(self, processor, picture, write_rows):
+    def test_images_that_vanish_end_in_an_error_and_not_in_a_loop(self, processor, save_image, write_rows):
         path = write_rows(asked("?", image="a.png"))
-        picture("a.png").rename(picture("b.png"))
+        save_image("a.png").rename(save_image("b.png"))
         with pytest.raises(ValueError, match="no usable row"):
             PromptStream(DataSettings(train=(path,)), processor, seed=0)
-        picture("a.png")
+        save_image("a.png")
         stream = PromptStream(DataSettings(train=(path,)), processor, seed=0)
         path.with_name("a.png").unlink()
         with pytest.raises(ValueError, match=r"no image of data.train can be read any more, the last: .*No such file"):
             stream.take(1)
 
-    def test_a_picture_that_changed_its_size_is_not_used(self, processor, picture, write_rows):
-        picture("a.png")
+    def test_an_image_that_changed_its_size_is_not_used(self, processor, save_image, write_rows):
+        save_image("a.png")
         stream = PromptStream(DataSettings(train=(write_rows(asked("?", image="a.png")),)), processor, seed=0)
-        picture("a.png", width=112)
+        save_image("a.png", width=112)
         with pytest.raises(ValueError, match=r"take \(8,\) tokens and took \(4,\) at start: a file was changed"):
             stream.take(1)
 
@@ -299,8 +299,8 @@ class TestFiles:
         assert ids(file) == [f"numbers:{row}" for row in range(20)]
         assert ids(file) == ids(file)
 
-    def test_unreadable_rows_are_left_out_and_listed(self, processor, picture, write_rows):
-        picture("a.png")
+    def test_unreadable_rows_are_left_out_and_listed(self, processor, save_image, write_rows):
+        save_image("a.png")
         file = PromptFile(write_rows(asked("?", image="a.png"), asked("?"), {}), DataSettings(), processor)
         (Path(file.bad_rows[0].file).parent / "a.png").unlink()
         assert ids(file) == ["rows:1"]
@@ -316,12 +316,12 @@ class TestFiles:
         assert [bad.line for bad in file.bad_rows] == [1]
 
 
-def test_many_pictures_do_not_stay_in_memory(processor, picture):
-    paths = [picture(f"{number}.png", seed=number) for number in range(6)]
+def test_many_images_do_not_stay_in_memory(processor, save_image):
+    paths = [save_image(f"{number}.png", seed=number) for number in range(6)]
     limits = ImageLimits(paths[0].parent, (), 2**20, 2**20)
     sources = [locate_image(path.name, limits) for path in paths]
-    pictures = Pictures(processor, capacity_bytes=3 * 56 * 56 * 3)
-    kept = [pictures.get(source, limits) for source in sources]
+    images = ImageCache(processor, capacity_bytes=3 * 56 * 56 * 3)
+    kept = [images.get(source, limits) for source in sources]
     pairs = list(zip(sources, kept, strict=True))
-    assert [pictures.get(source, limits) is before for source, before in reversed(pairs)] == [True] * 3 + [False] * 3
-    assert all(torch.equal(pictures.get(source, limits).patches, before.patches) for source, before in pairs)
+    assert [images.get(source, limits) is before for source, before in reversed(pairs)] == [True] * 3 + [False] * 3
+    assert all(torch.equal(images.get(source, limits).patches, before.patches) for source, before in pairs)

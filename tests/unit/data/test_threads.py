@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from lmm_r1_mega.data.threads import Threads
+from lmm_r1_mega.data.stream.threads import Threads
 
 
 def test_two_calls_are_made_at_a_time_and_errors_come_back():

@@ -15,8 +15,8 @@ WATCHED = """
 import json, os, sys
 from pathlib import Path
 
-from lmm_r1_mega.data import fetch
-from lmm_r1_mega.data.images import ImageLimits, ImageRefused, load_image, locate_image, measure_image
+from lmm_r1_mega.data.images import fetch
+from lmm_r1_mega.data.images.decode import ImageLimits, ImageRefused, load_image, locate_image, measure_image
 from PIL import Image
 
 plan = json.loads(sys.stdin.read())
@@ -280,15 +280,15 @@ def malicious_urls(port: int, other: int) -> list[str]:
         f"http://loca\u212ahost:{port}/",  # the Kelvin sign, a letter k once case is folded
         f"http://127.0.0.1.nip.io:{port}/",
         "http://evil.example/",
-        "https://pictures.invalid.evil.example/",
-        "https://pictures.invalid./",
-        "https://xpictures.invalid/",
-        "https://pictures_invalid/",
-        "https://pictures.invalid:444/",
-        "http://pictures.invalid/",
-        "https://pictures.\u0131nvalid/",  # a dotless i
-        "https://pictures.inva\u00adlid/",  # a soft hyphen
-        "https://xn--pictures-.invalid/",
+        "https://images.invalid.evil.example/",
+        "https://images.invalid./",
+        "https://ximages.invalid/",
+        "https://images_invalid/",
+        "https://images.invalid:444/",
+        "http://images.invalid/",
+        "https://images.\u0131nvalid/",  # a dotless i
+        "https://images.inva\u00adlid/",  # a soft hyphen
+        "https://xn--images-.invalid/",
         "http://169.254.169.254/latest/meta-data/",
         "http://metadata.google.internal/",
         # other schemes
@@ -332,9 +332,9 @@ def test_no_address_but_the_listed_one_is_connected_to(places):
     with serving() as server, serving() as other:
         urls = malicious_urls(server.port, other.port)
         assert len(set(urls)) == len(urls) >= 60
-        hosts = (f"http://127.0.0.1:{server.port}", "pictures.invalid")
+        hosts = (f"http://127.0.0.1:{server.port}", "images.invalid")
         url = f"http://127.0.0.1:{server.port}/plain"
-        found = watched(places, [*urls, url], hosts=hosts, named="https://pictures.invalid/x.png", addresses=tuple(PRIVATE[1:]))
+        found = watched(places, [*urls, url], hosts=hosts, named="https://images.invalid/x.png", addresses=tuple(PRIVATE[1:]))
     fetched = [asked for asked, outcome in zip([*urls, url], found["outcomes"], strict=True) if "cannot be read as an image" in outcome]
     assert fetched == [url]  # it is no image, but what it is was asked for
     assert [url for url, outcome in zip(urls, found["outcomes"], strict=False) if not isinstance(outcome, str)] == []

@@ -12,7 +12,7 @@ import pytest
 
 from lmm_r1_mega import cli
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.settings import read_config
+from lmm_r1_mega.config.reading import read_config
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
@@ -96,7 +96,7 @@ def test_published_hyper_parameters(name):
     assert (algorithm.prompts_per_step, algorithm.samples_per_prompt, algorithm.optimizer_steps) == (prompts, 16, 16)
     assert (algorithm.epochs, algorithm.gamma, algorithm.lam) == (1, 1, 1)
     assert (algorithm.clip_low, algorithm.clip_high, config.rollout.temperature, config.rollout.top_p) == (0.2, 0.2, 1, 1)
-    assert kl == 0 or (algorithm.kl.estimator, algorithm.kl.place) == ("k1", "reward")
+    assert kl == 0 or (algorithm.kl.estimator, algorithm.kl.apply_to) == ("k1", "reward")
     assert (optimizer.beta1, optimizer.beta2, optimizer.weight_decay, optimizer.grad_clip) == (0.9, 0.95, 0, 1)
     assert (optimizer.schedule, optimizer.final_ratio, config.run.save_every) == ("cosine", 0.1, 20)
     assert config.run.steps == rows // prompts * passes

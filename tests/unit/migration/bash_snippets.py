@@ -28,10 +28,7 @@ RUN --a 1 | tee log
 RUN --a 1 2>&1 | tee -a log > /dev/null
 RUN --a 1 &
 RUN --a -1 --b -10 10
-RUN --a $'x\ty\'z' --b $"q r"
 RUN --a {token} --b {} --c a{b}c
-RUN --a a{b,c}d --b {1..3} --c {01..03} --d {a..e..2} --e {3..1} --f {1..5..+2} --g {-1..1}
-RUN --a {x,y}{1,2} --b "{x,y}" --c {,z} --d {a,{b,c}}
 RUN --a \{x,y\} --b '*' --c "?" --d \*
 RUN --a ünï --b "Ω ≈" --c 中文
 RUN --a a=b --b --c=d=e --d =
@@ -103,7 +100,6 @@ X=a\ b; RUN --a "$X"
 | X="a \
 | b"; RUN --a "$X"
 
-set -f; X='a*'; RUN $X
 RUN --a ${X:-d} --b ${X-d} --c "${X:-a b}" --d ${X:-a b} --e ${X:-"a b"} --f ${X:-'a b'}
 X=; RUN --a ${X:-d} --b "${X-d}" --c ${X:+y} --d "${X+y}"
 X=v; RUN --a ${X:-d} --b ${X:+y} --c ${X+y z} --d "${X:+"y z"}"
@@ -131,19 +127,15 @@ X=aXbXc P=X; RUN --a ${X//$P/-} --b ${X#a$P} --c ${X%"$P"c}
 X='a*b*c'; RUN --a "${X%\**}" --b "${X//\*/+}" --c "${X#*'*'}"
 X=hello; RUN --a ${X^} --b ${X^^}
 X=HELLO; RUN --a ${X,} --b ${X,,}
-X=abcdef; RUN --a ${X:1} --b ${X:1:2} --c ${X: -2} --d ${X:0:-1} --e ${X:2:-1} --f ${X:(-3):2}
 X=abcdef N=2; RUN --a ${X:N} --b ${X:N:1} --c ${X:N+1:N} --d "${X:10}"
 X=abc; RUN --a ${#X}; Z="ünï"; RUN --c
 X=ünïcode; RUN --a ${#X} --b ${X:1:2} --c ${X/ï/i}
-X=Y Y=z; RUN --a ${!X} --b "${!X}"
 X=path/to/file.txt; N=${X##*/}; RUN --a ${N%.*} --b ${X%"$N"}
 X=aaa; RUN --a ${X#a} --b ${X##a*} --c ${X%%a} --d "${X%%*}"
 X=Qwen2.5-VL-3B; RUN --a ${X//./_} --b ${X##*-} --c ${X/-VL-/ } --d "${X/-VL-/ }"
 X=7B; RUN --a ${X%B} --b ${X%[A-Z]} --c ${X//[!0-9]/} --d ${X//[^0-9]/n}
 X=3.14; RUN --a ${X%.*} --b ${X#*.} --c ${X/.}
 X="  pad  "; RUN --a "${X// /}" --b "${X#"${X%%[! ]*}"}"
-X=a-b_c; RUN --a ${X//[-_]/+} --b ${X//[[:punct:]]/}
-X=x1y22; RUN --a ${X//[[:digit:]]/#} --b ${X%%[[:digit:]]*}
 a=(--x 1 --y "2 3"); RUN "${a[@]}"
 a=(--x 1 --y "2 3"); RUN ${a[@]} --n ${#a[@]}
 a=(--x 1 --y "2 3"); RUN "${a[*]}" ${a[*]}
@@ -157,7 +149,6 @@ a=(--x 1 --y "2 3"); RUN "${a[*]}" ${a[*]}
 
 a=(--x 1); a+=(--y 2); a+=(--z "3 4"); RUN "${a[@]}"
 a=(); RUN "${a[@]}" ${a[@]} --n ${#a[@]} "x${a[@]}y"
-a=(p q r s); RUN ${a[0]} ${a[1]} ${a[-1]} $a ${a[@]:1:2} ${a[@]:2} "${a[@]: -1}"
 a=(p q r); RUN --a "${#a[@]}" "${#a[0]}" ${!a[@]}
 a=(p q r); i=1; RUN ${a[i]} ${a[$i]} ${a[i+1]} ${a[$((i - 1))]}
 a[0]=x; a[2]=z; RUN "${a[@]}" ${#a[@]} ${!a[@]}
@@ -166,7 +157,6 @@ a=(p q); a[1]=Q; a[0]+=P; RUN "${a[@]}"
 a=(one.txt two.txt); RUN "${a[@]%.txt}" "${a[@]/o/0}" ${a[@]^} "${a[@]#*.}"
 X="1 2 3"; a=($X); RUN ${#a[@]} "${a[@]}"; b=("$X")
 X="1 2 3"; a=("$X" $X); RUN ${#a[@]} "${a[0]}"
-a=(a{1,2}); b=("${a[@]}" c); RUN "${b[@]}"
 IFS=,; a=(x y z); RUN "${a[*]}"
 a=(x y z); IFS=,; RUN "${a[*]}"
 a=(x y); RUN "pre ${a[@]} post"
@@ -186,16 +176,9 @@ set -- a b c; shift; RUN $1 $#; shift 2
 set -- a b c d; shift 2; RUN "$@"
 set --; RUN "$@" $#
 N=8; RUN --a $((N*2)) --b $(($N + 1)) --c $((N / 3)) --d $((N % 3)) --e $((2 ** 3)) --f $(( -7 / 2 )) --g $((-7 % 3))
-N=8; RUN --a $((N > 4)) --b $((N == 8 && N != 7)) --c $((N > 4 ? 1 : 2)) --d $((!N)) --e $((~N))
 N=8; ((N++)); ((N += 2)); RUN --a $N
-N=8; let N=N*2; let "N = N + 1"; RUN --a $N
-N=8; M=$((N++)); RUN --a $N --b $M --c $((++N)) --d $((N--))
-RUN --a $((0x1f)) --b $((010)) --c $((2#101)) --d $((1 << 4)) --e $((6 & 3 | 8 ^ 1))
 A=2 B=A; RUN --a $((B + 1)) --b $(( (A + 1) * 3 ))
-a=(3 4); RUN --a $((a[0] + a[1])) --b $((${a[1]} * 2)) --c $((${#a[@]} * 5))
-RUN --a $((1 , 2)) --b $((X = 5)) --c $X --d $((2+3*4-1))
 G=8 N=2; TOTAL=$((G * N)); BS=$((TOTAL * 4)); RUN --a $BS --b $((BS/TOTAL))
-RUN --a $[1+2]
 X=" 7 "; RUN --a $((X + 1))
 N=3; RUN --a $((N<2||N>2)) --b $((1-1-1)) --c $((2**3**2))
 S=7B; if [ "$S" = "7B" ]; then L=1; T=2; else L=3; T=4; fi; RUN --a $L --b $T
@@ -220,12 +203,10 @@ M=none; case $M in x) T=a;; esac; RUN --a ${T:-unset}
 if true; then X=1; fi; if false; then X=2; fi; RUN --a $X
 true && X=1; false && X=2; false || Y=3; true || Y=4; RUN --a $X --b $Y
 [[ a < b ]] && X=1; [[ -z "" ]] && Y=2; RUN --a $X$Y
-X=abc123; if [[ $X =~ ^[a-z]+([0-9]+)$ ]]; then RUN --a ${BASH_REMATCH[1]}; fi
 X=10; [[ $X -ge 9 ]] && Y=num; [[ $X < 9 ]] && Z=text; RUN --a $Y$Z
 X="a b"; if [[ $X = "a b" ]]; then RUN --a same; fi
 X='a*'; [[ abc == $X ]] && P=pattern; [[ abc == "$X" ]] || Q=text; RUN --a $P$Q
 if [[ ${1} != "slurm" ]]; then RUN --a plain; else RUN --a slurm; fi
-[[ -v X ]] || Y=no; X=1; [[ -v X ]] && Z=yes; RUN --a $Y$Z
 N=; if [ "$N" ]; then Y=1; else Y=2; fi; RUN --a $Y
 A=1; if [ $A -eq 1 ]; then if [ "$B" = x ]; then C=1; else C=2; fi; fi; RUN --a $C
 X=1; { X=2; Y=3; }; ( X=4 ); RUN --a $X --b $Y
@@ -244,18 +225,14 @@ for x in 1 2 "3 4"; do a+=(--x "$x"); done; RUN "${a[@]}"
 s=; X="p q"; for x in $X r; do s="$s,$x"; done; RUN --a "$s${UNDEFINED:-}"
 s=; for x in a b c; do [ $x = b ] && continue; s+=$x; done; RUN --a $s
 s=; for x in a b c; do if [ $x = c ]; then break; fi; s+=$x; done; RUN --a $s
-s=; for ((i = 0; i < 3; i++)); do s+=$i; done; RUN --a $s --b $i
 s=; i=0; while [ $i -lt 3 ]; do s+=$i; i=$((i + 1)); done; RUN --a $s
 s=; i=3; until ((i == 0)); do s+=$i; ((i--)); done; RUN --a $s
-s=; for x in {1..3}; do for y in a b; do s+=$x$y; done; done; RUN --a $s
 a=(p q); s=; for x in "${a[@]}"; do s+="[$x]"; done; RUN --a "$s"
-s=; for i in $(seq 1 3); do s+=$i; done; RUN --a $s
 s=; for i in "${!a[@]}"; do s+=$i; done; RUN --a "$s"
 for lr in 1e-6 5e-7; do RUN --lr $lr; done
 set -- a b; for x; do s+=$x-; done; RUN --a $s
 s=; while true; do s+=x; [ ${#s} -ge 3 ] && break; done; RUN --a $s
 X=1; for x in 1; do false; done && X=2; for x in 1; do false; break; done && Y=3; RUN --a $X --b $Y
-for x in 1 2; do for y in 1 2; do s+=$x$y,; [ $y = 1 ] && continue 2; done; done; RUN --a $s
 while [[ $# -gt 0 ]]; do shift; done; RUN --a $#
 f() { RUN --a "$1" --b $2 --n $#; }; f "x y" z
 f() { RUN "$@"; }; f --a "1 2" --b
@@ -276,7 +253,6 @@ set -- s1 s2; f() { RUN "$1" "$#" "${FUNCNAME_NONE:-x}"; }; f inner; RUN "$1"
 get() { case $1 in a) echo 1;; *) echo 2;; esac; }; RUN --a $(get a) --b $(get z)
 X=$(echo a b); RUN --a $X --b "$X" --c $(echo c  d) --d "$(echo "e  f")"
 X=`echo a`; RUN --a $X --b "`echo b c`"
-X=$(printf '%s-%d' q 3); RUN --a $X --b $(printf "%s," a b)
 RUN --a $(basename /x/y.txt .txt) --b $(dirname /x/y) --c $(basename a/b/) --d $(dirname x) --e $(dirname a/b/c)
 
 n=0; while true; do n=$((n + 1)); if [ $n = 2 ]; then break; fi; done; RUN --a $n
@@ -313,7 +289,6 @@ X=$(Y=1; echo $Y${Z:-0}); RUN --a $X --b ${Y:-none}
 
 RUN --a "$(echo "${X:-q}")" --b "$(echo $(echo n))"
 X=$( (echo s) ); RUN --a $X
-printf -v X '%s/%s' a b; RUN --a $X
 X=$(true && echo yes || echo no); RUN --a $X
 X=$(echo hidden > /dev/null); RUN --a "$X"
 X=$(echo e >&2; echo o); RUN --a $X
@@ -328,7 +303,6 @@ X=$(echo e >&2; echo o); RUN --a $X
 | COMMENT
 | RUN --a 2
 
-X=$(seq 3); RUN $X
 X="$(echo "it's")"; RUN --a "$X"
 eval "X=5"; RUN --a $X
 cmd="RUN --a 1"; $cmd --b 2
@@ -339,7 +313,6 @@ eval "RUN --a \$HOME"
 bash -c "RUN --a 1 --b '2 3'"
 X=v; bash -c "RUN --a $X --b \"$X y\""
 export X=v; bash -c 'RUN --a $X'
-X=hidden; bash -c 'RUN --a ${X:-none}'
 X=v bash -c 'RUN --a $X'
 bash -c 'RUN --a "$1" --b $0' zero one
 nohup RUN --a 1 > log 2>&1 &
@@ -376,7 +349,6 @@ echo "RUN --a 0"; RUN --a 1
 pgrep -f train_ppo_ray > /dev/null; RUN --a 1
 printf 'RUN %s\n' x > /dev/null; RUN --a 1
 sleep 0 & RUN --a 1
-RUN() { :; }; unset -f RUN; true; RUN --a 1
 X="a;b|c&d"; RUN --a $X
 X='>f'; RUN --a $X
 X='$(echo no)'; RUN --a "$X"
@@ -419,7 +391,6 @@ declare -p HOME > /dev/null; RUN --a 1
 |     "${gen[@]}" ${DEBUG:+--seed 1} "$@" > out.log 2>&1 &
 | wait
 
-
 | read -r -d '' training_commands <<EOF
 | openrlhf.cli.train_ppo_ray \
 |    --pretrain ${BASE:-models/base} \
@@ -434,7 +405,6 @@ declare -p HOME > /dev/null; RUN --a 1
 | if [[ ${1:-} != "slurm" ]]; then
 |     python3 -m $training_commands
 | fi
-
 
 | main() {
 |   local size="$1" steps=$2; shift 2
@@ -452,7 +422,6 @@ declare -p HOME > /dev/null; RUN --a 1
 |   main $s 20 --freeze_prefix visual lm_head
 | done
 
-
 | #!/usr/bin/env bash
 | while [[ $# -gt 0 ]]; do
 |   case "$1" in
@@ -469,7 +438,55 @@ declare -p HOME > /dev/null; RUN --a 1
 | until (( i >= 2 )); do i=$((i + 1)); done
 | PYTHONPATH=. RUN --pretrain $MODEL --prompt_data "$DATA" --actor_num_nodes $WORLD \
 |   --ckpt_path "$LOG_DIR" --wandb_group "${MASTER}-$i" --processor_kwargs '{"min_pixels": 3136, "max_pixels": 602112}' || exit 1
+
+RUN --a $'x\ty\'z'
+X=abcdef; RUN --a ${X:1} --b ${X:1:2} --c ${X: -2} --d ${X:(-3):2}
+X=a-b_c; RUN --a ${X//[-_]/+}
+a=(p q r s); RUN ${a[0]} ${a[1]} $a ${a[@]:1:2} ${a[@]:2} "${a[@]: -1}"
+N=8; RUN --a $((N > 4)) --b $((N == 8 && N != 7)) --c $((!N)) --d $((N / 3 * 3))
+RUN --a $((2+3*4-1)) --b $((X = 5)) --c $X
+X=$(printf '%s-%s' q 3); RUN --a $X --b $(printf "%s," a b)
+export X=seen; bash -c 'RUN --a ${X:-none}'
+RUN() { :; }; true; RUN --a 1
+f() { local x=${x:-5}; RUN $x; }; x=3; f
+s=; for x in 1 2 3; do for y in a b; do s+=$x$y; done; done; RUN --a $s
+a=(3 4); RUN --b $((${a[1]} * 2)) --c $((${#a[@]} * 5))
+N=8; M=$((N++)); RUN --a $N --b $M --d $((N--)) --e $N
+for x in 1 2; do for y in 1 2; do [ $y = 1 ] && continue; s+=$x$y,; done; done; RUN --a $s
+s=; for i in "${!a[@]}"; do s+=i; done; RUN --a "$s"
 """
+
+EXOTIC = [
+    ('RUN --a $\'x\\ty\\\'z\' --b $"q r"', 'simplify $"q r"'),
+    ("RUN --a a{b,c}d --b {1..3} --c {01..03} --d {a..e..2} --e {3..1} --f {1..5..+2} --g {-1..1}", "has braces: write its words"),
+    ('RUN --a {x,y}{1,2} --b "{x,y}" --c {,z} --d {a,{b,c}}', "has braces: write its words"),
+    ("set -f; X='a*'; RUN $X", "is a pattern, for which bash puts the files"),
+    ("X=abcdef; RUN --a ${X:1} --b ${X:1:2} --c ${X: -2} --d ${X:0:-1} --e ${X:2:-1} --f ${X:(-3):2}", "write the value in its place"),
+    ('X=Y Y=z; RUN --a ${!X} --b "${!X}"', "write the value in place of ${!X}"),
+    ("X=a-b_c; RUN --a ${X//[-_]/+} --b ${X//[[:punct:]]/}", "patterns such as @(a|b) and [[:digit:]] are not read here"),
+    ("X=x1y22; RUN --a ${X//[[:digit:]]/#} --b ${X%%[[:digit:]]*}", "patterns such as @(a|b) and [[:digit:]] are not read here"),
+    ('a=(p q r s); RUN ${a[0]} ${a[1]} ${a[-1]} $a ${a[@]:1:2} ${a[@]:2} "${a[@]: -1}"', "count the elements from the first one on"),
+    ('a=(a{1,2}); b=("${a[@]}" c); RUN "${b[@]}"', "has braces: write its words"),
+    ("N=8; RUN --a $((N > 4)) --b $((N == 8 && N != 7)) --c $((N > 4 ? 1 : 2)) --d $((!N)) --e $((~N))", "is no arithmetic that is read"),
+    ('N=8; let N=N*2; let "N = N + 1"; RUN --a $N', "let is not followed: write the script without it"),
+    ("N=8; M=$((N++)); RUN --a $N --b $M --c $((++N)) --d $((N--))", "is no arithmetic that is read"),
+    ("RUN --a $((0x1f)) --b $((010)) --c $((2#101)) --d $((1 << 4)) --e $((6 & 3 | 8 ^ 1))", "is no arithmetic that is read"),
+    ("a=(3 4); RUN --a $((a[0] + a[1])) --b $((${a[1]} * 2)) --c $((${#a[@]} * 5))", "is no arithmetic that is read"),
+    ("RUN --a $((1 , 2)) --b $((X = 5)) --c $X --d $((2+3*4-1))", "is no arithmetic that is read"),
+    ("RUN --a $[1+2]", "simplify $[1+2]"),
+    ("X=abc123; if [[ $X =~ ^[a-z]+([0-9]+)$ ]]; then RUN --a ${BASH_REMATCH[1]}; fi", "is known only while the script runs"),
+    ("[[ -v X ]] || Y=no; X=1; [[ -v X ]] && Z=yes; RUN --a $Y$Z", "depends on the files where the script runs"),
+    ("s=; for ((i = 0; i < 3; i++)); do s+=$i; done; RUN --a $s --b $i", "is not worked out: write it with"),
+    ("s=; for x in {1..3}; do for y in a b; do s+=$x$y; done; done; RUN --a $s", "has braces: write its words"),
+    ("s=; for i in $(seq 1 3); do s+=$i; done; RUN --a $s", "is known only where the script runs"),
+    ("for x in 1 2; do for y in 1 2; do s+=$x$y,; [ $y = 1 ] && continue 2; done; done; RUN --a $s", "only the innermost loop can be left"),
+    ("X=$(printf '%s-%d' q 3); RUN --a $X --b $(printf \"%s,\" a b)", "what `printf` prints"),
+    ("printf -v X '%s/%s' a b; RUN --a $X", "printf is followed without options: write the variable's value"),
+    ("X=$(seq 3); RUN $X", "is known only where the script runs"),
+    ("X=hidden; bash -c 'RUN --a ${X:-none}'", "what the script of line 1 gets is not known"),
+    ("RUN() { :; }; unset -f RUN; true; RUN --a 1", "unset is followed for variables alone: name them"),
+]  # fmt: skip
+"""Scripts with bash that no launch script has: they are not followed, or a value is not known, each with its reason."""
 
 DOUBTFUL = r"""
 X=1; if coin; then X=2; fi; RUN $X

@@ -2,14 +2,15 @@
 
 import contextlib
 import random
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from bash_snippets import DOUBTFUL, SNIPPETS
+from bash_snippets import DOUBTFUL, EXOTIC, SNIPPETS
 
 from lmm_r1_mega.migration.bash.unknown import is_letter
-from lmm_r1_mega.migration.shell import training_command
+from lmm_r1_mega.migration.source import training_command
 
 PROGRAM = "python3 -m openrlhf.cli.train_ppo_ray"
 RECORDER = r"""#!/bin/bash
@@ -73,6 +74,15 @@ def words_by_bash(run_by_bash):
 def test_the_words_are_those_that_bash_makes(number, words_by_bash):
     script = scripts()[number]
     assert list(training_command(script, {"HOME": "/home/me"}).words) == words_by_bash[number], script
+
+
+@pytest.mark.parametrize(("script", "reason"), EXOTIC)
+def test_bash_that_no_launch_script_has_is_an_error_with_its_line(script, reason):
+    with pytest.raises(ValueError, match=re.escape(reason)) as error:
+        command = training_command(script.replace("RUN()", "run()").replace("RUN", PROGRAM), {"HOME": "/home/me"})
+        unknown = [why for word in command.words if (why := command.unknowns.first(word)) is not None]
+        raise ValueError(unknown[0].reason if unknown else "every word is known")
+    assert re.search(r"line \d", str(error.value))
 
 
 COINS = ("0 0 0 0 0 0", "1 1 1 1 1 1", "0 1 0 1 0 1", "1 0 1 0 1 0", "1 1 0 0 1 1", "0 0 1 1 0 0")

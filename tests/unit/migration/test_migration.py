@@ -7,11 +7,11 @@ import pytest
 
 from lmm_r1_mega import cli
 from lmm_r1_mega.config import RewardSettings
+from lmm_r1_mega.config.reading import parse_tree, read_config, setting_names
 from lmm_r1_mega.migration.flags import FLAGS
 from lmm_r1_mega.migration.mapping import Migration, migrate
 from lmm_r1_mega.migration.source import from_flags, from_script
 from lmm_r1_mega.rewards.components import component_weights
-from lmm_r1_mega.settings import parse_tree, read_config, setting_names
 
 RICH = shlex.split(
     "--pretrain m --prompt_data a.jsonl,b.jsonl --eval_dataset e.jsonl --n_samples_per_prompt 8 --rollout_batch_size 64 "
@@ -133,7 +133,7 @@ def test_fre_text_by_hand():
     for section in ("layout", "optimizer", "cluster"):
         assert getattr(config, section) == getattr(recipe, section)
     assert (config.run.steps, config.run.seed, config.run.save_every, config.run.trackers) == (314, 42, 20, ("wandb",))
-    assert (config.algorithm.kl.coefficient, config.algorithm.kl.estimator, config.algorithm.kl.place) == (1e-3, "k1", "reward")
+    assert (config.algorithm.kl.coefficient, config.algorithm.kl.estimator, config.algorithm.kl.apply_to) == (1e-3, "k1", "reward")
     assert (config.algorithm.name, config.algorithm.optimizer_steps, config.algorithm.samples_per_prompt) == ("reinforce_baseline", 16, 16)
     assert config.reward == recipe.reward.model_copy(update={"workers": 2})
     assert config.rollout == recipe.rollout
@@ -169,7 +169,7 @@ def test_grpo_on_one_machine_by_hand():
     )
     config = parse_tree(migrated(words.split(), num_rows=12_800).tree, source="the test")
     assert (config.algorithm.name, config.algorithm.aggregation, config.algorithm.optimizer_steps) == ("grpo", "token", 8)
-    assert (config.algorithm.kl.place, config.algorithm.kl.estimator) == ("loss", "k3")
+    assert (config.algorithm.kl.apply_to, config.algorithm.kl.estimator) == ("loss", "k3")
     assert (config.run.steps, config.run.eval_every) == (100, 100), "evaluated once a pass"
     assert (str(config.reward.function), config.reward.weights) == ("/x/reward_func.py", {"function": 1.0})
     assert config.model.freeze == ("visual*", "lm_head*") and list(config.data.eval) == ["e"]

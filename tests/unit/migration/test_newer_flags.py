@@ -4,11 +4,10 @@ import shlex
 
 import pytest
 
-from lmm_r1_mega.migration.flags import FLAGS
+from lmm_r1_mega.config.reading import parse_tree, setting_names
+from lmm_r1_mega.migration.flags import ADDED, FLAGS, RENAMED
 from lmm_r1_mega.migration.mapping import Migration, migrate
-from lmm_r1_mega.migration.newer import ADDED, RENAMED
 from lmm_r1_mega.migration.source import from_flags, from_script
-from lmm_r1_mega.settings import parse_tree, setting_names
 
 NAMES = """
 actor.adam.betas actor.adam.eps actor.adam.lr actor.adam.weight_decay actor.aux_loss_coef actor.dual_clip actor.entropy_coef
@@ -148,7 +147,11 @@ def test_dapo_by_hand():
     assert (str(config.model.path), str(config.data.train[0]), config.data.label_key) == ("models/Q-7B", "data/math.jsonl", "label")
     assert (algorithm.name, algorithm.clip_low, algorithm.clip_high, algorithm.kl.coefficient) == ("grpo", 0.2, 0.28, 0)
     assert (algorithm.dynamic_sampling.enabled, algorithm.importance_bounds, algorithm.optimizer_steps) == (True, (0.5, 5.0), 1)
-    assert (config.data.max_prompt_tokens, config.rollout.max_response_tokens, config.layout.row_tokens) == (10240, 8192, 18432)
+    assert (config.data.max_prompt_tokens, config.rollout.max_response_tokens, config.layout.max_tokens_per_microbatch) == (
+        10240,
+        8192,
+        18432,
+    )
     assert (config.reward.overlong, config.reward.weights) == ((6144, 8192), {"function": 1.0, "overlong": 0.5})
     assert (config.optimizer.learning_rate, config.optimizer.schedule, config.optimizer.final_ratio) == (5e-7, "cosine", 0.1)
     assert (config.model.precision, config.run.trackers, config.critic.value_clip, config.run.steps) == ("bf16", (), 0.5, 100)

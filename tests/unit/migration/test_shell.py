@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from lmm_r1_mega.migration.shell import Command, training_command
+from lmm_r1_mega.migration.source import TrainingCommand, training_command
 from lmm_r1_mega.migration.values import read_values
 
 PROGRAM = "python3 -m openrlhf.cli.train_ppo_ray"
@@ -14,7 +14,7 @@ def words_of(script: str, *arguments: str, **environment: str) -> list[str]:
     return shown(training_command(script, environment, arguments=arguments))
 
 
-def shown(command: Command) -> list[str]:
+def shown(command: TrainingCommand) -> list[str]:
     """The words; `?` for one that is not known."""
     return ["?" if command.unknowns.first(word) else word for word in command.words]
 
@@ -100,6 +100,8 @@ def test_windows_lines_and_the_file_form():
         ("RUN --seed $RANDOM", r"--seed: \$RANDOM \(line 1\) is known only while the script runs"),
         ("RUN --seed <(echo 1)", r"--seed: <\(echo 1\) \(line 1\) is a file that a run makes"),
         ("RUN --lora_rank $R", r"--lora_rank: R \(line 1\)"),
+        ("RUN --seed ${HOSTNAME:-3}", r"--seed: \$HOSTNAME \(line 1\) is known only while the script runs"),
+        ("declare -A m=([a]=1 [b]=2)\nRUN --freeze_prefix ${m[@]}", r"--freeze_prefix: the order of m \(line 2\) is bash's own"),
         ("RUN --use_wandb $KEY", r"--use_wandb: KEY \(line 1\)"),
     ],
 )  # fmt: skip
@@ -119,12 +121,12 @@ def test_a_value_that_the_text_does_not_tell_is_an_error_with_its_line(script, m
         ("set --p q\nRUN $1", r"line 1: `set --p q` is not followed: write -- before arguments"),
         ("X=1\nRUN --a $X\"", r"line 2: .* is no bash that can be read here: is a quote or a bracket open\?"),
         ("X=1\nRUN --a ${X:-a(}", r"line 2: "),
-        ("X=1\nRUN --a ${X##@(1)}", r"line 2: .*patterns such as @\(a\|b\) are not read here"),
-        ("X=1\nRUN --a ${X//[[:digt:]]/}", r"line 2: .*\[:digt:\] is no class of letters"),
+        ("X=1\nRUN --a ${X##@(1)}", r"line 2: .*patterns such as @\(a\|b\) and"),
+        ("X=1\nRUN --a ${X//[[:digt:]]/}", r"line 2: .*patterns such as @\(a\|b\) and \[\[:digit:\]\] are not read here"),
         ("if [ 1 = 1\n]; then X=1; fi\nRUN --a $X", r"line 1: .* `\[` has no ` \]` on its line"),
         ("exit 0\nRUN --a 1", r"line 2: the train_ppo_ray command is not reached"),
         ("f() { RUN --a 1; }", r"line 1: the train_ppo_ray command is not reached"),
-        ("echo hi\nX=${Y:?}\nRUN", r"line 2: `X=\$\{Y:\?\}` is not followed: the script stops where Y is not set: Y=VALUE lmm-r1-mega"),
+        ("echo hi\nX=${Y:?}\nRUN", r"line 2: `X=\$\{Y:\?\}` is not followed: the script stops if Y is not set: Y=VALUE lmm-r1-mega"),
         ("echo 'open\nRUN --a 1", r"quote|not reached|no bash"),
         ("\nif true\nRUN --a 1", r"line \d: .* is no bash that can be read here"),
         ("X=$((1 / 0))\nRUN", r"line 1: `X=\$\(\(1 / 0\)\)` is not followed: division by 0"),
@@ -133,15 +135,18 @@ def test_a_value_that_the_text_does_not_tell_is_an_error_with_its_line(script, m
         ("f() { f; }\nf\nRUN", r"line 1: .* functions call each other without end"),
         ("declare -n r=x\nRUN", r"line 1: .* only -A, -a, -g, -p, -r and -x are read here"),
         ("declare -i N=2+3; RUN --a $N", r"line 1: .* only -A, -a"),
-        ("X=a; RUN --a ${X@U}", r"line 1: .* write the value in its place"),
+        ("X=a; RUN --a ${X@U}", r"line 1: .* write the value in place of \$\{X@U\}"),
         ("X=abc; RUN --a ${X^^[ab]}", r"line 1: .* write the value in its place"),
         ("\nread -r A B <<< '1 2'; RUN --a $A", r"line 2: .* read is followed with one name"),
         ("mapfile -t L <<< a; RUN ${L[@]}", r"line 1: .* mapfile is not followed"),
-        ("X=1; RUN --a $((X > 0 && X++))", r"line 1: .* give arithmetic that sets a variable a line of its own"),
-        ("shopt -s nocasematch; RUN --a 1", r"line 1: .* this option is not followed"),
+        ("X=1; RUN --a $((X > 0 && X++))", r"line 1: .* X > 0 && X\+\+ is no arithmetic that is read here"),
+        ("X=1; readonly X; X=2; RUN --a $X", r"line 1: `X=2` is not followed: X is readonly"),
+        ("declare v=in -g; RUN --a $v", r"line 1: .* only -A, -a"),
+        ("N=4; [$N -eq 4 ] && X=yes; RUN --a $X", r"line 1: .* blanks inside of both"),
+        ("shopt -s nocasematch; RUN --a 1", r"line 1: .* shopt is not followed"),
         ("select x in a b; do :; done; RUN", r"line 1: .* select asks whoever runs the script"),
-        ("a=(1 2); unset 'a[0]'; RUN", r"line 1: .* name the variable, not an element"),
-        ("for i in 1 2; do for j in 1 2; do if ls; then break 2; fi; done; done; RUN", r"line 1: .* which loops end here is not known"),
+        ("a=(1 2); unset 'a[0]'; RUN", r"line 1: .* unset is followed for variables alone: name them"),
+        ("for i in 1 2; do for j in 1 2; do if ls; then break 2; fi; done; done; RUN", r"line 1: .* only the innermost loop can be left"),
         ("if ls; then f() { :; }; fi\nf; RUN --a 1", r"line 2: .* which function this is depends"),
         ("X=abc; RUN ${X/b/&}", r"line 1: .* versions of bash differ in what & means"),
         ("\nwhile getopts a: o; do :; done; RUN", r"line 2: .* getopts is not followed"),
@@ -206,7 +211,8 @@ def test_a_file_that_the_script_reads_is_read(tmp_path, monkeypatch):
     (tmp_path / "env.sh").write_text("S=5\nT=$(nproc)\n")
     (tmp_path / "inner.sh").write_text(f'{PROGRAM} --a $1 --b "$V" --c ${{W:-no}}\n')
     assert words_of(f"S=1; source env.sh; {PROGRAM} --a $S") == ["--a", "5"]
-    assert words_of("export V=v; W=w; bash inner.sh 3") == ["--a", "3", "--b", "v", "--c", "no"]
+    assert words_of("export V=v; W=w; bash inner.sh 3") == ["--a", "3", "--b", "v", "--c", "?"], "W may be exported elsewhere"
+    assert words_of("export V=v; bash inner.sh 3") == ["--a", "3", "--b", "v", "--c", "no"]
     command = training_command(f". ./env.sh; {PROGRAM} --seed $T", {})
     with pytest.raises(ValueError, match=r"\(\./env\.sh, line 2\)"):
         read_values(command.words, command.unknowns)

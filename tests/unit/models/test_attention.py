@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lmm_r1_mega.models.attention import PackedAttention, describe_row, group_by_length
+from lmm_r1_mega.models.attention import PackedAttention, describe_packing, group_by_length
 
 HOST = torch.device("cpu")
 NOTHING = torch.tensor([0, 0])
@@ -34,7 +34,7 @@ def test_every_sequence_is_as_if_alone(lengths, groups):
     wanted_gradients = torch.autograd.grad((wanted * weight).sum(), parts)
     attention = PackedAttention(SimpleNamespace(softmax_scale=None))
     found = attention(
-        *(part[:, None] for part in parts), None, packed_seq_params=describe_row(starts, NOTHING.expand(len(lengths), 2), HOST)
+        *(part[:, None] for part in parts), None, packed_seq_params=describe_packing(starts, NOTHING.expand(len(lengths), 2), HOST)
     )[:, 0]
     gradients = torch.autograd.grad((found * weight).sum(), parts)
 
@@ -46,7 +46,7 @@ def test_every_sequence_is_as_if_alone(lengths, groups):
 @pytest.mark.parametrize("plan", ["padding", "whole"])
 def test_a_borrowed_prompt_is_as_if_each_sequence_had_its_own(plan):
     """Row: 5 places of a sequence, 3 that borrow the first 4 of them, 2 of another sequence, 6 that borrow the first 4 again."""
-    row = describe_row(torch.tensor([0, 5, 8, 10, 16]), torch.tensor([[0, 0], [0, 4], [0, 0], [0, 4]]), HOST)
+    row = describe_packing(torch.tensor([0, 5, 8, 10, 16]), torch.tensor([[0, 0], [0, 4], [0, 0], [0, 4]]), HOST)
     places = [[0, 1, 2, 3, 4], [0, 1, 2, 3, 5, 6, 7], [8, 9], [0, 1, 2, 3, 10, 11, 12, 13, 14, 15]]
     own = [places[0], places[1][4:], places[2], places[3][4:]]
     noise = torch.Generator().manual_seed(0)
@@ -62,7 +62,7 @@ def test_a_borrowed_prompt_is_as_if_each_sequence_had_its_own(plan):
     for gradient, target in zip(torch.autograd.grad((found * weight).sum(), parts), wanted_gradients, strict=True):
         torch.testing.assert_close(gradient, target, rtol=0, atol=1e-12)
     assert row.cu_seqlens_q.tolist() == [0, 5, 12, 14, 24]
-    assert row.whole.places.tolist() == [place for at in places for place in at]
+    assert row.whole.positions.tolist() == [place for at in places for place in at]
 
 
 def test_sequences_are_grouped_while_padding_is_cheap():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from lmm_r1_mega.convert.plan import Plan, Transfer
+from lmm_r1_mega.convert.mapping import Transfer, WeightMapping
 from lmm_r1_mega.convert.rules import QKV, Copy
 from lmm_r1_mega.models.freeze import frozen_parameters
 
 QKV_BIAS = tuple(f"model.layers.0.self_attn.{part}_proj.bias" for part in "qkv")
-PLAN = Plan(
+PLAN = WeightMapping(
     (
         Transfer("visual.merger.ln_q.weight", ("visual.merger.ln_q.weight",), Copy()),
         Transfer("decoder.layers.0.self_attention.linear_qkv.bias", QKV_BIAS, QKV(2, 1, 4)),

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lmm_r1_mega.convert.shape import ModelShape, read_shape
+from lmm_r1_mega.families.registry import read_shape
+from lmm_r1_mega.families.shape import ModelShape
 
 MODELS = Path(__file__).parents[3] / "examples" / "models"
 

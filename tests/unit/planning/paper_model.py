@@ -1,6 +1,6 @@
 """A model so small that its memory is worked out on paper."""
 
-from lmm_r1_mega.convert.shape import ModelShape, VisionShape
+from lmm_r1_mega.families.shape import ModelShape, VisionShape
 
 VISION = VisionShape(
     depth=1,
@@ -21,6 +21,7 @@ def small_shape(**changes) -> ModelShape:
     """Hidden 8, 4 heads of 2, 2 key-value heads, feed-forward 12, 2 layers, 10 words."""
     fields = {"hidden_size": 8, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2, "ffn_size": 12, "vocab_size": 10, "max_positions": 64}
     fields |= {"norm_eps": 1e-6, "rope_theta": 1e6, "mrope_section": (1, 0, 0), "tied": False, "image_token_id": 9, "vision": VISION}
+    fields |= {"family": "qwen2_5_vl", "head_dim": 2, "has_qkv_bias": True}
     return ModelShape(**fields | changes)
 
 

@@ -7,7 +7,7 @@ from paper_model import small_shape
 
 from lmm_r1_mega.config import Config
 from lmm_r1_mega.convert.freeze import freeze_problems, frozen_names
-from lmm_r1_mega.planning.checks import refuse_impossible
+from lmm_r1_mega.planning.checks import check_run
 
 SHAPE = small_shape()
 QKV = ("*.[qkv]_proj.weight", "*.[qkv]_proj.bias")
@@ -45,13 +45,13 @@ def test_what_cannot_be_kept_to_is_refused_before_any_process_starts(patterns, m
         {"model": {"freeze": patterns}, "data": {"max_prompt_tokens": 16}, "rollout": {"max_response_tokens": 16}}
     )
     with pytest.raises(ValueError) as error:
-        refuse_impossible(config, SHAPE, generates=True)
+        check_run(config, SHAPE, generates=True)
     assert re.search(message, str(error.value)), error.value
 
 
 def test_a_stage_without_a_trained_parameter_is_refused():
     frozen = ("visual.*", "*embed_tokens*", "model.layers.0.*")
     split = {"model": {"freeze": frozen}, "layout": {"pipeline": 2}}
-    refuse_impossible(Config.model_validate({"model": {"freeze": frozen}}), SHAPE, generates=False)
+    check_run(Config.model_validate({"model": {"freeze": frozen}}), SHAPE, generates=False)
     with pytest.raises(ValueError, match=r"nothing of pipeline stage 0 to train: name fewer, or lower layout.pipeline 2"):
-        refuse_impossible(Config.model_validate(split), SHAPE, generates=False)
+        check_run(Config.model_validate(split), SHAPE, generates=False)

@@ -6,12 +6,12 @@ import pytest
 from paper_model import small_shape
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.planning.checks import find_problems, nearest, refuse_overlap, rollout_tensor_sizes, tensor_sizes
+from lmm_r1_mega.planning.checks import check_overlap, find_problems, nearest, rollout_tensor_sizes, tensor_sizes
 from lmm_r1_mega.planning.hardware import Hardware
 
 GPU = Hardware(80.0)
 GOOD = {
-    "layout": {"tensor": 4, "pipeline": 2, "data": 2, "row_tokens": 8192},
+    "layout": {"tensor": 4, "pipeline": 2, "data": 2, "max_tokens_per_microbatch": 8192},
     "rollout": {"engines": 4, "tensor": 4},
     "cluster": {"nodes": 2, "gpus_per_node": 8},
 }
@@ -46,7 +46,10 @@ def test_nearest(value, expected):
         ({"layout": {"tensor": 8}}, "layout.tensor 8 does not divide the model's 28 heads, 4 key-value heads .*: use 4"),
         ({"layout": {"pipeline": 3}}, "layout.pipeline 3 does not divide the model's 28 layers: use 2 or 4"),
         ({"model": {"freeze": ["vision.*"]}}, r"model.freeze 'vision\.\*' matches no parameter: the nearest name is visual\."),
-        ({"layout": {"row_tokens": 4096}}, "the longest sample has 5120 tokens .* raise layout.row_tokens to 5119 or more"),
+        (
+            {"layout": {"max_tokens_per_microbatch": 4096}},
+            "the longest sample has 5120 tokens .* raise layout.max_tokens_per_microbatch to 5119 or more",
+        ),
         ({"data": {"max_prompt_tokens": 128000}}, "the model 128000 positions: lower .* by 1024"),
         ({"rollout": {"tensor": 8, "engines": 1}}, "rollout.tensor 8 does not fit the model's 28 heads and 4 key-value heads: use 4"),
         (
@@ -57,8 +60,8 @@ def test_nearest(value, expected):
         ({"layout": {"pipeline": 14, "data": 1}}, "56 GPUs are needed .* are 16: lower layout.tensor or layout.pipeline, or raise .* to 7"),
         ({"cluster": {"placement": "disaggregated"}}, r"32 GPUs are needed \(.* \+ 16 of the engines\)"),
         (
-            {"rollout": {"ahead": 1}},
-            "rollout.ahead 1 generates while the trainer works, .* engines sleep then: set cluster.placement to disaggregated, or .* to 0",
+            {"rollout": {"max_staleness": 1}},
+            "rollout.max_staleness 1 generates while the trainer works, .* set cluster.placement to disaggregated, or .* to 0",
         ),
         (
             {"algorithm": {"name": "ppo"}, "critic": {"warmup_steps": 5}, "run": {"steps": 5}},
@@ -83,7 +86,10 @@ def test_errors(published, sections, message):
         ({"algorithm": {"prompts_per_step": 6}}, "6 are uneven over rollout.engines 4: set rollout.engines to 3 or 6"),
         ({"rollout": {"engines": 2}}, "8 of the trainer's 16 GPUs idle .* raise rollout.engines from 2 to 4"),
         ({"cluster": {"nodes": 3, "gpus_per_node": 6}}, "layout.tensor 4 does not divide cluster.gpus_per_node 6, .*: use 2"),
-        ({"rollout": {"ahead": 1}}, "rollout.ahead 1 learns from samples of older weights .*: set algorithm.old_logprobs to rollout, or"),
+        (
+            {"rollout": {"max_staleness": 1}},
+            "rollout.max_staleness 1 learns from samples of older weights .*: set algorithm.old_logprobs to rollout, or",
+        ),
     ],
 )
 def test_warnings(published, sections, message):
@@ -93,7 +99,7 @@ def test_warnings(published, sections, message):
 
 @pytest.mark.parametrize("correction", [{"old_logprobs": "rollout"}, {"importance_cap": 2.0}, {"importance_bounds": (0.5, 2.0)}])
 def test_each_correction_of_older_samples_will_do(published, correction):
-    found = problems(published("7B"), "warning", rollout={"ahead": 1}, algorithm=correction)
+    found = problems(published("7B"), "warning", rollout={"max_staleness": 1}, algorithm=correction)
     assert not any("older weights" in one for one in found), found
 
 
@@ -103,9 +109,9 @@ def test_fp8_wants_aligned_widths():
 
 
 def test_engines_with_gpus_of_their_own_and_cpus_may_be_ahead(published):
-    apart = {"rollout": {"ahead": 1}, "cluster": {"placement": "disaggregated", "nodes": 4}}
+    apart = {"rollout": {"max_staleness": 1}, "cluster": {"placement": "disaggregated", "nodes": 4}}
     assert problems(published("7B"), "error", **apart) == []
-    shared = Config.model_validate({"rollout": {"ahead": 1}})
-    refuse_overlap(shared, has_gpus=False)
-    with pytest.raises(ValueError, match=r"rollout.ahead 1 .*: set cluster.placement to disaggregated"):
-        refuse_overlap(shared, has_gpus=True)
+    shared = Config.model_validate({"rollout": {"max_staleness": 1}})
+    check_overlap(shared, has_gpus=False)
+    with pytest.raises(ValueError, match=r"rollout.max_staleness 1 .*: set cluster.placement to disaggregated"):
+        check_overlap(shared, has_gpus=True)

@@ -11,12 +11,12 @@ from rich.console import Console
 
 from lmm_r1_mega.commands.plan import run
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.convert.shape import RewardShape
+from lmm_r1_mega.config.reading import read_config
+from lmm_r1_mega.families.shape import RewardShape
 from lmm_r1_mega.planning.hardware import GIB, Hardware
 from lmm_r1_mega.planning.plan import plan
 from lmm_r1_mega.planning.report import as_json, render
 from lmm_r1_mega.planning.reward_models import RewardModelMemory, batch_activations, reward_model_memories
-from lmm_r1_mega.settings import read_config
 
 MODELS = Path(__file__).parents[3] / "examples" / "models"
 A100 = Hardware(80.0)
@@ -28,7 +28,7 @@ LARGE_BATCH = 8192 * (2 * (5 * 3584 + 3 * 18944) + 5120)
 
 
 def config(names: str = "a", **sections) -> Config:
-    layout = {"tensor": 4, "data": 2, "row_tokens": 8192}
+    layout = {"tensor": 4, "data": 2, "max_tokens_per_microbatch": 8192}
     known = {
         "layout": layout,
         "rollout": {"engines": 8, "gpu_memory": 0.4},
@@ -39,7 +39,7 @@ def config(names: str = "a", **sections) -> Config:
 
 
 def test_a_batch_by_hand():
-    short = config(layout={"row_tokens": 200}, data={"max_prompt_tokens": 60}, rollout={"max_response_tokens": 40})
+    short = config(layout={"max_tokens_per_microbatch": 200}, data={"max_prompt_tokens": 60}, rollout={"max_response_tokens": 40})
     # five times 8 and three times 12 numbers a token, and a byte of mask for each of the 100 tokens of the longest sample
     assert batch_activations(short, TEXT, width=2, image_share=0.5) == 200 * (76 * 2 + 100)
     # 200 patches of 12 pixels, a byte and an fp32 number each, and of 4 numbers that the tower says; its own 4 x (6 x 2 + 8 x 4) are less
@@ -78,14 +78,14 @@ def test_a_gpu_holds_a_model_while_it_scores_and_its_context_always(published):
 
 
 def test_models_on_one_gpu_score_at_the_same_time(published):
-    settings = config("ab", layout={"tensor": 1, "row_tokens": 8192}, rollout={"engines": 1, "gpu_memory": 0.4})
+    settings = config("ab", layout={"tensor": 1, "max_tokens_per_microbatch": 8192}, rollout={"engines": 1, "gpu_memory": 0.4})
     made = planned(settings, published)
     assert made.verdict.scoring == made.stages[0].resident + 2 * (15 * GIB + LARGE_BATCH)
     assert any(reason.startswith("scoring needs") and "split the trainer over more ranks" in reason for reason in made.verdict.reasons)
 
 
 def test_the_stage_of_the_rank_counts(published):
-    one_each = {"layout": {"pipeline": 2, "row_tokens": 8192}, "rollout": {"engines": 2, "gpu_memory": 0.1}}
+    one_each = {"layout": {"pipeline": 2, "max_tokens_per_microbatch": 8192}, "rollout": {"engines": 2, "gpu_memory": 0.1}}
     made = planned(config("ab", **one_each), published)
     fullest = max(made.stages[0].resident, made.stages[1].resident)
     assert made.verdict.scoring == fullest + 15 * GIB + LARGE_BATCH
@@ -93,7 +93,7 @@ def test_the_stage_of_the_rank_counts(published):
 
 def test_the_advised_layout_has_room_for_the_models(published):
     huge = RewardShape(num_parameters=30 * GIB, hidden_size=8192, ffn_size=29568, vision=None)
-    crowded = config("ab", layout={"row_tokens": 8192}, rollout={"engines": 1})
+    crowded = config("ab", layout={"max_tokens_per_microbatch": 8192}, rollout={"engines": 1})
     advice = {shape: planned(crowded, published, shape=shape).advice for shape in (TEXT, huge)}
     taken = {
         shape: read_config(["--cluster.gpus_per_node", "8", "--reward.models", "a", "a", "b", "b", *shlex.split(found)])

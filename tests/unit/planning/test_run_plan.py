@@ -11,17 +11,17 @@ from paper_model import small_shape
 from rich.console import Console
 
 from lmm_r1_mega.config import Config
+from lmm_r1_mega.config.reading import read_config
 from lmm_r1_mega.planning.hardware import GIB, Hardware
 from lmm_r1_mega.planning.plan import batch_arithmetic, plan, rank_grid
 from lmm_r1_mega.planning.report import as_json, render
 from lmm_r1_mega.planning.rollout import engine_memory
-from lmm_r1_mega.settings import read_config
 
 A100 = Hardware(80.0)
 
 
 def config(**sections) -> Config:
-    return Config.model_validate({"layout": {"row_tokens": 8192}, "cluster": {"gpus_per_node": 8}} | sections)
+    return Config.model_validate({"layout": {"max_tokens_per_microbatch": 8192}, "cluster": {"gpus_per_node": 8}} | sections)
 
 
 def test_ranks_count_tensor_first_then_data_then_pipeline():
@@ -33,13 +33,13 @@ def test_ranks_count_tensor_first_then_data_then_pipeline():
 
 def test_batch_arithmetic_by_hand():
     settings = config(
-        layout={"data": 4, "row_tokens": 300},
+        layout={"data": 4, "max_tokens_per_microbatch": 300},
         algorithm={"prompts_per_step": 16, "samples_per_prompt": 8, "optimizer_steps": 4, "epochs": 2},
         data={"max_prompt_tokens": 100},
         rollout={"max_response_tokens": 51},
     )
     batch = batch_arithmetic(settings)  # 128 samples in four; the longest takes 150 places, two of them a row
-    assert (batch.samples, batch.optimizer_steps, batch.samples_per_update, batch.samples_per_rank, batch.rows_per_rank) == (
+    assert (batch.samples, batch.optimizer_steps, batch.samples_per_update, batch.samples_per_rank, batch.microbatches_per_rank) == (
         128,
         8,
         32,
@@ -70,7 +70,7 @@ def test_more_engine_ranks_than_heads_hold_a_whole_head_each(published):
 
 
 def test_a_layout_that_fits(published):
-    settings = config(layout={"tensor": 4, "data": 2, "row_tokens": 8192}, rollout={"engines": 8, "gpu_memory": 0.4})
+    settings = config(layout={"tensor": 4, "data": 2, "max_tokens_per_microbatch": 8192}, rollout={"engines": 8, "gpu_memory": 0.4})
     made = plan(settings, published("7B"), A100, reward_shapes={})
     assert made.is_valid and made.advice is None and made.num_gpus == 8
     resident, peak = made.stages[0].resident, made.stages[0].peak
@@ -80,7 +80,7 @@ def test_a_layout_that_fits(published):
 
 
 def test_reference_snapshots_lie_in_host_memory(published):
-    settings = config(layout={"tensor": 4, "data": 2, "row_tokens": 8192}, rollout={"engines": 8, "gpu_memory": 0.4})
+    settings = config(layout={"tensor": 4, "data": 2, "max_tokens_per_microbatch": 8192}, rollout={"engines": 8, "gpu_memory": 0.4})
     with_reference = settings.model_copy(update={"algorithm": settings.algorithm.model_validate({"kl": {"coefficient": 0.1}})})
     made = plan(with_reference, published("7B"), Hardware(80.0, host_gib=100), reward_shapes={})
     assert made.verdict.host == 8 * made.engine.weights + 8 * made.stages[0].num_trained * 2
@@ -92,12 +92,15 @@ def test_what_does_not_fit_says_why(published):
     assert not made.is_valid
     assert "training needs" in made.verdict.reasons[0]
     assert "the trainer keeps" in made.verdict.reasons[1]
-    assert "0 tokens of keys and values" in made.verdict.reasons[2]
+    assert "0 tokens of KV cache" in made.verdict.reasons[2]
 
 
 def test_disaggregated_engines_have_their_gpus_to_themselves(published):
     made = plan(
-        config(layout={"tensor": 4, "row_tokens": 8192}, cluster={"placement": "disaggregated"}), published("7B"), A100, reward_shapes={}
+        config(layout={"tensor": 4, "max_tokens_per_microbatch": 8192}, cluster={"placement": "disaggregated"}),
+        published("7B"),
+        A100,
+        reward_shapes={},
     )
     assert made.num_gpus == 5
     assert made.verdict.generating == 48 * GIB
@@ -112,20 +115,25 @@ def test_the_advised_layout_fits_when_it_is_taken(published, size):
 
 
 def test_a_wrong_layout_is_planned_as_well_as_it_can_be(published):
-    made = plan(config(layout={"tensor": 3, "pipeline": 5, "row_tokens": 8192}), published("7B"), A100, reward_shapes={})
+    made = plan(config(layout={"tensor": 3, "pipeline": 5, "max_tokens_per_microbatch": 8192}), published("7B"), A100, reward_shapes={})
     assert [problem.level for problem in made.problems][:2] == ["error", "error"]
     assert not made.is_valid
 
 
 def test_a_cpu_run_counts_every_process(published):
-    made = plan(config(layout={"tensor": 2, "row_tokens": 8192}), published("3B"), Hardware(None, host_gib=64), reward_shapes={})
+    made = plan(
+        config(layout={"tensor": 2, "max_tokens_per_microbatch": 8192}), published("3B"), Hardware(None, host_gib=64), reward_shapes={}
+    )
     assert made.verdict.host == 2 * made.stages[0].peak + made.engine.budget + GIB
     assert any("have 64" in reason for reason in made.verdict.reasons)
 
 
 def test_renderings_tell_the_same(published):
     made = plan(
-        config(layout={"tensor": 4, "pipeline": 2, "row_tokens": 8192}, algorithm={"name": "ppo"}), published("7B"), A100, reward_shapes={}
+        config(layout={"tensor": 4, "pipeline": 2, "max_tokens_per_microbatch": 8192}, algorithm={"name": "ppo"}),
+        published("7B"),
+        A100,
+        reward_shapes={},
     )
     tree = json.loads(json.dumps(as_json(made)))
     assert tree["stages"][1]["peak"] == made.stages[1].peak

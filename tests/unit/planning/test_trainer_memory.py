@@ -20,7 +20,7 @@ RANK = RankParameters(trained=100, frozen=20, matrices=50)
 
 
 def config(**sections) -> Config:
-    return Config.model_validate({"model": {"vocab_padding_multiple": 3}, "layout": {"row_tokens": 10}} | sections)
+    return Config.model_validate({"model": {"vocab_padding_multiple": 3}, "layout": {"max_tokens_per_microbatch": 10}} | sections)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_layer_activations_by_hand():
 
 def test_earlier_stages_have_more_micro_batches_under_way():
     shape = small_shape(num_layers=4)
-    settings = config(layout={"row_tokens": 10, "pipeline": 2})
+    settings = config(layout={"max_tokens_per_microbatch": 10, "pipeline": 2})
     layer = layer_activations(shape, settings.layout, width=2)
     assert [decoder_activations(settings, shape, stage=stage, width=2) for stage in (0, 1)] == [2 * 2 * layer * 10, 2 * layer * 10]
 
@@ -62,7 +62,7 @@ def test_recomputation_keeps_inputs_and_one_layer():
 
 def test_logits_by_hand():
     assert logits_bytes(config(), small_shape(), width=2) == 2 * 10 * 12 * 2
-    assert logits_bytes(config(layout={"row_tokens": 10, "tensor": 2}), small_shape(), width=2) == 2 * 10 * 6 * 2
+    assert logits_bytes(config(layout={"max_tokens_per_microbatch": 10, "tensor": 2}), small_shape(), width=2) == 2 * 10 * 6 * 2
 
 
 def test_tower_activations_by_hand():
@@ -71,7 +71,7 @@ def test_tower_activations_by_hand():
 
 
 def test_the_tower_is_on_the_first_stage_and_frozen_keeps_nothing():
-    settings = config(layout={"row_tokens": 10, "pipeline": 2})
+    settings = config(layout={"max_tokens_per_microbatch": 10, "pipeline": 2})
     first, last = stage_memories(settings, small_shape(), Hardware(80.0), image_share=0.5)
     assert first.vision == 2 * tower_activations(VISION, num_patches=20, width=2)
     assert (last.vision, first.logits) == (0, 0)

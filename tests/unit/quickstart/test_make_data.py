@@ -5,14 +5,14 @@ from collections import Counter
 import pytest
 from PIL import Image
 
+from examples.quickstart.images import SIDE
 from examples.quickstart.make_data import write_training_data
-from examples.quickstart.pictures import SIDE
 from examples.quickstart.problems import HELD_OUT, text_question, worked_answer
 
 TRAINED_ON = ("fre", "mgt", "cold_start_a", "cold_start_b")
 
 
-def picture_of(row):
+def image_of(row):
     content = row["message"][0]["content"]
     return None if isinstance(content, str) else content[0]["image"]
 
@@ -21,7 +21,7 @@ def picture_of(row):
 def test_every_row_asks_about_its_operands(rows, data, name):
     for row in rows(name):
         assert row["answer"] == str(sum(row["operands"]))
-        if picture_of(row) is None:
+        if image_of(row) is None:
             assert row["message"][0]["content"] == text_question(row["operands"])
         else:
             assert row["message"][0]["content"][1] == {"type": "text", "text": "How many dots ?"}
@@ -35,17 +35,17 @@ def test_held_out_problems_are_in_no_training_file(rows):
         assert not held_out & {tuple(row["operands"]) for row in rows(name)}
 
 
-def test_held_out_pictures_are_in_no_training_file(rows):
-    held_out = {picture_of(row) for row in rows("held_out_image")}
+def test_held_out_images_are_in_no_training_file(rows):
+    held_out = {image_of(row) for row in rows("held_out_image")}
     assert len(held_out) == 256
     for name in TRAINED_ON:
-        assert not held_out & {picture_of(row) for row in rows(name)}
+        assert not held_out & {image_of(row) for row in rows(name)}
 
 
-def test_pictures_are_files_of_the_fixed_size(rows, data):
+def test_images_are_files_of_the_fixed_size(rows, data):
     for row in rows("held_out_image") + rows("mgt")[:100]:
-        with Image.open(data / picture_of(row)) as picture:
-            assert (picture.format, picture.mode, picture.size) == ("PNG", "RGB", (SIDE, SIDE))
+        with Image.open(data / image_of(row)) as image:
+            assert (image.format, image.mode, image.size) == ("PNG", "RGB", (SIDE, SIDE))
 
 
 def test_demonstrations_take_turns(rows):

@@ -9,8 +9,8 @@ from transformers import AutoTokenizer
 
 from examples.quickstart.make_model import task_tokenizer, write_random_model
 from examples.quickstart.problems import TRAINING, worked_answer
+from lmm_r1_mega.config.reading import read_config
 from lmm_r1_mega.convert.checkpoints import hf_to_megatron, megatron_to_hf
-from lmm_r1_mega.settings import read_config
 
 HERE = Path(__file__).parents[3] / "examples" / "quickstart"
 
@@ -37,7 +37,7 @@ def test_the_longest_answer_fits_the_response_limit():
     assert longest + 1 < limit
 
 
-def test_pictures_are_never_resized(folder):
+def test_images_are_never_resized(folder):
     settings = json.loads((folder / "preprocessor_config.json").read_text())
     for stage in ("fre", "mgt", "cold_start_a", "cold_start_b"):
         data = read_config([str(HERE / f"{stage}.yaml")]).data

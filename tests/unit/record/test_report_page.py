@@ -13,11 +13,11 @@ import pytest
 from lmm_r1_mega import cli
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.record.folder import RunFolder
-from lmm_r1_mega.record.report.content import read_content
-from lmm_r1_mega.record.report.curves import course, highest, points_by_name, thinned
-from lmm_r1_mega.record.report.embed import embedded
-from lmm_r1_mega.record.report.page import page, write_report
-from lmm_r1_mega.record.report.samples import Samples, coarse_to_fine
+from lmm_r1_mega.report.content import read_content
+from lmm_r1_mega.report.curves import course, highest, points_by_name, thinned
+from lmm_r1_mega.report.embed import embedded
+from lmm_r1_mega.report.page import page, write_report
+from lmm_r1_mega.report.samples import Samples, coarse_to_fine
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SWITCHES = ("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync", "disable-dev-shm-usage")
@@ -154,8 +154,8 @@ def test_a_huge_text_is_cut_and_says_so(tmp_path):
     [
         ("metrics.jsonl", "nonsense", "is no JSON"),
         ("metrics.jsonl", "", "is no JSON"),
-        ("metrics.jsonl", "[1]", "has no whole number `step`"),
-        ("rollouts.jsonl", '{"step": "1"}', "has no whole number `step`"),
+        ("metrics.jsonl", "[1]", "has no integer `step`"),
+        ("rollouts.jsonl", '{"step": "1"}', "has no integer `step`"),
         ("rollouts.jsonl", "[" * 100_000, "is no JSON"),
         ("rollouts.jsonl", json.dumps(sample(1, parts=[1])), "has `parts` that are no numbers by name"),
         ("rollouts.jsonl", json.dumps(sample(1, parts={"accuracy": None})), "has `parts` that are no numbers by name"),

@@ -43,6 +43,6 @@ def test_the_listener_hears_the_phase_that_goes_on():
 
 def test_shares_of_a_step_by_hand():
     assert shares({"time/update": 3.0, "time/save": 9.0, "time/generate": 0.5, "time/step": 4.0}) == {
-        "perf/utilisation/update": 0.75,
-        "perf/utilisation/generate": 0.125,
+        "perf/utilization/update": 0.75,
+        "perf/utilization/generate": 0.125,
     }

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lmm_r1_mega.rewards.equality import answers_gold, gold_problem
-from lmm_r1_mega.rewards.extract import final_answers, gold_text
-from lmm_r1_mega.rewards.notation import parse_answer
+from lmm_r1_mega.rewards.answers.equality import answers_gold, gold_problem
+from lmm_r1_mega.rewards.answers.extract import final_answers, gold_text
+from lmm_r1_mega.rewards.answers.parse import parse_answer
 
 HERE = Path(__file__).parent
 CASES = [json.loads(line) for line in (HERE / "answers.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from math_verify import parse, verify
 
-from lmm_r1_mega.rewards.equality import Unscorable, gold_problem, is_correct
-from lmm_r1_mega.rewards.extract import gold_text
+from lmm_r1_mega.rewards.answers.equality import Unscorable, gold_problem, is_correct
+from lmm_r1_mega.rewards.answers.extract import gold_text
 
 EQUAL = [
     # gold, answer

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lmm_r1_mega.rewards.extract import announced, answer_region, boxed_answer, final_answers, format_reward
+from lmm_r1_mega.rewards.answers.extract import announced, answer_region, boxed_answer, final_answers, format_reward
 
 THINK = r"<think> half of 6 is \boxed{3} </think>"
 

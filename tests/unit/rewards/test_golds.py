@@ -5,7 +5,7 @@ import pytest
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.errors import BadData
 from lmm_r1_mega.rewards.golds import scorable_rows
-from lmm_r1_mega.rewards.pool import RewardPool
+from lmm_r1_mega.rewards.workers.pool import RewardPool
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def test_the_first_rows_that_can_be_judged(pool, monkeypatch):
 
 def test_a_file_without_one_is_refused_with_the_reasons(pool):
     with pytest.raises(
-        BadData, match=r"data.train: none of 3 gold answers can be judged by format, accuracy \(2 x unparsable .*, 1 x missing"
+        BadData, match=r"data.train: none of 3 gold answers can be scored by format, accuracy \(2 x unparsable .*, 1 x missing"
     ):
         scorable_rows(pool, ["see figure", "see the figure", None], source="data.train")
 

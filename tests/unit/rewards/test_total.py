@@ -8,8 +8,8 @@ from loopback import loopback, send
 
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.rewards.components import component_weights
-from lmm_r1_mega.rewards.pool import RewardInput, RewardPool
 from lmm_r1_mega.rewards.total import rewards_of
+from lmm_r1_mega.rewards.workers.pool import RewardInput, RewardPool
 from lmm_r1_mega.schema import Completion, Prompt, Sample, Score
 
 LOCAL = {"workers": 1}
@@ -153,7 +153,7 @@ def test_components_with_a_setting_of_their_own_count_unless_the_weights_say_oth
     [
         ({"weights": {"remote": 1.0}}, "reward.remote.urls is empty"),
         ({"weights": {"judge": 1.0}}, "reward.judge.urls is empty"),
-        ({"weights": {"model/b": 1.0}, "models": {"a": "f"}}, "no component 'model/b': use format, accuracy, .*model/a"),
+        ({"weights": {"model/b": 1.0}, "models": {"a": "f"}}, "no component 'model/b', fix: use format, accuracy, .*model/a"),
     ],
 )
 def test_weights_of_what_is_not_set_up_are_named(settings, message):

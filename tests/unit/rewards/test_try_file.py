@@ -6,7 +6,7 @@ import pytest
 
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.errors import BadData
-from lmm_r1_mega.rewards.explain import why_not_equal
+from lmm_r1_mega.rewards.answers.explain import why_not_equal
 from lmm_r1_mega.rewards.try_file import try_file
 
 RIGHT = r"<think> 1 + 2 </think> <answer> $\boxed{3}$ </answer>"

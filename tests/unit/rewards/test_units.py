@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from lmm_r1_mega.rewards.units import NO_UNIT, parse_unit, split_scale
+from lmm_r1_mega.rewards.answers.units import NO_UNIT, parse_unit, split_scale
 
 
 @pytest.mark.parametrize(

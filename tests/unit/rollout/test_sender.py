@@ -61,7 +61,7 @@ def assert_equal(found, weights):
 
 @pytest.mark.parametrize(("bucket_bytes", "num_buckets"), [(2**20, {1}), (1024, {2, 3}), (8, {2, 3, 4, 5, 6, 7})])
 def test_every_tensor_arrives_whatever_the_bucket(keeper, weights, bucket_bytes, num_buckets):
-    sender = SharedMemorySender(weights.items, keeper, bucket_bytes=bucket_bytes)
+    sender = SharedMemorySender(weights.items, keeper, bucket_bytes=bucket_bytes, deadline_s=60)
     for version in (1, 2):
         sender.send(version)
         assert_equal(keeper.tensors, weights)
@@ -80,7 +80,9 @@ def test_memory_of_a_large_tensor_is_given_back_after_the_update(keeper, weights
 
     bucket_bytes, before = 2**16, shared()
     large = torch.randn(2**20)
-    sender = SharedMemorySender(lambda: iter({**weights, "large": large, "last": large[:7]}.items()), keeper, bucket_bytes=bucket_bytes)
+    sender = SharedMemorySender(
+        lambda: iter({**weights, "large": large, "last": large[:7]}.items()), keeper, bucket_bytes=bucket_bytes, deadline_s=60
+    )
     for version in (1, 2):
         sender.send(version)
         assert torch.equal(keeper.tensors["large"], large) and len(keeper.tensors) == len(weights) + 2
@@ -96,7 +98,7 @@ def test_an_engine_that_refuses_stops_the_update_and_the_export_is_still_walked_
             walked.append(item[0])
             yield item
 
-    sender = SharedMemorySender(export, keeper, bucket_bytes=8)
+    sender = SharedMemorySender(export, keeper, bucket_bytes=8, deadline_s=60)
     keeper.refuse_at = 1
     with pytest.raises(RuntimeError, match="refused"):
         sender.send(1)
@@ -124,7 +126,7 @@ def test_an_error_of_the_export_itself_comes_through(keeper):
         yield "a", torch.zeros(3)
         raise OSError("disk")
 
-    sender = SharedMemorySender(export, keeper, bucket_bytes=8)
+    sender = SharedMemorySender(export, keeper, bucket_bytes=8, deadline_s=60)
     with pytest.raises(OSError, match="disk"):
         sender.send(1)
     sender.close()

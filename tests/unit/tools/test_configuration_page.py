@@ -3,7 +3,7 @@ import re
 import pytest
 
 from lmm_r1_mega.config import Config
-from lmm_r1_mega.settings import setting_names
+from lmm_r1_mega.config.reading import setting_names
 from tools.write_configuration_page import PAGE, render, takes
 
 
@@ -19,7 +19,7 @@ def test_every_setting_has_one_line():
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
-        ({"type": "integer", "minimum": 1}, "whole number, at least 1"),
+        ({"type": "integer", "minimum": 1}, "integer, at least 1"),
         ({"type": "number", "exclusiveMinimum": 0, "maximum": 1}, "number, above 0, at most 1"),
         ({"anyOf": [{"type": "string", "format": "path"}, {"type": "null"}]}, "path or nothing"),
         ({"type": "array", "items": {"enum": ["a", "b"]}}, "list of: `a`, `b`"),

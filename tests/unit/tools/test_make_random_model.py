@@ -3,8 +3,8 @@
 import torch
 from transformers import AutoConfig, AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
-from lmm_r1_mega.tiny_model import TinyShape, make_tiny_model
 from tools.make_random_model import main
+from tools.make_tiny_model import TinyShape, make_tiny_model
 
 SHAPE = TinyShape(hidden=64, layers=3, vocab=2100, vision_depth=1, vision_hidden=32)
 

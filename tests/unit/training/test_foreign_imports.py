@@ -14,7 +14,7 @@ assert wandb.init
 """
 DRIVER = """
 import sys
-import lmm_r1_mega.train, lmm_r1_mega.sft
+import lmm_r1_mega.train, lmm_r1_mega.driver.sft
 assert not {"megatron.core", "vllm", "transformers", "wandb"} & set(sys.modules)
 """
 
