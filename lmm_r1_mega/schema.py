@@ -3,7 +3,7 @@
     Prompt -> Completion -> Sample -> Scored -> Sequence -> PolicyTarget / ValueTarget / SFTTarget -> (packed) PackedBatch
 
 Alignment. Names that begin with `response_` have one entry per sampled token. In a packed `PackedBatch` every per-token tensor has
-the length of `labels`, and entry t is about predicting `labels[t]`; `data.packing` is the only module that moves from one to
+the length of `labels`, and entry t is about predicting `labels[t]`; `batching.packing` is the only module that moves from one to
 the other.
 """
 
@@ -25,7 +25,7 @@ Role = Literal["policy", "critic"]
 
 @dataclass(frozen=True, eq=False)
 class PromptImages:
-    """All images of one prompt, resized: the one form in which images are kept and sent. `data.patches` has the others.
+    """All images of one prompt, resized: the one form in which images are kept and sent. `data.images.patches` has the others.
 
     An image of a million pixels takes 3 MB, an eighth of the vision tower's numbers. One `PromptImages` is equal to itself only.
     """
@@ -170,7 +170,7 @@ class PackedBatch:
     """int32; first place of each sequence, then the microbatch's length (`cu_seqlens`)."""
     borrowed: Int[Tensor, "sequences 2"]
     """First place and number of positions of the prompt that a sequence takes from one before it, which come before its own; number 0
-    where it takes none (`data.sharing`)."""
+    where it takes none (`batching.sharing`)."""
     images: PromptImages | None
     """The distinct images of the micro-batch: sequences that share an image share its pass through the vision tower."""
     image_features: Int[Tensor, "image_tokens"] | None

@@ -2,7 +2,7 @@
 
 A sequence of n tokens takes n - 1 positions of a micro-batch. Position t has token t as input and token t + 1 as label, so the response,
 tokens p..n-1 after a prompt of p, belongs to the positions p-1..n-2: its first token is predicted from the prompt's last. A sequence
-that borrows its prompt from a neighbor (`data.sharing`) has the positions p-1..n-2 alone.
+that borrows its prompt from a neighbor (`batching.sharing`) has the positions p-1..n-2 alone.
 """
 
 from __future__ import annotations

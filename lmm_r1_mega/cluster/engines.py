@@ -87,7 +87,7 @@ class RolloutEngines:
 
     @contextmanager
     def awake(self) -> Iterator[None]:
-        """RolloutEngines hold GPU memory inside only, where they share GPUs with the trainer."""
+        """Engines hold GPU memory inside only, if they share GPUs with the trainer."""
         if not self._sleeps:
             yield
             return

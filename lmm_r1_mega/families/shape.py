@@ -125,3 +125,11 @@ def mrope_section(config: Mapping[str, Any], text: Mapping[str, Any], *, head_di
     if covered != head_dim:
         raise ValueError(f"mrope_section {[time, height, width]} covers {covered} of {head_dim} head dimensions: it must cover all")
     return time, height, width
+
+
+def mrope_shape(config: Mapping[str, Any], vision: VisionShape) -> ModelShape:
+    """The shape of a model with biases on query, key and value, M-RoPE and a vision encoder: config.json of transformers 5 or 4."""
+    text = config.get("text_config") or config
+    fields = decoder_fields(config, text)
+    section = mrope_section(config, text, head_dim=fields["head_dim"])
+    return ModelShape(**fields, has_qkv_bias=True, mrope_section=section, image_token_id=config["image_token_id"], vision=vision)

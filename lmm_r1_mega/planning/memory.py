@@ -66,7 +66,7 @@ def stage_memories(config: Config, shape: ModelShape, hardware: Hardware, *, ima
     policy = policy_ranks(shape, model=config.model, layout=config.layout)
     critic = critic_ranks(shape, model=config.model, layout=config.layout)
     has_critic = config.algorithm.needs_critic
-    has_reference = config.algorithm.kl.coefficient > 0
+    has_reference = config.algorithm.needs_reference
     width = element_bytes(precision)
     nothing = States(0, 0, 0)
     return [

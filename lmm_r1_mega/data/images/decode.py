@@ -59,7 +59,7 @@ class ImageLimits:
     max_bytes: int
     max_pixels: int
     url_hosts: tuple[str, ...] = ()
-    """Hosts that images may be fetched from, as `data.fetch` reads them."""
+    """Hosts that images may be fetched from, as `data.images.fetch` reads them."""
 
 
 @dataclass(frozen=True)

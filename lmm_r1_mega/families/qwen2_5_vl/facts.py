@@ -6,21 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmm_r1_mega.families.facts import FamilyFacts
-from lmm_r1_mega.families.shape import ModelShape, VisionShape, decoder_fields, mrope_section
+from lmm_r1_mega.families.shape import ModelShape, VisionShape, mrope_shape
 from lmm_r1_mega.families.weights import linear
 
 
 def read(config: Mapping[str, Any]) -> ModelShape:
     """The shape from config.json of transformers 5 (`text_config`) or 4 (flat)."""
-    text = config.get("text_config") or config
-    fields = decoder_fields(config, text)
-    return ModelShape(
-        **fields,
-        has_qkv_bias=True,
-        mrope_section=mrope_section(config, text, head_dim=fields["head_dim"]),
-        image_token_id=config["image_token_id"],
-        vision=_vision(config["vision_config"], hidden_size=text["hidden_size"]),
-    )
+    return mrope_shape(config, _vision(config["vision_config"], hidden_size=(config.get("text_config") or config)["hidden_size"]))
 
 
 def _vision(vision: Mapping[str, Any], *, hidden_size: int) -> VisionShape:

@@ -13,6 +13,7 @@ import queue
 import signal
 import socket
 import threading
+from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import FrameType
@@ -24,6 +25,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lmm_r1_mega.config import RewardSettings
 from lmm_r1_mega.process.linux import WAIT_S
@@ -34,8 +36,8 @@ from lmm_r1_mega.rewards.workers.pool import RewardPool
 from lmm_r1_mega.schema import Score
 
 MAX_BODY_BYTES = 64 * 2**20
-BODY_LIMIT_S = 600.0
-"""For a body to come."""
+READ_LIMIT_S = 60.0
+"""For a request's headers to come, and for each further part of its body."""
 FAREWELL_S = 2
 """For the last answers to go out."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -43,6 +45,22 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 class ServerStopped(BaseException):
     """SIGTERM or SIGINT came."""
+
+
+class _ImpatientProtocol(H11Protocol):
+    """Closes a connection whose next request does not begin in time; uvicorn itself waits for half a header for ever."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_request()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._expect_request()
+
+    def _expect_request(self) -> None:
+        before = self.cycle
+        self.loop.call_later(READ_LIMIT_S, lambda: self.transport.close() if self.cycle is before else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +89,7 @@ class RewardServer:
         app = Starlette(routes=routes, exception_handlers={HTTPException: _refusal, ClientDisconnect: _refusal})
         config = uvicorn.Config(
             app,
-            http="h11",
+            http=_ImpatientProtocol,
             loop="asyncio",
             ws="none",
             lifespan="off",
@@ -113,11 +131,9 @@ class RewardServer:
     async def _post(self, request: Request) -> Response:
         await self._check_headers(request)
         try:
-            ticket = Ticket(read_question(await asyncio.wait_for(request.body(), BODY_LIMIT_S), opening=self._opening))
+            ticket = Ticket(read_question(b"".join([block async for block in _blocks(request)]), opening=self._opening))
         except BadQuestion as problem:
             raise HTTPException(400, str(problem)) from None
-        except TimeoutError:
-            raise HTTPException(408, f"the body did not come within {BODY_LIMIT_S:.0f} s") from None
         if self._server.should_exit:
             raise HTTPException(503, "the server is going down")
         self._unanswered.add(ticket)
@@ -137,12 +153,26 @@ class RewardServer:
             raise HTTPException(413, f"the body has {length} bytes, at most {MAX_BODY_BYTES} are read, fix: send fewer queries at once")
         sent = request.headers.get("Authorization", "").encode()
         if self._token and not hmac.compare_digest(sent, f"Bearer {self._token}".encode()):
-            async for _ in request.stream():  # a client hears the answer only when its body has been taken
+            async for _ in _blocks(request):  # a client hears the answer only when its body has been taken
                 pass
             raise HTTPException(401, f"the token is missing or wrong, fix: send {TOKEN_VARIABLE} as `Authorization: Bearer TOKEN`")
         if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
             # No page in a browser may send JSON to this machine unasked.
             raise HTTPException(415, "the body is not called JSON, fix: send it as Content-Type application/json")
+
+
+async def _blocks(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises: HTTPException if its next part does not come in time."""
+    blocks = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout(READ_LIMIT_S):
+                block = await anext(blocks, None)
+        except TimeoutError:
+            raise HTTPException(408, f"no part of the body came for {READ_LIMIT_S:.0f} s") from None
+        if block is None:
+            return
+        yield block
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:

@@ -22,6 +22,7 @@ import pytest
 from lmm_r1_mega.config import RemoteSettings, RewardSettings
 from lmm_r1_mega.http_client import request
 from lmm_r1_mega.rewards.messages import PartialReward, RewardInput
+from lmm_r1_mega.rewards.remote import serve
 from lmm_r1_mega.rewards.remote.reward_servers import RemoteRewards
 from lmm_r1_mega.rewards.remote.serve import RewardServer, check_address, check_is_local
 
@@ -164,6 +165,27 @@ def test_a_stranger_who_sends_slowly_is_told_why_he_is_refused(guarded_port, con
             raw.sendall(b"x" * 1000)
             time.sleep(0.001)
         assert raw.recv(4096).split()[1] == b"401"
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Le", b""),
+        (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nPOST / HT", b"HTTP/1.1 200"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{", b"HTTP/1.1 408"),
+    ],
+)
+def test_half_a_request_does_not_stay_for_ever(monkeypatch, sent, answer):
+    monkeypatch.setattr(serve, "READ_LIMIT_S", 0.3)
+    server = serve.RewardServer("127.0.0.1", 0, token="", opening="")
+    server.start()
+    try:
+        with socket.create_connection(("127.0.0.1", int(server.address.rsplit(":", 1)[1])), timeout=100) as raw:
+            raw.sendall(sent)
+            heard = b"".join(iter(lambda: raw.recv(4096), b""))
+        assert heard.startswith(answer) and bool(heard) == bool(answer)
+    finally:
+        server.stop()
 
 
 def test_without_the_token_nothing_is_scored(guarded_port):
