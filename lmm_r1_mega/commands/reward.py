@@ -58,8 +58,6 @@ def _serve(arguments: list[str]) -> int:
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
     server = _server(host or "127.0.0.1", port or "5000", token=token, opening=opening or CHAT_TURN)
     with RewardPool(settings) as pool:
-        server.start()
-        print(f"serving {', '.join(pool.weights)} at {server.address}", flush=True)
         serve(server, pool)
     return DONE
 

@@ -120,7 +120,8 @@ class RewardServer:
         for ticket in self._unanswered.copy():
             if not ticket.scores.done():
                 ticket.scores.set_exception(HTTPException(503, "the server is going down"))
-        self._thread.join(2 * FAREWELL_S)
+        if self._thread.is_alive():
+            self._thread.join(2 * FAREWELL_S)
         self._socket.close()
 
     async def _get(self, request: Request) -> Response:
@@ -202,11 +203,16 @@ def check_is_local(settings: RewardSettings) -> None:
 
 
 def serve(server: RewardServer, pool: RewardPool) -> None:
-    """Answer what a started server reads, on the main thread, until SIGTERM or SIGINT. Who still waits then gets status 503."""
+    """Answer what the server reads, on the main thread, until SIGTERM or SIGINT. Who still waits then gets status 503.
+
+    It says that it serves once a signal would end it well.
+    """
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     try:
         for number in STOP_SIGNALS:
             signal.signal(number, _stop)
+        server.start()
+        print(f"serving {', '.join(pool.weights)} at {server.address}", flush=True)
         while True:
             server.answer_some(pool)
     except ServerStopped:
